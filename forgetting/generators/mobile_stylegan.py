@@ -1,0 +1,220 @@
+"""MobileStyleGAN (Belousov 2021, "MobileStyleGAN: A Lightweight Convolutional Neural Network for High-Fidelity
+Image Synthesis"): StyleGAN2 distilled into depthwise-separable convolutions over wavelet coefficients.
+
+Demodulation there does not depend on the style, so checkpoints hold it already folded into the pointwise weights,
+and the learning-rate multipliers and modulation scales are folded into the affine weights. There is no RGB skip
+pyramid: only the last layer makes the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from forgetting.errors import RequestError
+from forgetting.generators import State, Step, Synthesis
+from forgetting.generators.ops import check_ws, check_z, inverse_haar, parameter_count, pixel_norm
+from forgetting.units import Layer
+
+SLOPE = 0.2
+
+
+class DenseConv(nn.Module):
+    """The first layer: a modulated full 3x3 convolution of the learned constant."""
+
+    def __init__(self, w_dim: int, channels: int, resolution: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, channels)
+        self.weight = nn.Parameter(torch.randn(channels, channels, 3, 3) / (3 * channels**0.5))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
+
+    def kernel(self) -> Tensor:
+        """[out, in, 9]"""
+        return self.weight.flatten(2)
+
+    def fold(self, w: Tensor) -> Callable[[Tensor], Tensor]:
+        style = self.affine(w)[:, :, None, None]  # [B, C, 1, 1]
+        return lambda x: F.conv2d(x * style, self.weight, self.bias, padding=1)
+
+
+class SeparableConv(nn.Module):
+    """A modulated depthwise 3x3 followed by a pointwise 1x1 convolution."""
+
+    def __init__(self, w_dim: int, inputs: int, channels: int, resolution: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, inputs)
+        self.depthwise = nn.Parameter(torch.randn(inputs, 1, 3, 3) / 3)
+        self.pointwise = nn.Parameter(torch.randn(channels, inputs, 1, 1) / inputs**0.5)
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
+
+    def kernel(self) -> Tensor:
+        """[out, in, 9]: the two convolutions as one."""
+        return self.pointwise.flatten(2) * self.depthwise.flatten(1)[None]
+
+    def fold(self, w: Tensor) -> Callable[[Tensor], Tensor]:
+        style = self.affine(w)  # [B, in]
+        # Each face has its own depthwise kernel: faces and channels become one long row of groups.
+        depthwise = (style[:, :, None, None, None] * self.depthwise).flatten(0, 1)  # [B * in, 1, 3, 3]
+
+        def run(x: Tensor) -> Tensor:
+            batch, channels, height, width = x.shape
+            x = x.reshape(1, batch * channels, height, width)
+            x = F.conv2d(x, depthwise, padding=1, groups=batch * channels)
+            return F.conv2d(x.view(batch, channels, height, width), self.pointwise, self.bias)  # [B, out, H, W]
+
+        return run
+
+
+class Modulation(nn.Module):
+    """Scales the channels by the style before the inverse wavelet."""
+
+    def __init__(self, w_dim: int, channels: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, channels)
+
+    def fold(self, w: Tensor) -> Callable[[Tensor], Tensor]:
+        style = self.affine(w)[:, :, None, None]
+        return lambda x: inverse_haar(x * style)  # [B, 4C, H, W] -> [B, C, 2H, 2W]
+
+
+class ToImage(nn.Module):
+    """A modulated 1x1 convolution to the wavelet coefficients of RGB."""
+
+    def __init__(self, w_dim: int, channels: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, channels)
+        self.weight = nn.Parameter(torch.randn(12, channels, 1, 1) / channels**0.5)
+        self.bias = nn.Parameter(torch.zeros(12))
+
+    def fold(self, w: Tensor) -> Callable[[Tensor], Tensor]:
+        weight = self.affine(w)[:, None] * self.weight[:, :, 0, 0]  # [B, 12, C]
+        bias = self.bias[:, None]
+
+        def run(x: Tensor) -> Tensor:
+            coefficients = weight @ x.flatten(2) + bias  # [B, 12, H * W]
+            return inverse_haar(coefficients.view(x.shape[0], 12, *x.shape[2:]))  # [B, 3, 2H, 2W]
+
+        return run
+
+
+class MobileStyleGAN(nn.Module):
+    """``channels[k]`` units in every layer at resolution ``4 * 2**k``; the picture is twice the last of these.
+
+    Args:
+        channels: multiples of four, except the last.
+        z_dim: width of ``z`` and of ``w``.
+        mapping_layers: linear layers of the mapping network.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64),
+        z_dim: int = 512,
+        mapping_layers: int = 8,
+    ) -> None:
+        super().__init__()
+        if not channels or any(c % 4 for c in channels[:-1]):
+            raise RequestError(f"channels must be multiples of four for the wavelet, got {list(channels)}")
+        self.z_dim = z_dim
+        self.hyperparameters = {"channels": list(channels), "z_dim": z_dim, "mapping_layers": mapping_layers}
+        self.dense = nn.ModuleList(nn.Linear(z_dim, z_dim) for _ in range(mapping_layers))
+        self.register_buffer("w_avg", torch.zeros(z_dim))
+        self.const = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+        self.convs = nn.ModuleDict({"b4_conv1": DenseConv(z_dim, channels[0], 4)})
+        self.ups = nn.ModuleDict()
+        for k in range(1, len(channels)):
+            size = 4 * 2**k
+            self.ups[f"b{size}_conv0"] = Modulation(z_dim, channels[k - 1])
+            self.convs[f"b{size}_conv0"] = SeparableConv(z_dim, channels[k - 1] // 4, channels[k], size)
+            self.convs[f"b{size}_conv1"] = SeparableConv(z_dim, channels[k], channels[k], size)
+        self.to_image = ToImage(z_dim, channels[-1])
+        self.resolution = 2 * 4 * 2 ** (len(channels) - 1)
+        self.layers = tuple(self._describe(name, conv) for name, conv in self.convs.items())
+        self.num_ws = len(self.convs) + len(self.ups) + 1
+
+    def _describe(self, name: str, conv: nn.Module) -> Layer:
+        up = parameter_count(self.ups[name]) if name in self.ups else 0
+        noise = cast(Tensor, conv.noise)
+        return Layer(_address(name), len(cast(Tensor, conv.bias)), noise.shape[-1], parameter_count(conv) + up)
+
+    @property
+    def mapping_parameters(self) -> int:
+        return parameter_count(self.dense)
+
+    @property
+    def image_parameters(self) -> int:
+        return parameter_count(self.to_image)
+
+    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
+        check_z(z, self.z_dim)
+        w = pixel_norm(z)
+        for dense in self.dense:
+            w = F.leaky_relu(dense(w), SLOPE) * 2**0.5
+        w = torch.lerp(cast(Tensor, self.w_avg), w, psi)
+        return w[:, None].expand(-1, self.num_ws, -1)  # [B, L, W]
+
+    def bind(self, ws: Tensor) -> Synthesis:
+        check_ws(ws, self.num_ws, self.z_dim)
+        return Synthesis(tuple(self._steps(ws)))
+
+    def _steps(self, ws: Tensor) -> Iterator[Step]:
+        w = iter(ws.unbind(1))
+        for layer in self.layers:
+            name = _key(layer)
+            if name in self.ups:
+                up, conv = self.ups[name].fold(next(w)), self.convs[name].fold(next(w))
+                yield Step(layer.name, layer, partial(_run_up, up, conv, self.convs[name].noise))
+            elif layer is self.layers[0]:
+                # Nothing before the first layer depends on anything but the face.
+                first = _activate(self.convs[name].fold(next(w))(self.const.expand(len(ws), -1, -1, -1)), self.convs[name].noise)
+                yield Step(layer.name, layer, lambda state, first=first: (first.clone(),))
+            else:
+                yield Step(layer.name, layer, partial(_run, self.convs[name].fold(next(w)), self.convs[name].noise))
+        to_image = self.to_image.fold(next(w))
+        yield Step("image", None, lambda state: (to_image(state[0]),))
+
+    def rest(self, layer: Layer) -> Tensor:
+        conv = self.convs[_key(layer)]
+        return F.leaky_relu(cast(Tensor, conv.noise) + cast(Tensor, conv.bias)[None, :, None, None], SLOPE)
+
+    def incoming(self, layer: Layer) -> Tensor:
+        return cast(Tensor, self.convs[_key(layer)].kernel()).flatten(1)
+
+    def outgoing(self, layer: Layer) -> Tensor:
+        """The next convolution's composite kernel; through the wavelet, a unit reaches one of its input channels."""
+        following = dict(zip(self.layers, self.layers[1:], strict=False)).get(layer)
+        if following is None:
+            return self.to_image.weight.flatten(1).T  # [C, 12]
+        kernel = cast(Tensor, self.convs[_key(following)].kernel()).transpose(0, 1).flatten(1)  # [in, out * 9]
+        if _key(following) in self.ups:
+            c = layer.channels // 4
+            unit = torch.arange(layer.channels)
+            kernel = kernel[torch.where(unit < c, unit, (unit - c) // 3)]
+        return kernel
+
+
+def _address(key: str) -> str:
+    return key.replace("_", ".")  # a ModuleDict's keys may not hold dots
+
+
+def _key(layer: Layer) -> str:
+    return layer.name.replace(".", "_")
+
+
+def _activate(x: Tensor, noise: Tensor) -> Tensor:
+    return F.leaky_relu_(x.add_(noise), SLOPE)
+
+
+def _run(conv: Callable[[Tensor], Tensor], noise: Tensor, state: State) -> State:
+    return (_activate(conv(state[0]), noise),)
+
+
+def _run_up(up: Callable[[Tensor], Tensor], conv: Callable[[Tensor], Tensor], noise: Tensor, state: State) -> State:
+    return _run(conv, noise, (up(state[0]),))

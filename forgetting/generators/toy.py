@@ -1,0 +1,111 @@
+"""A toy: a tiny, untrained style-based generator that ships in the package, for tests and examples.
+
+Its weights are drawn from ``seed``. What it paints are soft blobs of colour, different for every ``z``, and they fade
+when its units do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from forgetting.generators import State, Step, Synthesis
+from forgetting.generators.ops import check_ws, check_z, parameter_count, pixel_norm
+from forgetting.units import Layer
+
+SLOPE = 0.2
+
+
+class ToyConv(nn.Module):
+    """A modulated 3x3 convolution."""
+
+    def __init__(self, w_dim: int, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, inputs)
+        self.weight = nn.Parameter(torch.empty(channels, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.empty(channels))
+
+
+class Toy(nn.Module):
+    """``channels[k]`` units in one layer at resolution ``4 * 2**k``, the last of which is the picture's."""
+
+    def __init__(self, channels: tuple[int, ...] = (16, 16, 12, 8), z_dim: int = 16, seed: int = 0) -> None:
+        super().__init__()
+        self.z_dim, self.num_ws = z_dim, len(channels)
+        self.hyperparameters = {"channels": list(channels), "z_dim": z_dim, "seed": seed}
+        self.dense = nn.Linear(z_dim, z_dim)
+        self.const = nn.Parameter(torch.empty(1, channels[0], 4, 4))
+        widths = zip((channels[0], *channels), channels, strict=False)
+        self.convs = nn.ModuleList(ToyConv(z_dim, inputs, outputs) for inputs, outputs in widths)
+        self.to_image = nn.Conv2d(channels[-1], 3, 1)
+        self.resolution = 4 * 2 ** (len(channels) - 1)
+        self.layers = tuple(
+            Layer(f"b{4 * 2**k}.conv", channels[k], 4 * 2**k, parameter_count(conv)) for k, conv in enumerate(self.convs)
+        )
+        draw = np.random.RandomState(seed)
+        for name, parameter in self.named_parameters():
+            values = draw.randn(*parameter.shape) / np.sqrt(max(1, parameter[0].numel()))
+            if name.endswith("affine.bias"):
+                values += 1.0  # styles around one, as trained networks have them
+            if not parameter.is_meta:
+                parameter.data.copy_(torch.from_numpy(values))
+        self.requires_grad_(False)
+
+    @property
+    def mapping_parameters(self) -> int:
+        return parameter_count(self.dense)
+
+    @property
+    def image_parameters(self) -> int:
+        return parameter_count(self.to_image)
+
+    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
+        check_z(z, self.z_dim)
+        w = F.leaky_relu(self.dense(pixel_norm(z)), SLOPE) * 2**0.5
+        return (psi * w)[:, None].expand(-1, self.num_ws, -1)  # [B, L, W]
+
+    def bind(self, ws: Tensor) -> Synthesis:
+        check_ws(ws, self.num_ws, self.z_dim)
+        steps = []
+        for k, (layer, module) in enumerate(zip(self.layers, self.convs, strict=True)):
+            conv = cast(ToyConv, module)
+            style = conv.affine(ws[:, k])[:, :, None, None]  # [B, C, 1, 1]
+            source: Callable[[State], Tensor] = partial(_upsampled, self.const.expand(len(ws), -1, -1, -1)) if k == 0 else _doubled
+            steps.append(Step(layer.name, layer, partial(_run, source, style, conv)))
+        return Synthesis((*steps, Step("image", None, self._image)))
+
+    def _image(self, state: State) -> State:
+        return (torch.tanh(self.to_image(state[0])),)
+
+    def rest(self, layer: Layer) -> Tensor:
+        return F.leaky_relu(self._conv(layer).bias, SLOPE)[None, :, None, None] * 2**0.5
+
+    def incoming(self, layer: Layer) -> Tensor:
+        return self._conv(layer).weight.flatten(1)
+
+    def outgoing(self, layer: Layer) -> Tensor:
+        k = self.layers.index(layer) + 1
+        weight = self._conv(self.layers[k]).weight if k < len(self.layers) else self.to_image.weight
+        return weight.transpose(0, 1).flatten(1)
+
+    def _conv(self, layer: Layer) -> ToyConv:
+        return cast(ToyConv, self.convs[self.layers.index(layer)])
+
+
+def _upsampled(const: Tensor, state: State) -> Tensor:
+    return const
+
+
+def _doubled(state: State) -> Tensor:
+    return F.interpolate(state[0], scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _run(source: Callable[[State], Tensor], style: Tensor, conv: ToyConv, state: State) -> State:
+    x = F.conv2d(source(state) * style, conv.weight, conv.bias, padding=1)
+    return (F.leaky_relu_(x, SLOPE).mul_(2**0.5),)

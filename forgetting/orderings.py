@@ -1,0 +1,207 @@
+"""Who dies when: orderings give every unit a rank in [0, 1); the lowest dies first.
+
+A unit that the ordering's ``layers`` do not choose has rank infinity and never dies. ``scope`` says who competes
+with whom: ``network`` ranks all chosen units together, ``layer`` gives each layer its own clock, so that all layers
+lose the same share at any time. Equal scores are put in the order that ``seed`` draws.
+
+To add an ordering, write a function or a frozen dataclass that can be called with (generator, units, ws) and
+returns such a tensor [U].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from forgetting import statistics
+from forgetting.errors import RequestError, one_of, whole, within
+from forgetting.generators import Generator
+from forgetting.units import Units
+
+NEVER = torch.inf
+SCOPES = ("network", "layer")
+FIRST = ("smallest", "largest")
+NORMALISERS = ("none", "mean", "max", "rms")
+MAX_SEED = 2**32 - 1
+
+
+class Ordering(Protocol):
+    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+        """[U] ranks in [0, 1), infinity for units that never die; ``ws`` [B, L, W] is the face of the film."""
+        ...
+
+
+def _check(seed: int, scope: str, first: str = "smallest", normalise: str = "none") -> None:
+    whole("ordering.seed", seed, 0, MAX_SEED)
+    one_of("ordering.scope", scope, SCOPES)
+    one_of("ordering.first", first, FIRST)
+    one_of("ordering.normalise", normalise, NORMALISERS)
+
+
+@dataclass(frozen=True)
+class Random:
+    """Every order is equally likely; ``seed`` draws it."""
+
+    scope: str = "network"
+    seed: int = 0
+    layers: str | Sequence[str] = "*"
+
+    def __post_init__(self) -> None:
+        _check(self.seed, self.scope)
+
+    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+        return rank(torch.zeros(len(units)), units, self.scope, self.seed, units.select(self.layers))
+
+
+@dataclass(frozen=True)
+class Magnitude:
+    """By the norm of a unit's weights: those it hears through (``incoming``) or is heard through (``outgoing``)."""
+
+    weights: str = "outgoing"
+    norm: str = "l2"
+    first: str = "smallest"
+    normalise: str = "none"
+    scope: str = "layer"
+    seed: int = 0
+    layers: str | Sequence[str] = "*"
+
+    def __post_init__(self) -> None:
+        _check(self.seed, self.scope, self.first, self.normalise)
+        one_of("ordering.weights", self.weights, ("incoming", "outgoing"))
+        one_of("ordering.norm", self.norm, ("l1", "l2"))
+
+    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+        score = weight_norms(generator, self.weights, self.norm)
+        return _by_score(score, units, self)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """By how strongly a unit speaks for this very face: the root mean square of its map."""
+
+    first: str = "smallest"
+    normalise: str = "none"
+    scope: str = "layer"
+    seed: int = 0
+    layers: str | Sequence[str] = "*"
+
+    def __post_init__(self) -> None:
+        _check(self.seed, self.scope, self.first, self.normalise)
+
+    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+        return _by_score(statistics.activations(generator, ws), units, self)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """By how much of a unit the rest of the network hears: its root mean square over many faces times the norm of
+    its outgoing weights."""
+
+    first: str = "smallest"
+    normalise: str = "none"
+    scope: str = "layer"
+    seed: int = 0
+    layers: str | Sequence[str] = "*"
+
+    def __post_init__(self) -> None:
+        _check(self.seed, self.scope, self.first, self.normalise)
+
+    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+        score = statistics.rms(generator).double() * weight_norms(generator, "outgoing", "l2")
+        return _by_score(score, units, self)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Layer after layer: ``coarse_to_fine``, ``fine_to_coarse``, or the given ``order`` of addresses.
+
+    ``inside`` orders the units of each layer. ``overlap`` 0 lets a layer die out before the next begins; 1 lets all
+    of them die at once.
+    """
+
+    order: str | Sequence[str] = "coarse_to_fine"
+    inside: Ordering = field(default_factory=lambda: Random(scope="layer"))
+    overlap: float = 0.0
+    seed: int = 0
+    layers: str | Sequence[str] = "*"
+
+    def __post_init__(self) -> None:
+        _check(self.seed, "network")
+        within("ordering.overlap", self.overlap, 0.0, 1.0)
+
+    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+        chosen = units.select(self.layers)
+        groups = [group & chosen for group in self._groups(units)]
+        groups = [group for group in groups if group.any()]
+        if not groups:
+            raise RequestError(f"ordering.order {self.order!r} and ordering.layers {self.layers!r} have no unit in common")
+        ranks = self.inside(generator, units, ws)
+        total = float(sum(int(group.sum()) for group in groups))
+        times, gone = torch.full((len(units),), NEVER, dtype=torch.float64), 0.0
+        for group in groups:
+            # Where a group is larger it takes longer, so that without overlap time is the share of units gone.
+            share = int(group.sum()) / total
+            span = share + self.overlap * (1 - share)
+            position = _positions(ranks[group].double(), np.random.RandomState(self.seed))
+            times[group] = (1 - self.overlap) * gone + span * position
+            gone += share
+        return rank(times, units, "network", self.seed, torch.stack(groups).any(0))
+
+    def _groups(self, units: Units) -> list[Tensor]:
+        names = [layer.name for layer in units.layers]
+        if isinstance(self.order, str):
+            one_of("ordering.order", self.order, ("coarse_to_fine", "fine_to_coarse"))
+            return [units.select(name) for name in (names if self.order == "coarse_to_fine" else names[::-1])]
+        groups: list[Tensor] = []
+        seen = torch.zeros(len(units), dtype=torch.bool)
+        for address in self.order:
+            groups.append(units.select(address) & ~seen)
+            seen |= groups[-1]
+        return groups
+
+
+def weight_norms(generator: Generator, which: str, norm: str) -> Tensor:
+    """[U] float64: the l1 or l2 norm of every unit's ``incoming`` or ``outgoing`` weights."""
+    weights = generator.incoming if which == "incoming" else generator.outgoing
+    order = 1 if norm == "l1" else 2
+    return torch.cat([torch.linalg.vector_norm(weights(layer).double(), order, dim=1) for layer in generator.layers])
+
+
+def normalised(score: Tensor, units: Units, how: str) -> Tensor:
+    """Make scores of different layers comparable: each layer is divided by its own mean, maximum or rms."""
+    if how == "none":
+        return score
+    measure = {"mean": Tensor.mean, "max": Tensor.max, "rms": lambda s: s.square().mean().sqrt()}[how]
+    return torch.cat([part / measure(part).clamp_min(1e-30) for part in units.split(score).values()])
+
+
+def _by_score(score: Tensor, units: Units, how: Magnitude | Activation | Contribution) -> Tensor:
+    score = normalised(score.double(), units, how.normalise)
+    return rank(score if how.first == "smallest" else -score, units, how.scope, how.seed, units.select(how.layers))
+
+
+def rank(score: Tensor, units: Units, scope: str, seed: int, chosen: Tensor) -> Tensor:
+    """[U] ranks, evenly spaced in (0, 1), of scores [U], the smallest first; who is not ``chosen`` never dies."""
+    draw = np.random.RandomState(seed)
+    ranks = torch.full((len(units),), NEVER)
+    if scope == "network":
+        ranks[chosen] = _positions(score[chosen], draw).float()
+        return ranks
+    for where in units.slices.values():
+        inside = chosen[where]
+        ranks[where][inside] = _positions(score[where][inside], draw).float()
+    return ranks
+
+
+def _positions(score: Tensor, draw: np.random.RandomState) -> Tensor:
+    """[N] scores -> [N] float64: (place + 1/2) / N, equal scores in drawn order."""
+    count = len(score)
+    tie_break = draw.permutation(count)
+    places = torch.empty(count, dtype=torch.float64)
+    places[torch.from_numpy(np.lexsort((tie_break, score.numpy())))] = torch.arange(count, dtype=torch.float64)
+    return (places + 0.5) / count

@@ -1,0 +1,76 @@
+"""Loss as units, or loss as seen.
+
+A pacing turns loss [F] in [0, 1] into the fraction [F] in [0, until] of the units' ranks that has been reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from forgetting.errors import whole
+from forgetting.perception import Bands, bands, distance
+from forgetting.progress import track
+
+Picture = Callable[[float], Tensor]
+"""Fraction in [0, 1] -> the picture [1, 3, H, W] at that point of the way."""
+
+
+class Pacing(Protocol):
+    def __call__(self, loss: Tensor, until: float, picture: Picture) -> Tensor:
+        """[F] float64 -> [F] float64."""
+        ...
+
+
+@dataclass(frozen=True)
+class Units:
+    """The schedule says which share of the units is gone."""
+
+    def __call__(self, loss: Tensor, until: float, picture: Picture) -> Tensor:
+        return loss * until
+
+
+@dataclass(frozen=True)
+class Perceptual:
+    """The schedule says which share of all visible change has happened.
+
+    The way from nothing to ``until`` is looked at in ``probes`` places, where most happens most closely, and walked
+    at a speed that makes the change on the screen follow the schedule.
+    """
+
+    probes: int = 64
+
+    def __post_init__(self) -> None:
+        whole("pacing.probes", self.probes, 2, 10_000)
+
+    def __call__(self, loss: Tensor, until: float, picture: Picture) -> Tensor:
+        fraction, length = arc(until, picture, self.probes)
+        if length[-1] == 0:
+            return loss * until  # nothing is ever seen to change: one clock is as good as another
+        return torch.from_numpy(np.interp(loss.numpy(), length / length[-1], fraction))
+
+
+def arc(until: float, picture: Picture, probes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The visible length of the way: fractions [N] from 0 to ``until`` and the change [N] seen up to each.
+
+    Half of the places are spread evenly; each of the others halves the step that shows the greatest change.
+    """
+    coarse = max(2, probes // 2)
+    places = list(np.linspace(0.0, until, coarse))
+    todo = iter(track(range(probes), "looking where the picture changes", probes))
+    seen: list[Bands] = []
+    for place in places:
+        next(todo)
+        seen.append(bands(picture(place)))
+    steps = [float(distance(a, b)) for a, b in zip(seen, seen[1:], strict=False)]
+    for _ in todo:
+        k = int(np.argmax(steps))
+        places.insert(k + 1, (places[k] + places[k + 1]) / 2)
+        seen.insert(k + 1, bands(picture(places[k + 1])))
+        steps[k : k + 1] = [float(distance(seen[k], seen[k + 1])), float(distance(seen[k + 1], seen[k + 2]))]
+    return np.array(places), np.concatenate([[0.0], np.cumsum(steps)])

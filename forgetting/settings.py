@@ -1,0 +1,75 @@
+"""What can be set: read off the config files, whose comments are the help."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_PACKAGED = Path(__file__).parent / "configs"
+CONFIGS = _PACKAGED if _PACKAGED.exists() else Path(__file__).parents[1] / "configs"
+"""The config folder: inside the package once installed, at the top of the repository before."""
+
+GROUPS = {
+    "experiment": "a whole film, chosen by name",
+    "generator": "whose memory it is",
+    "latent": "which face",
+    "ordering": "who dies when",
+    "operator": "what a dying unit becomes",
+    "schedule": "how loss runs over time",
+    "pacing": "what the schedule counts: units, or what one sees",
+    "film": "how it is written",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One file of a group: its name, its first comment, and its settings (dotted key, value, comment)."""
+
+    name: str
+    what: str
+    default: bool
+    settings: tuple[tuple[str, str, str], ...]
+
+
+def groups(group: str) -> list[Option]:
+    """The options of a group, the default first; an experiment's settings are left to its file."""
+    defaults = (CONFIGS / "config.yaml").read_text(encoding="utf-8")
+    options = []
+    for path in sorted((CONFIGS / group).glob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        what = next((line[2:] for line in text.splitlines() if line.startswith("# ") and "@package" not in line), "")
+        default = f"- {group}: {path.stem}\n" in defaults
+        found = () if group in ("experiment", "generator") else tuple(_settings(group, text))
+        options.append(Option(path.stem, what, default, found))
+    return sorted(options, key=lambda option: not option.default)
+
+
+def _settings(group: str, text: str) -> list[tuple[str, str, str]]:
+    found, parent = [], ""
+    for line in text.splitlines():
+        if match := re.match(r"( *)(\w+):(?: ([^#]*?))?(?:  # (.*))?$", line):
+            indent, key, value, comment = match.groups()
+            parent = parent if indent else ("" if value else f"{key}.")
+            if value and key != "_target_":
+                found.append((f"{group}.{parent if indent else ''}{key}", value.strip(), comment or ""))
+    return found
+
+
+def settings(where: str, arguments: list[str]) -> list[str]:
+    """The dotted keys that exist under the config node ``where`` ('' for the root), given the other arguments."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import DictConfig, OmegaConf
+
+    choices = [argument for argument in arguments if argument.partition("=")[0] in GROUPS and "," not in argument]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        try:
+            config = compose("config", choices)
+        except HydraException:
+            config = compose("config")
+    node = OmegaConf.select(config, where) if where else config
+    prefix = f"{where}." if where else ""
+    return [f"{prefix}{key}" for key in node if key != "_target_"] if isinstance(node, DictConfig) else list(GROUPS)

@@ -1,0 +1,48 @@
+"""The contact sheet: stations of a film on one picture, each labelled with the share of units gone."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from forgetting.film import fit
+from forgetting.plan import Plan
+from forgetting.render import Frame
+
+CELL = 256
+GAP = 4
+GROUND = (12, 12, 12)
+
+
+def stations(frames: int, count: int) -> list[int]:
+    """``count`` indices spread evenly over a film, first and last among them (fewer where the film is shorter)."""
+    return sorted({round(index) for index in np.linspace(0, frames - 1, min(count, frames))})
+
+
+def thumbnail(frame: Frame) -> Frame:
+    """[H, W, 3] -> [h, CELL, 3]: what a station looks like on the sheet."""
+    height, width = frame.shape[:2]
+    return fit(frame, (round(CELL * height / width), CELL))
+
+
+def draw(thumbnails: dict[int, Frame], plan: Plan) -> Frame:
+    """Arrange thumbnails (frame index -> picture), in order, eight to a row."""
+    columns = min(8, len(thumbnails))
+    rows = -(-len(thumbnails) // columns)
+    height = next(iter(thumbnails.values())).shape[0]
+    sheet = Image.new("RGB", (columns * (CELL + GAP) + GAP, rows * (height + GAP) + GAP), GROUND)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(17)
+    for place, (index, picture) in enumerate(sorted(thumbnails.items())):
+        x, y = GAP + place % columns * (CELL + GAP), GAP + place // columns * (height + GAP)
+        sheet.paste(Image.fromarray(picture), (x, y))
+        label = _percent(plan.share(index))
+        left, top, right, bottom = pen.textbbox((x + 8, y + 6), label, font=font)
+        pen.rectangle((left - 5, top - 4, right + 5, bottom + 4), fill=GROUND)
+        pen.text((x + 8, y + 6), label, fill=(238, 238, 238), font=font)
+    return np.asarray(sheet)
+
+
+def _percent(share: float) -> str:
+    """Films of one small layer live below two percent: they get a decimal."""
+    percent = 100 * share
+    return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
