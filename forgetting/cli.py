@@ -75,16 +75,15 @@ def models(context: typer.Context) -> None:
         return
     from forgetting.zoo import MODELS
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("name", "architecture", "pixels", "MB", "from", "code", "weights", "here"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("name", "architecture", "from"))
     with _sentences([]):
         for model in MODELS.values():
-            table.add_row(
-                model.name, model.architecture, str(model.resolution), f"{model.megabytes:g}", model.package,
-                model.code_licence, model.weights_licence, "yes" if model.fetched else "no",
-            )  # fmt: skip
-    out.print(table)
+            here = "[green]here[/]" if model.fetched else "[yellow]not fetched[/]"
+            out.print(f"[b]{model.name}[/b]  {here}", soft_wrap=True)
+            out.print(
+                f"  {model.architecture}, {model.resolution} x {model.resolution}, {model.megabytes:g} MB, from {model.package}",
+                soft_wrap=True,
+            )
+            out.print(f"  [dim]code {model.code_licence}; weights {model.weights_licence}", soft_wrap=True)
 
 
 @models_app.command(help="Download a model, verify it and convert it once; everything works offline afterwards.")
@@ -115,17 +114,24 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
     from forgetting.experiment import with_plan
 
     keep_memory()
+    failures: list[Exception] = []
 
     def run(config: DictConfig) -> None:
         started = time.monotonic()
         folder = Path(HydraConfig.get().runtime.output_dir)
-        path = task(with_plan(_plain(config), _overridden(HydraConfig.get().overrides.task)), folder)
-        out.print(f"{path} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
+        try:
+            path = task(with_plan(_plain(config), _overridden(HydraConfig.get().overrides.task)), folder)
+        except Exception as error:  # a sweep goes on with its other films; told when all is done
+            failures.append(error)
+        else:
+            out.print(f"{path} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what went wrong instead of printing it its own way
     sys.argv = [f"forgetting {verb}", *arguments]
     with _sentences(arguments):
         hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")(run)()
+        if failures:
+            raise failures[0]
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -178,9 +184,11 @@ def _explain(error: Exception, arguments: list[str]) -> ForgettingError:
         return RequestError(f"{error.override!r} is not understood; write key=value, for instance experiment=dissolve or latent.seed=7")
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         if isinstance(error, ConfigCompositionException) and (found := re.match(r"Could not override '([^']*)'", str(error))):
-            key = found[1]
+            key = str(getattr(error.__cause__, "full_key", None) or found[1])
             return unknown("setting", key, settings(key.rpartition(".")[0], arguments))
         return RequestError(f"the config cannot be put together: {' '.join(str(error).split())}")
+    if isinstance(error, ValueError) and "Config group override" in str(error):
+        return RequestError(f"a part cannot be null; choose one of its options, as in {' or '.join(f'{g}=...' for g in list(GROUPS)[:3])}")
     if isinstance(error, OSError):
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         return ForgettingError(f"{what}; choose another folder with hydra.run.dir=PATH")
@@ -195,7 +203,14 @@ def _show(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
         err.print(f"{what} ...")
         yield from items
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=err, transient=True) as bar:
         yield from bar.track(items, total=total, description=what)
 
@@ -214,6 +229,7 @@ def _list_layers(config: dict[str, Any]) -> None:
     for column, footer in zip(("layer", "resolution", "units", "parameters", "million multiply-adds"), footers, strict=True):
         table.add_column(column, footer, justify="left" if column == "layer" else "right")
     table.add_row("[dim]mapping", "", "", f"{generator.mapping_parameters:,}", f"{costs['mapping'] / 1e6:,.1f}")
+    table.add_row("[dim]folded once a face", "", "", "", f"{costs['bind'] / 1e6:,.1f}")
     for layer in generator.layers:
         size = f"{layer.resolution} x {layer.resolution}"
         table.add_row(layer.name, size, f"{layer.channels:,}", f"{layer.parameters:,}", f"{costs[layer.name] / 1e6:,.1f}")

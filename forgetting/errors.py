@@ -37,7 +37,7 @@ def unknown(what: str, name: str, known: Iterable[str], where: str = "there is")
     "no layer 'b99'; there is b4, b8"
     """
     known = list(known)
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return RequestError(f"no {what} {name!r}{hint}; {where} {', '.join(known) or 'nothing'}")
 

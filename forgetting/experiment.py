@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
+from yaml import YAMLError
 
 import forgetting
 from forgetting import cache, film, latents, operators, orderings, pacing, schedules, sheet, zoo
@@ -28,7 +30,7 @@ from forgetting.errors import RequestError, unknown
 from forgetting.generators import Generator
 from forgetting.plan import Plan
 from forgetting.progress import track
-from forgetting.render import renderer
+from forgetting.render import Frame, renderer
 
 log = logging.getLogger(__name__)
 
@@ -133,17 +135,28 @@ def with_plan(config: dict[str, Any], overridden: Iterable[str]) -> dict[str, An
             raise RequestError(f"plan={path} already decides who dies when; leave out {key}")
     plan = plans.load(Path(path))
     if plan.recipe:
-        base = OmegaConf.create(OmegaConf.to_container(OmegaConf.create(plan.recipe))["config"])  # type: ignore[index,call-overload]
+        base = _config_of(plan, path)
         for key in overridden:
             OmegaConf.update(base, key, OmegaConf.select(OmegaConf.create(config), key), merge=False, force_add=True)
         base["plan"] = path
         config = OmegaConf.to_container(base)  # type: ignore[assignment]
     settings = config["film"]
-    if "film.duration" not in overridden and "film" not in overridden:
+    if "film.duration" not in overridden:
         settings["duration"] = len(plan) / settings["fps"]
     asked = round(settings["fps"] * settings["duration"])
     if asked != len(plan):
         raise RequestError(f"plan {path} has {len(plan)} frames, and film.fps x film.duration asks for {asked}; leave out film.duration")
+    return config
+
+
+def _config_of(plan: Plan, path: str) -> DictConfig:
+    try:
+        recipe = OmegaConf.create(plan.recipe)
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise RequestError(f"the recipe in plan {path} cannot be read ({' '.join(str(error).split())})") from None
+    config = recipe.get("config") if isinstance(recipe, DictConfig) else None
+    if not isinstance(config, DictConfig) or not isinstance(config.get("film"), DictConfig):
+        raise RequestError(f"the recipe in plan {path} holds no config; empty it to render the plan by the current one")
     return config
 
 
@@ -169,9 +182,7 @@ def write_recipe(config: Mapping[str, Any], generator: Generator) -> str:
     """YAML that says how a film was made: the full config, the versions, the hash of the weights."""
     packages = {"forgetting": forgetting.__version__, "torch": str(torch.__version__), "numpy": np.__version__}
     versions = packages | {"python": platform.python_version()}
-    return OmegaConf.to_yaml(
-        OmegaConf.create({"config": dict(config), "model": {"sha256": fingerprint(generator)}, "versions": versions})
-    )
+    return OmegaConf.to_yaml(OmegaConf.create({"config": dict(config), "model": {"sha256": fingerprint(generator)}, "versions": versions}))
 
 
 def render(config: Mapping[str, Any], folder: Path) -> Path:
@@ -209,7 +220,7 @@ def preview(config: Mapping[str, Any], folder: Path) -> Path:
     return path
 
 
-def _write_still(picture: film.Frame, path: Path, comment: str) -> None:
+def _write_still(picture: Frame, path: Path, comment: str) -> None:
     with film.told_in_one_sentence(path.parent), cache.whole(path) as part:
         film.save_png(picture, part, comment)
 

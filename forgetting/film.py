@@ -6,6 +6,7 @@ gets its name when it is whole.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
 import subprocess
@@ -27,12 +28,16 @@ SMALL = 512
 """Networks that make smaller pictures than this are enlarged to it by the nearest whole factor."""
 
 # The conversion to YUV is named, and the file says it: players guess otherwise, and colours drift.
-_BT709 = "-vf scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=lanczos -pix_fmt yuv420p -color_range tv -colorspace bt709 -color_primaries bt709 -color_trc bt709"
+_BT709 = (
+    "-vf scale=in_range=pc:out_range=tv:out_color_matrix=bt709,"
+    "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709 -pix_fmt yuv420p"
+)
 _CODECS = {
     "mp4": f"-c:v libx264 -preset {{preset}} -crf {{crf}} {_BT709} -movflags +faststart -f mp4",
     "webm": f"-c:v libvpx-vp9 -crf {{crf}} -b:v 0 -row-mt 1 -deadline good -cpu-used 4 {_BT709} -f webm",
     # A palette for each frame: a palette for the whole film would mean to hold the whole film in memory first.
-    "gif": "-filter_complex split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=bayer:bayer_scale=3 -loop 0 -f gif",
+    "gif": "-filter_complex split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=bayer:bayer_scale=3"
+    " -loop 0 -f gif",
 }
 _CRF = {"mp4": (18, 51), "webm": (30, 63)}  # default and worst
 
@@ -58,7 +63,7 @@ class Film:
     format: str = "mp4"
     crf: int | None = None
     preset: str = "veryfast"
-    poster: float = 0.25
+    poster: float = 0.5
     stations: int = 16
 
     def __post_init__(self) -> None:
@@ -125,8 +130,12 @@ def told_in_one_sentence(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ForgettingError(f"the disk is full at {folder}; free some space or choose another folder with hydra.run.dir=PATH") from error
-        raise ForgettingError(f"cannot write into {folder} ({error.strerror or error}); choose another folder with hydra.run.dir=PATH") from error
+            raise ForgettingError(
+                f"the disk is full at {folder}; free some space or choose another folder with hydra.run.dir=PATH"
+            ) from error
+        raise ForgettingError(
+            f"cannot write into {folder} ({error.strerror or error}); choose another folder with hydra.run.dir=PATH"
+        ) from error
 
 
 @contextmanager
@@ -143,34 +152,30 @@ def _encoder(film: Film, path: Path, shape: tuple[int, int], comment: str) -> It
     ]  # fmt: skip
     # In a session of its own, so that Ctrl-C reaches us and not the encoder behind our back.
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    assert process.stdin is not None and process.stderr is not None
-
-    def write(frame: Frame) -> None:
-        assert process.stdin is not None
-        process.stdin.write(np.ascontiguousarray(frame).data)
-
     try:
-        with process.stderr, process:
-            try:
-                yield write
-                process.stdin.close()
-            except BrokenPipeError:
-                pass  # the encoder has left; its last words tell why
-            said = process.stderr.read().decode(errors="replace").strip()
-            if process.wait() != 0:
-                raise _encoder_error(said, film)
-    except BaseException:
+        with contextlib.suppress(BrokenPipeError):  # the encoder has left; its exit status and last words tell why
+            yield lambda frame: _feed(process, frame)
+        _, said = process.communicate()
+        if process.returncode != 0:
+            raise _encoder_error(said.decode(errors="replace").strip(), film)
+    finally:
         process.kill()
-        raise
+        with contextlib.suppress(BrokenPipeError):  # what is still on its way to the encoder has nowhere to go
+            process.communicate()
     if film.format == "gif":
         _comment_gif(path, comment)
+
+
+def _feed(process: subprocess.Popen[bytes], frame: Frame) -> None:
+    assert process.stdin is not None
+    process.stdin.write(np.ascontiguousarray(frame).data)
 
 
 def _encoder_error(said: str, film: Film) -> OSError | ForgettingError:
     if "No space left on device" in said:
         return OSError(errno.ENOSPC, "No space left on device")
-    last = said.splitlines()[-1] if said else "it said nothing"
-    return ForgettingError(f"the encoder failed on film.format={film.format}: {last}; another format may work")
+    words = "; ".join(said.splitlines()[:3]) or "it said nothing"
+    return ForgettingError(f"the encoder failed on film.format={film.format}: {words}; another format may work")
 
 
 def _comment_gif(path: Path, comment: str) -> None:

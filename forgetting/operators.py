@@ -104,4 +104,3 @@ def damage(dead: Edit, units: Units, ablation: Tensor) -> Edit:
         return x.lerp_(dead(x, layer), row[:, :, None, None])  # [B, C, H, W]
 
     return edit
-

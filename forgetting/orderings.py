@@ -10,7 +10,7 @@ returns such a tensor [U].
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,8 +26,13 @@ from forgetting.units import Units
 NEVER = torch.inf
 SCOPES = ("network", "layer")
 FIRST = ("smallest", "largest")
-NORMALISERS = ("none", "mean", "max", "rms")
 MAX_SEED = 2**32 - 1
+
+_NORMALISERS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda score: score.mean(),
+    "max": lambda score: score.max(),
+    "rms": lambda score: score.square().mean().sqrt(),
+}
 
 
 class Ordering(Protocol):
@@ -40,7 +45,7 @@ def _check(seed: int, scope: str, first: str = "smallest", normalise: str = "non
     whole("ordering.seed", seed, 0, MAX_SEED)
     one_of("ordering.scope", scope, SCOPES)
     one_of("ordering.first", first, FIRST)
-    one_of("ordering.normalise", normalise, NORMALISERS)
+    one_of("ordering.normalise", normalise, ("none", *_NORMALISERS))
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,7 @@ def normalised(score: Tensor, units: Units, how: str) -> Tensor:
     """Make scores of different layers comparable: each layer is divided by its own mean, maximum or rms."""
     if how == "none":
         return score
-    measure = {"mean": Tensor.mean, "max": Tensor.max, "rms": lambda s: s.square().mean().sqrt()}[how]
+    measure = _NORMALISERS[how]
     return torch.cat([part / measure(part).clamp_min(1e-30) for part in units.split(score).values()])
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from forgetting.errors import whole
@@ -52,10 +54,12 @@ class Perceptual:
         fraction, length = arc(until, picture, self.probes)
         if length[-1] == 0:
             return loss * until  # nothing is ever seen to change: one clock is as good as another
-        return torch.from_numpy(np.interp(loss.numpy(), length / length[-1], fraction))
+        # A thousandth of the time goes by evenly, so that stretches where nothing changes are walked, not leapt over.
+        seen = (length / length[-1] + fraction / until / 1000) / 1.001
+        return torch.from_numpy(np.interp(loss.numpy(), seen, fraction))
 
 
-def arc(until: float, picture: Picture, probes: int) -> tuple[np.ndarray, np.ndarray]:
+def arc(until: float, picture: Picture, probes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The visible length of the way: fractions [N] from 0 to ``until`` and the change [N] seen up to each.
 
     Half of the places are spread evenly; each of the others halves the step that shows the greatest change.
@@ -67,7 +71,7 @@ def arc(until: float, picture: Picture, probes: int) -> tuple[np.ndarray, np.nda
     for place in places:
         next(todo)
         seen.append(bands(picture(place)))
-    steps = [float(distance(a, b)) for a, b in zip(seen, seen[1:], strict=False)]
+    steps = [float(distance(a, b)) for a, b in pairwise(seen)]
     for _ in todo:
         k = int(np.argmax(steps))
         places.insert(k + 1, (places[k] + places[k + 1]) / 2)

@@ -8,6 +8,9 @@ is left to see, a dying network flashes from one plain colour to another, and ha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,7 +22,7 @@ BANDS = 5
 SATURATION = 0.17
 """Local amplitude at which a band begins to be compressed (Laparra et al. 2016, section 2.3), pictures in [0, 1]."""
 
-PLAIN = 0.4
+PLAIN = 0.25
 """Weight of the root mean square difference of colour between large areas, against the mean over the bands: with 0
 the end of a film jumps in colour, with 1 it lingers on colours alone (measured on the default film)."""
 
@@ -32,8 +35,8 @@ def bands(image: Tensor) -> Bands:
     x = (image.clamp(-1, 1) + 1) / 2
     if max(x.shape[-2:]) > SIZE:
         scale = SIZE / max(x.shape[-2:])
-        x = F.adaptive_avg_pool2d(x, [max(1, round(n * scale)) for n in x.shape[-2:]])
-    plain = F.adaptive_avg_pool2d(x, [-(-n // 2**BANDS) for n in x.shape[-2:]])
+        x = _pool(x, *(max(1, round(n * scale)) for n in x.shape[-2:]))
+    plain = _pool(x, *(-(-n // 2**BANDS) for n in x.shape[-2:]))
     red, _, blue = x.unbind(1)
     y = luma(x)
     x = torch.stack((y, (blue - y) / 2, (red - y) / 2), dim=1)
@@ -54,10 +57,19 @@ def distance(a: Bands, b: Bands) -> Tensor:
     return torch.stack(detail).mean(0) + PLAIN * plain if detail else PLAIN * plain
 
 
+def steps(pictures: Iterable[Tensor]) -> list[float]:
+    """How far each picture [1, 3, H, W] looks from the one before: a film that changes evenly has equal steps."""
+    return [float(distance(a, b)) for a, b in pairwise(bands(picture) for picture in pictures)]
+
+
 def luma(x: Tensor) -> Tensor:
     """[B, 3, H, W] -> [B, H, W]: the luma of BT.709, in the units of ``x``."""
     red, green, blue = x.unbind(1)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _pool(x: Tensor, height: int, width: int) -> Tensor:
+    return F.adaptive_avg_pool2d(x, (height, width))
 
 
 def _blur(x: Tensor) -> Tensor:

@@ -146,7 +146,9 @@ def load(path: Path) -> Plan:
         if size > MAX_BYTES:
             raise RequestError(f"plan {path} claims to unpack to {size} bytes; the limit is {MAX_BYTES}")
         with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, Any] = {name: file[name] for name in ("ablation", "fraction", "rank", "layers", "channels", "resolutions", "recipe")}
+            arrays: dict[str, Any] = {
+                name: file[name] for name in ("ablation", "fraction", "rank", "layers", "channels", "resolutions", "recipe")
+            }
         rows = zip(arrays["layers"], arrays["channels"], arrays["resolutions"], strict=True)
         return Plan(
             torch.from_numpy(arrays["ablation"].astype(np.float32)),

@@ -49,3 +49,8 @@ def to_bytes(image: Tensor) -> Frame:
     # Rounded to bytes first: what is transposed is then a quarter of the size.
     image = ((image[0].clamp(-1, 1) + 1) * 127.5).round_().to(torch.uint8)
     return image.permute(1, 2, 0).contiguous().numpy()
+
+
+def from_bytes(frame: Frame) -> Tensor:
+    """[H, W, 3] uint8 -> [1, 3, H, W] in [-1, 1], up to rounding the inverse of :func:`to_bytes`."""
+    return torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 127.5 - 1

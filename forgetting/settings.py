@@ -72,4 +72,4 @@ def settings(where: str, arguments: list[str]) -> list[str]:
             config = compose("config")
     node = OmegaConf.select(config, where) if where else config
     prefix = f"{where}." if where else ""
-    return [f"{prefix}{key}" for key in node if key != "_target_"] if isinstance(node, DictConfig) else list(GROUPS)
+    return [prefix + str(key) for key in node if key != "_target_"] if isinstance(node, DictConfig) else list(GROUPS)

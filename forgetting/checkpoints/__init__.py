@@ -58,7 +58,7 @@ def read(path: Path) -> Generator:
         CheckpointError: it is not one, or it is damaged.
     """
     try:
-        with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         architecture, hyperparameters = metadata["architecture"], json.loads(metadata["hyperparameters"])

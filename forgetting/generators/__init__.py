@@ -52,8 +52,7 @@ class Synthesis:
 
     def __call__(self, edit: Edit | None = None) -> Tensor:
         """The picture under ``edit``: [B, 3, H, W], nominally in [-1, 1]."""
-        for _, state in self.states(edit):
-            pass
+        *_, (_, state) = self.states(edit)
         return state[0]
 
 

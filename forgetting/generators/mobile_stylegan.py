@@ -23,6 +23,9 @@ from forgetting.units import Layer
 
 SLOPE = 0.2
 
+Fold = Callable[[Tensor], Tensor]
+"""An operation with the face folded in: [B, C, H, W] -> [B, C', H', W']."""
+
 
 class DenseConv(nn.Module):
     """The first layer: a modulated full 3x3 convolution of the learned constant."""
@@ -32,13 +35,14 @@ class DenseConv(nn.Module):
         self.affine = nn.Linear(w_dim, channels)
         self.weight = nn.Parameter(torch.randn(channels, channels, 3, 3) / (3 * channels**0.5))
         self.bias = nn.Parameter(torch.zeros(channels))
+        self.noise: Tensor
         self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
 
     def kernel(self) -> Tensor:
         """[out, in, 9]"""
         return self.weight.flatten(2)
 
-    def fold(self, w: Tensor) -> Callable[[Tensor], Tensor]:
+    def fold(self, w: Tensor) -> Fold:
         style = self.affine(w)[:, :, None, None]  # [B, C, 1, 1]
         return lambda x: F.conv2d(x * style, self.weight, self.bias, padding=1)
 
@@ -52,13 +56,14 @@ class SeparableConv(nn.Module):
         self.depthwise = nn.Parameter(torch.randn(inputs, 1, 3, 3) / 3)
         self.pointwise = nn.Parameter(torch.randn(channels, inputs, 1, 1) / inputs**0.5)
         self.bias = nn.Parameter(torch.zeros(channels))
+        self.noise: Tensor
         self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
 
     def kernel(self) -> Tensor:
         """[out, in, 9]: the two convolutions as one."""
         return self.pointwise.flatten(2) * self.depthwise.flatten(1)[None]
 
-    def fold(self, w: Tensor) -> Callable[[Tensor], Tensor]:
+    def fold(self, w: Tensor) -> Fold:
         style = self.affine(w)  # [B, in]
         # Each face has its own depthwise kernel: faces and channels become one long row of groups.
         depthwise = (style[:, :, None, None, None] * self.depthwise).flatten(0, 1)  # [B * in, 1, 3, 3]
@@ -79,7 +84,7 @@ class Modulation(nn.Module):
         super().__init__()
         self.affine = nn.Linear(w_dim, channels)
 
-    def fold(self, w: Tensor) -> Callable[[Tensor], Tensor]:
+    def fold(self, w: Tensor) -> Fold:
         style = self.affine(w)[:, :, None, None]
         return lambda x: inverse_haar(x * style)  # [B, 4C, H, W] -> [B, C, 2H, 2W]
 
@@ -93,7 +98,7 @@ class ToImage(nn.Module):
         self.weight = nn.Parameter(torch.randn(12, channels, 1, 1) / channels**0.5)
         self.bias = nn.Parameter(torch.zeros(12))
 
-    def fold(self, w: Tensor) -> Callable[[Tensor], Tensor]:
+    def fold(self, w: Tensor) -> Fold:
         weight = self.affine(w)[:, None] * self.weight[:, :, 0, 0]  # [B, 12, C]
         bias = self.bias[:, None]
 
@@ -166,33 +171,33 @@ class MobileStyleGAN(nn.Module):
 
     def _steps(self, ws: Tensor) -> Iterator[Step]:
         w = iter(ws.unbind(1))
-        for layer in self.layers:
-            name = _key(layer)
-            if name in self.ups:
-                up, conv = self.ups[name].fold(next(w)), self.convs[name].fold(next(w))
-                yield Step(layer.name, layer, partial(_run_up, up, conv, self.convs[name].noise))
-            elif layer is self.layers[0]:
-                # Nothing before the first layer depends on anything but the face.
-                first = _activate(self.convs[name].fold(next(w))(self.const.expand(len(ws), -1, -1, -1)), self.convs[name].noise)
-                yield Step(layer.name, layer, lambda state, first=first: (first.clone(),))
-            else:
-                yield Step(layer.name, layer, partial(_run, self.convs[name].fold(next(w)), self.convs[name].noise))
+        first = self._conv(self.layers[0])
+        # Nothing before the first edit depends on anything but the face.
+        constant = _activate(first.fold(next(w))(self.const.expand(len(ws), -1, -1, -1)), first.noise)
+        yield Step(self.layers[0].name, self.layers[0], lambda state: (constant.clone(),))
+        for layer in self.layers[1:]:
+            up = cast(Modulation, self.ups[_key(layer)]).fold(next(w)) if _key(layer) in self.ups else None
+            conv = self._conv(layer)
+            yield Step(layer.name, layer, partial(_run, up, conv.fold(next(w)), conv.noise))
         to_image = self.to_image.fold(next(w))
         yield Step("image", None, lambda state: (to_image(state[0]),))
 
+    def _conv(self, layer: Layer) -> DenseConv | SeparableConv:
+        return cast(SeparableConv, self.convs[_key(layer)])
+
     def rest(self, layer: Layer) -> Tensor:
-        conv = self.convs[_key(layer)]
-        return F.leaky_relu(cast(Tensor, conv.noise) + cast(Tensor, conv.bias)[None, :, None, None], SLOPE)
+        conv = self._conv(layer)
+        return F.leaky_relu(conv.noise + conv.bias[None, :, None, None], SLOPE)
 
     def incoming(self, layer: Layer) -> Tensor:
-        return cast(Tensor, self.convs[_key(layer)].kernel()).flatten(1)
+        return self._conv(layer).kernel().flatten(1)
 
     def outgoing(self, layer: Layer) -> Tensor:
         """The next convolution's composite kernel; through the wavelet, a unit reaches one of its input channels."""
         following = dict(zip(self.layers, self.layers[1:], strict=False)).get(layer)
         if following is None:
             return self.to_image.weight.flatten(1).T  # [C, 12]
-        kernel = cast(Tensor, self.convs[_key(following)].kernel()).transpose(0, 1).flatten(1)  # [in, out * 9]
+        kernel = self._conv(following).kernel().transpose(0, 1).flatten(1)  # [in, out * 9]
         if _key(following) in self.ups:
             c = layer.channels // 4
             unit = torch.arange(layer.channels)
@@ -212,9 +217,5 @@ def _activate(x: Tensor, noise: Tensor) -> Tensor:
     return F.leaky_relu_(x.add_(noise), SLOPE)
 
 
-def _run(conv: Callable[[Tensor], Tensor], noise: Tensor, state: State) -> State:
-    return (_activate(conv(state[0]), noise),)
-
-
-def _run_up(up: Callable[[Tensor], Tensor], conv: Callable[[Tensor], Tensor], noise: Tensor, state: State) -> State:
-    return _run(conv, noise, (up(state[0]),))
+def _run(up: Fold | None, conv: Fold, noise: Tensor, state: State) -> State:
+    return (_activate(conv(up(state[0]) if up else state[0]), noise),)

@@ -45,9 +45,7 @@ class Toy(nn.Module):
         self.convs = nn.ModuleList(ToyConv(z_dim, inputs, outputs) for inputs, outputs in widths)
         self.to_image = nn.Conv2d(channels[-1], 3, 1)
         self.resolution = 4 * 2 ** (len(channels) - 1)
-        self.layers = tuple(
-            Layer(f"b{4 * 2**k}.conv", channels[k], 4 * 2**k, parameter_count(conv)) for k, conv in enumerate(self.convs)
-        )
+        self.layers = tuple(Layer(f"b{4 * 2**k}.conv", channels[k], 4 * 2**k, parameter_count(conv)) for k, conv in enumerate(self.convs))
         draw = np.random.RandomState(seed)
         for name, parameter in self.named_parameters():
             values = draw.randn(*parameter.shape) / np.sqrt(max(1, parameter[0].numel()))

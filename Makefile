@@ -1,0 +1,35 @@
+# Everything is set up on the way: a virtual environment in .venv, the package in it, the model in the user's cache.
+PYTHON ?= python3
+PY := .venv/bin/python
+
+.PHONY: film test gallery evenness clean
+
+film: .venv/installed
+	.venv/bin/forgetting render
+
+test: .venv/tested-with
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest
+
+gallery: .venv/installed
+	$(PY) docs/gallery.py
+
+evenness: .venv/installed
+	$(PY) benchmarks/evenness.py
+
+clean:
+	rm -rf .venv
+
+$(PY):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | $(PY)
+	$(PY) -m pip install --disable-pip-version-check --quiet -e .
+	touch $@
+
+.venv/tested-with: pyproject.toml | $(PY)
+	$(PY) -m pip install --disable-pip-version-check --quiet -e '.[dev]'
+	touch $@ .venv/installed

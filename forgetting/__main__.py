@@ -1,0 +1,5 @@
+"""``python -m forgetting``."""
+
+from forgetting.cli import main
+
+main()

@@ -1,0 +1,51 @@
+import torch
+import torch.nn.functional as F
+
+from forgetting.perception import bands, distance, luma
+
+
+def picture(seed=0, size=128):
+    noise = torch.randn(1, 3, size // 8, size // 8, generator=torch.Generator().manual_seed(seed))
+    return F.interpolate(noise, size=(size, size), mode="bicubic").clamp(-1, 1)
+
+
+def between(a, b):
+    return float(distance(bands(a), bands(b)))
+
+
+def test_a_distance():
+    a, b = picture(0), picture(1)
+    assert between(a, a) == 0
+    assert between(a, b) == between(b, a) > 0.1
+
+
+def test_more_blur_is_further_away():
+    a = picture()
+    blurred = [F.avg_pool2d(a, k, 1, k // 2, count_include_pad=False) for k in (3, 5, 9, 17)]
+    found = [between(a, b) for b in blurred]
+    assert found == sorted(found)
+
+
+def test_a_flash_of_flat_colour_counts_little():
+    """Losing a face's structure at a few grey levels weighs more than a plain that changes by a quarter of all range."""
+    plain = torch.zeros(1, 3, 128, 128)
+    assert between(plain, plain + 0.25) < between(plain, 0.25 * picture())
+    pixels = float((plain - (plain + 0.25)).square().mean().sqrt())
+    faint = 0.25 * picture() / picture().square().mean().sqrt()  # changes just as many pixels by as much
+    assert float((plain - faint).square().mean().sqrt()) - pixels < 1e-6
+    assert between(plain, plain + 0.25) < 0.3 * between(plain, faint)
+
+
+def test_large_pictures_are_compared_small():
+    big = F.interpolate(picture(size=256), scale_factor=4, mode="nearest")
+    assert between(big, picture(size=256)) < 1e-5
+
+
+def test_tiny_and_oblong_pictures():
+    for height, width in ((4, 4), (8, 32), (1, 1)):
+        a = torch.zeros(1, 3, height, width)
+        assert between(a, a + 0.5) > 0
+
+
+def test_luma_of_grey_is_grey():
+    torch.testing.assert_close(luma(torch.full((1, 3, 2, 2), 0.5)), torch.full((1, 2, 2), 0.5))

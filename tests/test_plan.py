@@ -1,0 +1,116 @@
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, faces
+
+from forgetting import plan as plans
+from forgetting.errors import RequestError
+from forgetting.operators import Zero
+from forgetting.orderings import Contribution, Random
+from forgetting.pacing import Perceptual, Units
+from forgetting.plan import Plan, ablation
+from forgetting.schedules import Schedule, Sigmoid
+
+
+def make(generator, frames=12, operator=None, schedule=None, pacing=None):
+    return plans.make(generator, faces(generator), frames, Contribution(), operator or Zero(), schedule or Schedule(), pacing or Units())
+
+
+@pytest.mark.parametrize("pacing", [Units(), Perceptual(probes=8)])
+@pytest.mark.parametrize("softness", [0.0, 0.1, 1.0])
+def test_a_plan_runs_from_intact_to_gone(tiny, pacing, softness):
+    plan = make(tiny, operator=Zero(softness), schedule=Schedule(Sigmoid()), pacing=pacing)
+    assert plan.ablation.dtype == torch.float32
+    assert not plan.ablation[0].any()
+    assert bool((plan.ablation[-1] == 1).all())
+    assert bool((plan.ablation.diff(dim=0) >= 0).all())
+
+
+def test_until_is_the_share_that_is_gone(tiny):
+    plan = make(tiny, operator=Zero(0.05), schedule=Schedule(until=0.5))
+    assert plan.share(len(plan) - 1) == pytest.approx(0.5, abs=0.02)
+    assert plan.fraction[-1] == 0.5
+
+
+def test_ablation_against_its_definition():
+    rank, fraction = torch.tensor([0.1, 0.5, 0.9, torch.inf]), torch.tensor([0.0, 0.3, 1.0])
+    slow = [[min(max((p * 1.2 - r) / 0.2, 0), 1) for r in rank.tolist()] for p in fraction.tolist()]
+    torch.testing.assert_close(ablation(rank, fraction, 0.2), torch.tensor(slow, dtype=torch.float32))
+    assert ablation(rank, fraction, 0.0).tolist() == [[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0]]
+
+
+def test_round_trip(tiny, tmp_path):
+    plan = make(tiny)
+    plans.save(plan, tmp_path / "plan.npz")
+    again = plans.load(tmp_path / "plan.npz")
+    for name in ("ablation", "fraction", "rank"):
+        assert torch.equal(getattr(plan, name), getattr(again, name))
+    again.check(tiny)
+    assert [p.name for p in tmp_path.iterdir()] == ["plan.npz"]
+
+
+def test_a_plan_for_another_network():
+    with pytest.raises(RequestError, match=r"plan is for another network: it has 52 units.* the generator 26"):
+        make(TINY["toy"]()).check(TINY["dcgan"]())
+
+
+def test_frames_must_be_possible(toy):
+    for frames in (0, -1, 10**9):
+        with pytest.raises(RequestError, match=f"must lie between 1 and 1000000, got {frames}"):
+            make(toy, frames)
+
+
+def broken_plans(folder, toy):
+    good = folder / "good.npz"
+    plans.save(make(toy), good)
+    arrays = dict(np.load(good))
+    changed = {
+        "missing": {name: value for name, value in arrays.items() if name != "rank"},
+        "negative": arrays | {"ablation": arrays["ablation"] - 1},
+        "nan": arrays | {"ablation": arrays["ablation"] * np.nan},
+        "narrow": arrays | {"ablation": arrays["ablation"][:, 1:]},
+        "short": arrays | {"fraction": arrays["fraction"][1:]},
+        "object": arrays | {"layers": np.array([print, print], dtype=object)},
+        "text": arrays | {"ablation": np.array("hello")},
+    }
+    for name, content in changed.items():
+        with (folder / f"{name}.npz").open("wb") as file:
+            np.savez(file, **content)
+    (folder / "empty.npz").write_bytes(b"")
+    (folder / "noise.npz").write_bytes(bytes(range(256)) * 8)
+    (folder / "truncated.npz").write_bytes(good.read_bytes()[:-100])
+    header = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000, 1000000000), }"
+    with zipfile.ZipFile(folder / "petabytes.npz", "w") as archive:
+        for name in arrays:
+            archive.writestr(f"{name}.npy", header.ljust(127) + b"\n")
+    return [path for path in sorted(folder.iterdir()) if path.name != "good.npz"]
+
+
+def test_hostile_and_broken_plans(toy, tmp_path):
+    paths = broken_plans(tmp_path, toy)
+    assert len(paths) == 11
+    for path in paths:
+        with pytest.raises(RequestError, match="plan"):
+            plans.load(path)
+
+
+def test_a_missing_plan(tmp_path):
+    with pytest.raises(RequestError, match="there is no plan at"):
+        plans.load(tmp_path / "none.npz")
+
+
+def test_plans_check_themselves(toy):
+    plan = make(toy)
+    with pytest.raises(RequestError, match="must be"):
+        Plan(plan.ablation[:, 1:], plan.fraction, plan.rank, plan.layers)
+
+
+def test_any_callable_can_order(toy):
+    def by_number(generator, units, ws):
+        return (torch.arange(len(units)) + 0.5) / len(units)
+
+    plan = plans.make(toy, faces(toy), 3, by_number, Zero(0.0), Schedule(), Units())
+    assert plan.ablation[1].tolist() == [1.0] * 26 + [0.0] * 26
+    assert Random()(toy, plan.units, faces(toy)).shape == plan.rank.shape

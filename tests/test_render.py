@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, faces
+
+from forgetting import plan as plans
+from forgetting.errors import RequestError
+from forgetting.operators import Average, Mean, Prune, Zero
+from forgetting.orderings import Contribution
+from forgetting.pacing import Perceptual
+from forgetting.render import frames, renderer, to_bytes
+from forgetting.schedules import Schedule
+
+
+def film(generator, operator, count=9):
+    ws = faces(generator)
+    plan = plans.make(generator, ws, count, Contribution(), operator, Schedule(), Perceptual(probes=6))
+    return ws, plan
+
+
+@pytest.mark.parametrize("operator", [Zero(), Prune(), Mean(), Average()], ids=lambda o: type(o).__name__)
+def test_frames_are_a_pure_function_of_recipe_and_index(tiny, operator):
+    ws, plan = film(tiny, operator)
+    whole = list(frames(tiny, ws, plan, operator))
+    assert len(whole) == len(plan)
+    assert whole[0].dtype == np.uint8
+    assert whole[0].shape == (tiny.resolution, tiny.resolution, 3)
+    assert np.array_equal(whole[0], to_bytes(tiny.bind(ws)())), "frame 0 is the undamaged picture"
+    for index in (7, 2, 7):
+        assert np.array_equal(renderer(tiny, ws, plan, operator)(index), whole[index])
+    again_ws, again = film(tiny, operator)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, frames(tiny, again_ws, again, operator), strict=True))
+
+
+def test_chosen_frames_only(toy):
+    ws, plan = film(toy, Zero())
+    assert [f.tolist() for f in frames(toy, ws, plan, Zero(), [3, 1])] == [renderer(toy, ws, plan, Zero())(k).tolist() for k in (3, 1)]
+
+
+def test_bytes():
+    image = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]).expand(1, 3, 1, 5)
+    assert to_bytes(image)[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+    assert to_bytes(image).flags["C_CONTIGUOUS"]
+
+
+def test_wrong_requests(toy):
+    ws, plan = film(toy, Zero())
+    with pytest.raises(RequestError, match="no frame 9; the plan has frames 0-8"):
+        renderer(toy, ws, plan, Zero())(9)
+    with pytest.raises(RequestError, match="ws for 2"):
+        renderer(toy, faces(toy, 2), plan, Zero())
+    with pytest.raises(RequestError, match="another network"):
+        renderer(TINY["dcgan"](), ws, plan, Zero())
+
+
+@pytest.mark.model
+def test_the_real_face(face_model):
+    """On the real network too: frame 0 untouched, a frame alone equals the same frame twice."""
+    from forgetting.latents import Seed
+    from forgetting.pacing import Units
+
+    ws = Seed()(face_model)
+    plan = plans.make(face_model, ws, 5, Contribution(), Zero(), Schedule(until=0.6), Units())
+    with torch.inference_mode():
+        intact = to_bytes(face_model.bind(ws)())
+    first, second = renderer(face_model, ws, plan, Zero()), renderer(face_model, ws, plan, Zero())
+    assert np.array_equal(first(0), intact)
+    assert np.array_equal(first(3), second(3))

