@@ -16,7 +16,9 @@ COMMENT = json.dumps({"config": {"latent": {"seed": 7}}})
 
 def pictures(count, size=64):
     ramp = np.linspace(0, 255, size).astype(np.uint8)
-    return [np.stack([np.full((size, size), 255 * k // max(count - 1, 1), np.uint8), np.tile(ramp, (size, 1)), np.tile(ramp, (size, 1)).T], -1) for k in range(count)]  # fmt: skip
+    across = np.tile(ramp, (size, 1))
+    levels = [255 * k // max(count - 1, 1) for k in range(count)]
+    return [np.stack([np.full_like(across, level), across, across.T], -1) for level in levels]
 
 
 def write(film, folder, frames, shape=None):

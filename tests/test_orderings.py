@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,8 @@ from forgetting.units import Units
 
 ALL = [
     Random(), Random(scope="layer"), Magnitude(), Magnitude(weights="incoming", norm="l1", scope="network", normalise="mean"),
-    Activation(scope="network", normalise="max"), Activation(), Contribution(), Contribution(first="largest", scope="network", normalise="rms"),
+    Activation(scope="network", normalise="max"), Activation(), Contribution(),
+    Contribution(first="largest", scope="network", normalise="rms"),
     Layers(), Layers(order="fine_to_coarse", inside=Contribution(), overlap=0.4),
 ]  # fmt: skip
 
@@ -93,7 +96,7 @@ def test_layers_die_one_after_another(toy):
     units = Units(toy.layers)
     for order, sign in (("coarse_to_fine", 1), ("fine_to_coarse", -1)):
         parts = list(units.split(ranks(Layers(order=order), toy)).values())[::sign]
-        assert all(a.max() < b.min() for a, b in zip(parts, parts[1:], strict=False))
+        assert all(a.max() < b.min() for a, b in itertools.pairwise(parts))
     parts = units.split(ranks(Layers(order=["b16.conv", "b4.*"]), toy))
     assert parts["b16.conv"].max() < parts["b4.conv"].min()
     assert bool(torch.isinf(parts["b8.conv"]).all())

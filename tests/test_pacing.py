@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -27,7 +29,7 @@ def test_time_is_spent_where_something_is_seen():
     inside = ((fraction > 0.299) & (fraction < 0.321)).double().mean()
     assert inside > 0.8
     seen = [bands(hurried(float(p))) for p in fraction[1:-1]]
-    steps = np.array([float(distance(a, b)) for a, b in zip(seen, seen[1:], strict=False)])
+    steps = np.array([float(distance(a, b)) for a, b in itertools.pairwise(seen)])
     assert steps.std() / steps.mean() < 0.35
 
 
@@ -41,7 +43,7 @@ def test_flat_colour_does_not_take_the_time():
 
     fraction = Perceptual(probes=64)(LOSS, 1.0, fades_then_flashes)
     naive = [fades_then_flashes(float(p)) for p in np.linspace(0, 1, 400)]
-    change = np.array([float((a - b).square().mean().sqrt()) for a, b in zip(naive, naive[1:], strict=False)])
+    change = np.array([float((a - b).square().mean().sqrt()) for a, b in itertools.pairwise(naive)])
     assert change[200:].sum() > change[:200].sum()
     assert (fraction < 0.5).double().mean() > 0.7
 

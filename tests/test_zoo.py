@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import shutil
 import zipfile
 
@@ -125,7 +126,7 @@ def test_small_face_model_paints_as_its_layers_say(small_face_model, tmp_path):
         archive.extract("gan_face_generate/weights.tar", tmp_path)
     state = torch.load(tmp_path / "gan_face_generate/weights.tar", map_location="cpu", weights_only=True)["netG_state_dict"]
     widths, stack = (100, 512, 256, 128, 64), []
-    for k, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for k, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         stack += [
             nn.ConvTranspose2d(inputs, outputs, 4, 1 if k == 0 else 2, 0 if k == 0 else 1, bias=False),
             nn.BatchNorm2d(outputs),
