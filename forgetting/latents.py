@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from forgetting.errors import whole, within
+from forgetting import errors
+from forgetting.errors import within
 from forgetting.generators import Generator
-from forgetting.orderings import MAX_SEED
 
 
 class Latent(Protocol):
@@ -31,7 +31,7 @@ class Seed:
     psi: float = 0.7
 
     def __post_init__(self) -> None:
-        whole("latent.seed", self.seed, 0, MAX_SEED)
+        errors.seed("latent.seed", self.seed)
         within("latent.psi", self.psi, -2.0, 2.0)
 
     @torch.inference_mode()

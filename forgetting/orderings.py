@@ -18,15 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from forgetting import statistics
-from forgetting.errors import RequestError, one_of, whole, within
+from forgetting import errors, statistics
+from forgetting.errors import RequestError, one_of, within
 from forgetting.generators import Generator
 from forgetting.units import Units
 
 NEVER = torch.inf
 SCOPES = ("network", "layer")
 FIRST = ("smallest", "largest")
-MAX_SEED = 2**32 - 1
 
 _NORMALISERS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda score: score.mean(),
@@ -42,7 +41,7 @@ class Ordering(Protocol):
 
 
 def _check(seed: int, scope: str, first: str = "smallest", normalise: str = "none") -> None:
-    whole("ordering.seed", seed, 0, MAX_SEED)
+    errors.seed("ordering.seed", seed)
     one_of("ordering.scope", scope, SCOPES)
     one_of("ordering.first", first, FIRST)
     one_of("ordering.normalise", normalise, ("none", *_NORMALISERS))

@@ -91,7 +91,15 @@ def test_models(run):
 def test_help_for_people_who_have_never_heard_of_hydra(run, verb):
     result = run(verb, "--help")
     assert result.exit_code == 0
-    for word in (*GROUPS, "film.fps=24", "frames per second", "experiment=dissolve", "schedule.curve.ageing=8.7", "(default)"):
+    for word in (
+        *GROUPS,
+        "film.fps=24",
+        "frames per second",
+        "experiment=dissolve",
+        "schedule.curve.ageing=8.7",
+        "(default)",
+        "or [start, end]",
+    ):
         assert word in result.output, word
     assert "Traceback" not in result.output
 
@@ -117,6 +125,9 @@ BAD = [
     (["latent.psi=70"], "latent.psi must lie between -2 and 2, got 70"),
     (["latent.seed=-1"], "latent.seed"),
     (["schedule.until=7"], "schedule.until"),
+    (["schedule.hold=[0.1,0.1,0.1]"], "one share of the film or two, got (0.1, 0.1, 0.1)"),
+    (["ordering=layers", "ordering.order=[b4.conv]", "ordering.layers=[b8.conv]"], "have no unit in common"),
+    (["ordering.layers=[[b4.conv]]"], "no layer"),
     (["schedule.hold=[0.6,0.6]"], "leaves no time to move"),
     (["schedule.direction=sideways"], "forget, remember, there_and_back"),
     (["operator.softness=2"], "operator.softness"),
