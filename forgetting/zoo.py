@@ -100,7 +100,7 @@ MODELS = {
             megabytes=37.6,
             code_licence="Apache-2.0",
             weights_licence="Apache-2.0; trained on FFHQ, which is for non-commercial use (CC BY-NC-SA 4.0)",
-            fingerprint="dc482742935d9f5c69600a74ff6c61409f37a2d0c08fb603eddb47717c6ed827",
+            fingerprint="e9037365962ba7ad406caa43240435d6900ac44c8c0d9e697d5e3551e32387da",
             convert=_mobile_stylegan,
         ),
         Model(

@@ -110,13 +110,22 @@ def read_mobile_stylegan(mapping: Graph, synthesis: Graph) -> dict[str, Tensor]:
     for block in range(blocks):
         size = 8 * 2**block
         _affine(synthesis, f"m.layers.{block}.up.modulation", f"ups.b{size}_conv0", state)
+        front = "convs.b4_conv1.weight" if block == 0 else f"convs.b{size // 2}_conv1.pointwise"
+        names = (front, f"{front.rpartition('.')[0]}.bias", f"ups.b{size}_conv0.affine.weight", f"ups.b{size}_conv0.affine.bias")
+        state |= {name: _by_band(state[name]) for name in names}
         conv(f"m.layers.{block}.conv1", f"convs.b{size}_conv0")
         conv(f"m.layers.{block}.conv2", f"convs.b{size}_conv1")
     last = f"m.layers.{blocks - 1}.to_img"
     _affine(synthesis, f"{last}.conv.modulation", "to_image", state)
-    state["to_image.weight"] = synthesis.named(f"{last}.conv.weight")
-    state["to_image.bias"] = synthesis.named(f"{last}.bias").flatten()
+    state["to_image.weight"] = _by_band(synthesis.named(f"{last}.conv.weight"))
+    state["to_image.bias"] = _by_band(synthesis.named(f"{last}.bias").flatten())
     return state
+
+
+def _by_band(x: Tensor) -> Tensor:
+    """[4C, ...]: the original has C low bands, then three details for each channel; ours has four bands of C."""
+    low, details = x[: len(x) // 4], x[len(x) // 4 :]
+    return torch.cat((low, details[0::3], details[1::3], details[2::3]))
 
 
 def _affine(graph: Graph, source: str, ours: str, state: dict[str, Tensor]) -> None:

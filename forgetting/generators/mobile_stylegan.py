@@ -4,6 +4,9 @@ Image Synthesis"): StyleGAN2 distilled into depthwise-separable convolutions ove
 Demodulation there does not depend on the style, so checkpoints hold it already folded into the pointwise weights,
 and the learning-rate multipliers and modulation scales are folded into the affine weights. There is no RGB skip
 pyramid: only the last layer makes the picture.
+
+Units in front of a wavelet are numbered by band (low, vertical, horizontal, diagonal), where the original interleaves
+the three details of each channel; whole bands are read and written in one piece.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError
 from forgetting.generators import State, Step, Synthesis
-from forgetting.generators.ops import check_ws, check_z, inverse_haar, parameter_count, pixel_norm
+from forgetting.generators.ops import check_ws, check_z, depth_to_space, inverse_haar, parameter_count, pixel_norm
 from forgetting.units import Layer
 
 SLOPE = 0.2
@@ -100,11 +103,14 @@ class ToImage(nn.Module):
 
     def fold(self, w: Tensor) -> Fold:
         weight = self.affine(w)[:, None] * self.weight[:, :, 0, 0]  # [B, 12, C]
-        bias = self.bias[:, None]
+        # The wavelet is linear: done once to the weights instead of every time to the picture, it leaves four phases.
+        weight = _phases(weight.transpose(1, 2).flatten(0, 1)).view(len(w), -1, 12).transpose(1, 2)  # [B, 12, C]
+        weight, bias = weight.reshape(-1, weight.shape[2], 1, 1), _phases(self.bias[None])[0].repeat(len(w))
 
         def run(x: Tensor) -> Tensor:
-            coefficients = weight @ x.flatten(2) + bias  # [B, 12, H * W]
-            return inverse_haar(coefficients.view(x.shape[0], 12, *x.shape[2:]))  # [B, 3, 2H, 2W]
+            batch, channels, height, width = x.shape
+            x = F.conv2d(x.reshape(1, batch * channels, height, width), weight, bias, groups=batch)
+            return depth_to_space(x.view(batch, 12, height, width))  # [B, 3, 2H, 2W]
 
         return run
 
@@ -199,10 +205,14 @@ class MobileStyleGAN(nn.Module):
             return self.to_image.weight.flatten(1).T  # [C, 12]
         kernel = self._conv(following).kernel().transpose(0, 1).flatten(1)  # [in, out * 9]
         if _key(following) in self.ups:
-            c = layer.channels // 4
-            unit = torch.arange(layer.channels)
-            kernel = kernel[torch.where(unit < c, unit, (unit - c) // 3)]
+            kernel = kernel.repeat(4, 1)  # its four bands
         return kernel
+
+
+def _phases(coefficients: Tensor) -> Tensor:
+    """[N, 12] wavelet coefficients of RGB -> [N, 12]: the four pixels they make, RGB of each in turn."""
+    pixels = inverse_haar(coefficients[:, :, None, None])  # [N, 3, 2, 2]
+    return pixels.permute(0, 2, 3, 1).flatten(1)
 
 
 def _address(key: str) -> str:
