@@ -13,9 +13,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from forgetting.allocator import keep_memory
+from forgetting.engines import from_bytes
 from forgetting.experiment import prepare
 from forgetting.perception import luma, steps
-from forgetting.render import from_bytes, renderer
+from forgetting.render import renderer
 from forgetting.settings import CONFIGS
 
 
@@ -23,7 +24,7 @@ def measure(name: str, fps: float) -> tuple[int, float, float, float]:
     """Frames, coefficient of variation, largest step / median step, luma deviation at the end."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         run = prepare(OmegaConf.to_container(compose("config", [f"experiment={name}", f"film.fps={fps}"]), resolve=True))
-    frame = renderer(run.generator, run.ws, run.plan, run.operator)
+    frame = renderer(run.engine, run.plan)
     found = np.array(steps(from_bytes(frame(index)) for index in range(len(run.plan))))
     moving = found[run.plan.fraction.diff().numpy() != 0]
     last = 255 * luma(torch.from_numpy(frame(len(run.plan) - 1)).permute(2, 0, 1)[None].float() / 255).std()

@@ -19,18 +19,22 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from torch import Tensor
 from yaml import YAMLError
 
 import forgetting
 from forgetting import cache, film, latents, operators, orderings, pacing, schedules, sheet, zoo
 from forgetting import plan as plans
 from forgetting.checkpoints import fingerprint
+from forgetting.engines import Engine, Frame, Starter
+from forgetting.engines.auto import Auto
+from forgetting.engines.compiled import OpenVINO
+from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError, unknown
 from forgetting.generators import Generator
 from forgetting.plan import Plan
 from forgetting.progress import track
-from forgetting.render import Frame, renderer
+from forgetting.render import renderer
+from forgetting.units import Units
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +62,14 @@ PARTS: Mapping[str, type] = {
         pacing.Units,
         pacing.Perceptual,
         film.Film,
+        Auto,
+        OpenVINO,
+        Torch,
     )
 }
+
+SAMPLES = 5
+"""Frames of the very film that an engine may try itself on before it is chosen."""
 
 DECIDED = ("ordering", "schedule", "pacing", "experiment")
 """Keys that make a plan, and have nothing left to say once there is one."""
@@ -76,6 +86,7 @@ class Experiment:
     schedule: schedules.Schedule
     pacing: pacing.Pacing
     film: film.Film
+    engine: Starter
     plan: str | None = None
 
 
@@ -84,9 +95,8 @@ class Run:
     """An experiment that is ready to be filmed."""
 
     film: film.Film
-    operator: operators.Operator
     generator: Generator
-    ws: Tensor
+    engine: Engine
     plan: Plan
     recipe: str
 
@@ -135,10 +145,13 @@ def with_plan(config: dict[str, Any], overridden: Iterable[str]) -> dict[str, An
             raise RequestError(f"plan={path} already decides who dies when; leave out {key}")
     plan = plans.load(Path(path))
     if plan.recipe:
-        base = _config_of(plan, path)
+        recipe = _recipe_of(plan, path)
+        base = recipe["config"]
         for key in overridden:
             OmegaConf.update(base, key, OmegaConf.select(OmegaConf.create(config), key), merge=False, force_add=True)
         base["plan"] = path
+        if not any(key.split(".")[0] == "engine" for key in overridden):
+            base["engine"] = _engine_of(recipe)  # what 'auto' chose then, so that the film is the same bit for bit
         config = OmegaConf.to_container(base)  # type: ignore[assignment]
     settings = config["film"]
     if "film.duration" not in overridden:
@@ -149,15 +162,23 @@ def with_plan(config: dict[str, Any], overridden: Iterable[str]) -> dict[str, An
     return config
 
 
-def _config_of(plan: Plan, path: str) -> DictConfig:
+def _recipe_of(plan: Plan, path: str) -> DictConfig:
     try:
         recipe = OmegaConf.create(plan.recipe)
     except (YAMLError, OmegaConfBaseException) as error:
         raise RequestError(f"the recipe in plan {path} cannot be read ({' '.join(str(error).split())})") from None
     config = recipe.get("config") if isinstance(recipe, DictConfig) else None
-    if not isinstance(config, DictConfig) or not isinstance(config.get("film"), DictConfig):
+    if not isinstance(recipe, DictConfig) or not isinstance(config, DictConfig) or not isinstance(config.get("film"), DictConfig):
         raise RequestError(f"the recipe in plan {path} holds no config; empty it to render the plan by the current one")
-    return config
+    return recipe
+
+
+def _engine_of(recipe: DictConfig) -> dict[str, str]:
+    """The config node of the engine that a recipe names."""
+    used = recipe.get("engine")
+    used = used if isinstance(used, DictConfig) else OmegaConf.create({})
+    target = {"torch": Torch, "openvino": OpenVINO}.get(str(used.get("name")), Auto)
+    return {"_target_": f"{target.__module__}.{target.__qualname__}", "precision": str(used.get("precision", "auto"))}
 
 
 @torch.inference_mode()
@@ -167,28 +188,37 @@ def prepare(config: Mapping[str, Any]) -> Run:
     generator = parts.generator()
     ws = parts.latent(generator)
     parts.film.shape(generator.resolution, generator.resolution)
-    recipe = write_recipe(config, generator)
     if parts.plan is not None:
-        plan = dataclasses.replace(plans.load(Path(parts.plan)), recipe=recipe)
+        plan = plans.load(Path(parts.plan))
         plan.check(generator)
+        sample = plan.ablation[sheet.stations(len(plan), SAMPLES)]
+        engine, why = parts.engine(generator, ws, parts.operator, sample)
     else:
+        way = torch.linspace(0, parts.schedule.until, SAMPLES)
+        rank = parts.ordering(generator, Units(generator.layers), ws)
+        sample = plans.ablation(rank, way, parts.operator.softness * parts.schedule.until)
+        engine, why = parts.engine(generator, ws, parts.operator, sample)
         plan = plans.make(
-            generator, ws, parts.film.frames, parts.ordering, parts.operator, parts.schedule, parts.pacing, recipe
+            generator, ws, parts.film.frames, lambda *_: rank, parts.operator, parts.schedule, parts.pacing, engine
         )  # fmt: skip
-    return Run(parts.film, parts.operator, generator, ws, plan, recipe)
+    log.info("%s", why)
+    recipe = write_recipe(config, generator, engine, why)
+    return Run(parts.film, generator, engine, dataclasses.replace(plan, recipe=recipe), recipe)
 
 
-def write_recipe(config: Mapping[str, Any], generator: Generator) -> str:
-    """YAML that says how a film was made: the full config, the versions, the hash of the weights."""
+def write_recipe(config: Mapping[str, Any], generator: Generator, engine: Engine, why: str) -> str:
+    """YAML that says how a film was made: the full config, the engine, the versions, the hash of the weights."""
     packages = {"forgetting": forgetting.__version__, "torch": str(torch.__version__), "numpy": np.__version__}
     versions = packages | {"python": platform.python_version()}
-    return OmegaConf.to_yaml(OmegaConf.create({"config": dict(config), "model": {"sha256": fingerprint(generator)}, "versions": versions}))
+    made_by = {"name": engine.name, "precision": engine.precision, "why": why}
+    recipe = {"config": dict(config), "engine": made_by, "model": {"sha256": fingerprint(generator)}, "versions": versions}
+    return OmegaConf.to_yaml(OmegaConf.create(recipe))
 
 
 def render(config: Mapping[str, Any], folder: Path) -> Path:
     """Make the film of ``config`` in ``folder``, with its poster, sheet, recipe and plan; returns the film's path."""
     run = prepare(config)
-    frame = renderer(run.generator, run.ws, run.plan, run.operator)
+    frame = renderer(run.engine, run.plan)
     shape = run.film.shape(run.generator.resolution, run.generator.resolution)
     comment = json.dumps(OmegaConf.to_container(OmegaConf.create(run.recipe)))
     count = len(run.plan)
@@ -212,7 +242,7 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
 def preview(config: Mapping[str, Any], folder: Path) -> Path:
     """Draw the contact sheet that ``render`` would draw, without the film; returns its path."""
     run = prepare(config)
-    frame = renderer(run.generator, run.ws, run.plan, run.operator)
+    frame = renderer(run.engine, run.plan)
     stops = sheet.stations(len(run.plan), run.film.stations)
     thumbnails = {index: sheet.thumbnail(frame(index)) for index in track(stops, "looking at the stations", len(stops))}
     path = folder / "sheet.png"

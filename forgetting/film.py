@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from forgetting import cache
+from forgetting.engines import Frame
 from forgetting.errors import ForgettingError, RequestError, one_of, whole, within
-from forgetting.render import Frame
 
 FORMATS = ("mp4", "webm", "gif", "png")
 SMALL = 512

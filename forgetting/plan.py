@@ -28,9 +28,11 @@ import torch
 from torch import Tensor
 
 from forgetting import cache
+from forgetting.engines import Engine, from_bytes
+from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError, whole
 from forgetting.generators import Generator
-from forgetting.operators import Operator, damage
+from forgetting.operators import Operator
 from forgetting.orderings import Ordering
 from forgetting.pacing import Pacing
 from forgetting.schedules import Schedule
@@ -102,18 +104,21 @@ def make(
     operator: Operator,
     schedule: Schedule,
     pacing: Pacing,
+    engine: Engine | None = None,
     recipe: str = "",
 ) -> Plan:
-    """Decide about a film of ``frames`` frames of the face ``ws`` [1, L, W]."""
+    """Decide about a film of ``frames`` frames of the face ``ws`` [1, L, W].
+
+    The pacing looks at pictures made by ``engine``; without one, by the reference: torch in float32.
+    """
     whole("the number of frames (film.fps x film.duration)", frames, 1, MAX_FRAMES)
     units = Units(generator.layers)
     rank = ordering(generator, units, ws)
     softness = operator.softness * schedule.until
-    synthesis, dead = generator.bind(ws), operator.bind(generator, ws)
+    engine = engine or Torch().start(generator, ws, operator)
 
     def picture(p: float) -> Tensor:
-        row = ablation(rank, torch.tensor([p], dtype=torch.float64), softness)
-        return synthesis(damage(dead, units, row))
+        return from_bytes(engine(ablation(rank, torch.tensor([p], dtype=torch.float64), softness)[0]))
 
     fraction = pacing(schedule.loss(frames), schedule.until, picture)
     return Plan(ablation(rank, fraction, softness), fraction, rank, generator.layers, recipe)

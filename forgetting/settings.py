@@ -19,6 +19,7 @@ GROUPS = {
     "schedule": "how loss runs over time",
     "pacing": "what the schedule counts: units, or what one sees",
     "film": "how it is written",
+    "engine": "what runs the network",
 }
 
 

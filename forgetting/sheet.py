@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from forgetting.engines import Frame
 from forgetting.film import fit
 from forgetting.plan import Plan
-from forgetting.render import Frame
 
 CELL = 256
 GAP = 4

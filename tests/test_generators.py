@@ -38,6 +38,14 @@ def test_a_synthesis_is_a_pure_function(tiny):
     assert torch.equal(synthesis(), before)
 
 
+def test_folding_changes_nothing(tiny):
+    synthesis = tiny.bind(faces(tiny, 2))
+    folded = synthesis.folded()
+    assert torch.equal(folded(), synthesis())
+    folded(lambda x, layer: x.zero_())
+    assert torch.equal(folded(), synthesis())
+
+
 def test_an_edit_reaches_every_layer_once(tiny):
     seen = []
     tiny.bind(faces(tiny))(lambda x, layer: seen.append(layer) or x)

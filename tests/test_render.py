@@ -4,11 +4,13 @@ import torch
 from conftest import TINY, faces
 
 from forgetting import plan as plans
+from forgetting.engines import to_bytes
+from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
 from forgetting.operators import Average, Mean, Prune, Zero
 from forgetting.orderings import Contribution
 from forgetting.pacing import Perceptual
-from forgetting.render import frames, renderer, to_bytes
+from forgetting.render import frames, renderer
 from forgetting.schedules import Schedule
 
 
@@ -25,32 +27,33 @@ def test_frames_are_a_pure_function_of_recipe_and_index(tiny, operator):
     assert len(whole) == len(plan)
     assert whole[0].dtype == np.uint8
     assert whole[0].shape == (tiny.resolution, tiny.resolution, 3)
-    assert np.array_equal(whole[0], to_bytes(tiny.bind(ws)())), "frame 0 is the undamaged picture"
+    assert np.array_equal(whole[0], to_bytes(tiny.bind(ws)())[0]), "frame 0 is the undamaged picture"
     for index in (7, 2, 7):
-        assert np.array_equal(renderer(tiny, ws, plan, operator)(index), whole[index])
+        engine = Torch().start(tiny, ws, operator)
+        assert np.array_equal(renderer(engine, plan)(index), whole[index])
     again_ws, again = film(tiny, operator)
     assert all(np.array_equal(a, b) for a, b in zip(whole, frames(tiny, again_ws, again, operator), strict=True))
 
 
 def test_chosen_frames_only(toy):
     ws, plan = film(toy, Zero())
-    assert [f.tolist() for f in frames(toy, ws, plan, Zero(), [3, 1])] == [renderer(toy, ws, plan, Zero())(k).tolist() for k in (3, 1)]
+    frame = renderer(Torch().start(toy, ws, Zero()), plan)
+    assert [f.tolist() for f in frames(toy, ws, plan, Zero(), [3, 1])] == [frame(k).tolist() for k in (3, 1)]
 
 
 def test_bytes():
     image = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]).expand(1, 3, 1, 5)
-    assert to_bytes(image)[0, :, 0].tolist() == [0, 0, 128, 255, 255]
-    assert to_bytes(image).flags["C_CONTIGUOUS"]
+    assert to_bytes(image)[0, 0, :, 0].tolist() == [0, 0, 128, 255, 255]
 
 
 def test_wrong_requests(toy):
     ws, plan = film(toy, Zero())
     with pytest.raises(RequestError, match="no frame 9; the plan has frames 0-8"):
-        renderer(toy, ws, plan, Zero())(9)
+        renderer(Torch().start(toy, ws, Zero()), plan)(9)
     with pytest.raises(RequestError, match="ws for 2"):
-        renderer(toy, faces(toy, 2), plan, Zero())
+        frames(toy, faces(toy, 2), plan, Zero())
     with pytest.raises(RequestError, match="another network"):
-        renderer(TINY["dcgan"](), ws, plan, Zero())
+        frames(TINY["dcgan"](), ws, plan, Zero())
 
 
 @pytest.mark.model
@@ -62,7 +65,7 @@ def test_the_real_face(face_model):
     ws = Seed()(face_model)
     plan = plans.make(face_model, ws, 5, Contribution(), Zero(), Schedule(until=0.6), Units())
     with torch.inference_mode():
-        intact = to_bytes(face_model.bind(ws)())
-    first, second = renderer(face_model, ws, plan, Zero()), renderer(face_model, ws, plan, Zero())
+        intact = to_bytes(face_model.bind(ws)())[0]
+    first, second = (renderer(Torch().start(face_model, ws, Zero()), plan) for _ in range(2))
     assert np.array_equal(first(0), intact)
     assert np.array_equal(first(3), second(3))

@@ -60,7 +60,8 @@ def read(path: Path) -> Generator:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            # Copied: in the file tensors lie at any address, and which kernel runs, hence how it rounds, can depend on that.
+            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
         architecture, hyperparameters = metadata["architecture"], json.loads(metadata["hyperparameters"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} is not a model of ours or is damaged ({error}); fetch or convert it again") from None

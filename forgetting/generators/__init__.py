@@ -8,7 +8,7 @@ that is where units are damaged: an *edit* stands between one step and the next,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -49,6 +49,16 @@ class Synthesis:
             if edit is not None and step.layer is not None:
                 state = (edit(state[0], step.layer), *state[1:])
             yield step, state
+
+    def folded(self) -> Synthesis:
+        """The same chain with its first step done: nothing before the first edit depends on more than the face."""
+        first, *others = self.steps
+        state = first.run(())
+
+        def again(_: State) -> State:
+            return tuple(tensor.clone() for tensor in state)
+
+        return Synthesis((replace(first, run=again), *others))
 
     def __call__(self, edit: Edit | None = None) -> Tensor:
         """The picture under ``edit``: [B, 3, H, W], nominally in [-1, 1]."""

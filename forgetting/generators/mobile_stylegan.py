@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError
 from forgetting.generators import State, Step, Synthesis
-from forgetting.generators.ops import check_ws, check_z, depth_to_space, inverse_haar, parameter_count, pixel_norm
+from forgetting.generators.ops import check_ws, check_z, conv2d_per_face, depth_to_space, inverse_haar, parameter_count, pixel_norm
 from forgetting.units import Layer
 
 SLOPE = 0.2
@@ -68,14 +68,11 @@ class SeparableConv(nn.Module):
 
     def fold(self, w: Tensor) -> Fold:
         style = self.affine(w)  # [B, in]
-        # Each face has its own depthwise kernel: faces and channels become one long row of groups.
         depthwise = (style[:, :, None, None, None] * self.depthwise).flatten(0, 1)  # [B * in, 1, 3, 3]
 
         def run(x: Tensor) -> Tensor:
-            batch, channels, height, width = x.shape
-            x = x.reshape(1, batch * channels, height, width)
-            x = F.conv2d(x, depthwise, padding=1, groups=batch * channels)
-            return F.conv2d(x.view(batch, channels, height, width), self.pointwise, self.bias)  # [B, out, H, W]
+            x = conv2d_per_face(x, depthwise, None, padding=1, groups=x.shape[1])
+            return F.conv2d(x, self.pointwise, self.bias)  # [B, out, H, W]
 
         return run
 
@@ -108,9 +105,7 @@ class ToImage(nn.Module):
         weight, bias = weight.reshape(-1, weight.shape[2], 1, 1), _phases(self.bias[None])[0].repeat(len(w))
 
         def run(x: Tensor) -> Tensor:
-            batch, channels, height, width = x.shape
-            x = F.conv2d(x.reshape(1, batch * channels, height, width), weight, bias, groups=batch)
-            return depth_to_space(x.view(batch, 12, height, width))  # [B, 3, 2H, 2W]
+            return depth_to_space(conv2d_per_face(x, weight, bias, padding=0, groups=1))  # [B, 3, 2H, 2W]
 
         return run
 
@@ -178,9 +173,8 @@ class MobileStyleGAN(nn.Module):
     def _steps(self, ws: Tensor) -> Iterator[Step]:
         w = iter(ws.unbind(1))
         first = self._conv(self.layers[0])
-        # Nothing before the first edit depends on anything but the face.
-        constant = _activate(first.fold(next(w))(self.const.expand(len(ws), -1, -1, -1)), first.noise)
-        yield Step(self.layers[0].name, self.layers[0], lambda state: (constant.clone(),))
+        fold, const = first.fold(next(w)), self.const.expand(len(ws), -1, -1, -1)
+        yield Step(self.layers[0].name, self.layers[0], lambda _: (_activate(fold(const), first.noise),))
         for layer in self.layers[1:]:
             up = cast(Modulation, self.ups[_key(layer)]).fold(next(w)) if _key(layer) in self.ups else None
             conv = self._conv(layer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from forgetting.errors import RequestError
@@ -11,6 +12,15 @@ from forgetting.errors import RequestError
 def pixel_norm(x: Tensor) -> Tensor:
     """[B, C] -> [B, C] of unit mean square (Karras et al. 2018, section 4.2)."""
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+def conv2d_per_face(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, groups: int) -> Tensor:
+    """[B, C, H, W] -> [B, O, H, W], every face with weights of its own: ``weight`` [B * O, C / groups, k, k]."""
+    batch, channels, height, width = x.shape
+    if batch > 1:  # faces and channels become one long row of groups
+        x = x.reshape(1, batch * channels, height, width)
+    x = F.conv2d(x, weight, bias, padding=padding, groups=batch * groups)
+    return x.view(batch, -1, *x.shape[2:]) if batch > 1 else x
 
 
 def inverse_haar(x: Tensor) -> Tensor:

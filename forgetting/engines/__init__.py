@@ -1,0 +1,65 @@
+"""What runs the network: rows of ablation in, frames out.
+
+An engine is started once for a face and an operator and then called with rows of a plan. ``torch`` in float32 is the
+reference that every other is compared with; ``openvino`` is compiled from the very same torch module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from forgetting.generators import Generator
+from forgetting.operators import Operator
+
+PRECISIONS = ("float32", "float16", "bfloat16")
+
+Frame = NDArray[np.uint8]
+"""[H, W, 3], RGB."""
+
+
+class Engine(Protocol):
+    """A face and an operator, ready to be filmed."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+
+    def __call__(self, row: Tensor) -> Frame:
+        """Ablation [U] in [0, 1] -> the frame."""
+        ...
+
+
+class Starter(Protocol):
+    """The settings of an engine."""
+
+    def __call__(self, generator: Generator, ws: Tensor, operator: Operator, sample: Tensor) -> tuple[Engine, str]:
+        """Start for the face ``ws`` [1, L, W]; ``sample`` [N, U] are some rows of the film to come, to choose by.
+
+        Returns the engine and a sentence that says which it is and why.
+        """
+        ...
+
+
+def to_bytes(image: Tensor) -> Tensor:
+    """[B, 3, H, W], nominally in [-1, 1] -> [B, H, W, 3] uint8."""
+    # Rounded to bytes first: what is transposed is then a quarter of the size.
+    image = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return image.permute(0, 2, 3, 1)
+
+
+def from_bytes(frame: Frame) -> Tensor:
+    """[H, W, 3] uint8 -> [1, 3, H, W] in [-1, 1], up to rounding the inverse of :func:`to_bytes`."""
+    return torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def psnr(frames: Sequence[Frame], reference: Sequence[Frame]) -> float:
+    """Peak signal-to-noise ratio in dB of the worst of the frames; infinite where they are equal."""
+    errors = [float(np.square(a.astype(np.float32) - b).mean()) for a, b in zip(frames, reference, strict=True)]
+    return float("inf") if max(errors) == 0 else float(10 * np.log10(255**2 / max(errors)))

@@ -1,0 +1,126 @@
+import numpy as np
+import openvino
+import pytest
+import torch
+from conftest import faces
+
+from forgetting.engines import compiled, from_bytes, psnr, to_bytes
+from forgetting.engines.auto import Auto
+from forgetting.engines.compiled import OpenVINO
+from forgetting.engines.eager import Torch
+from forgetting.errors import RequestError
+from forgetting.operators import Average, Mean, Prune, Zero
+from forgetting.units import Units
+
+OPERATORS = [Zero(), Prune(), Mean(), Average()]
+TOLERANCE = {"float32": 50, "float16": 35, "bfloat16": 20}
+"""Decibels that tiny random networks keep: bytes may differ by rounding, and their activations are wilder than real ones."""
+
+
+def able(precision):
+    return compiled.CAPABILITIES[precision] in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def rows(generator, count=4):
+    draw = torch.Generator().manual_seed(0)
+    random = torch.rand(count - 2, len(Units(generator.layers)), generator=draw)
+    return torch.cat((torch.zeros(1, random.shape[1]), random, torch.ones(1, random.shape[1])))
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("start", [OpenVINO, Torch], ids=lambda e: e.__name__)
+def test_every_engine_agrees_with_the_reference(tiny, operator, start):
+    ws, sample = faces(tiny), rows(tiny)
+    reference = Torch().start(tiny, ws, operator)
+    expected = [reference(row) for row in sample]
+    tried = 0
+    for precision, decibels in TOLERANCE.items():
+        if start is OpenVINO and not able(precision):
+            with pytest.raises(RequestError, match=f"does not compute in {precision}"):
+                start(precision)(tiny, ws, operator, sample)
+            continue
+        engine, why = start(precision)(tiny, ws, operator, sample)
+        found = [engine(row) for row in sample]
+        assert engine.precision == precision
+        assert precision in why
+        assert psnr(found, expected) >= decibels, precision
+        assert all(np.array_equal(engine(row), frame) for row, frame in zip(sample, found, strict=True)), "it repeats itself"
+        tried += 1
+    assert tried >= 1
+
+
+def test_the_reference_leaves_an_untouched_picture_untouched(tiny):
+    ws = faces(tiny)
+    frame = Torch().start(tiny, ws, Zero())(rows(tiny)[0])
+    assert np.array_equal(frame, to_bytes(tiny.bind(ws)())[0])
+
+
+def test_auto_says_what_it_took_and_why(tiny):
+    engine, why = Auto()(tiny, faces(tiny), Zero(), rows(tiny))
+    assert engine.name == "openvino"
+    assert why.startswith(f"openvino in {engine.precision}: the fastest that keeps 45 dB (float32")
+
+
+def test_auto_keeps_the_picture(toy, monkeypatch):
+    """A precision that is fast and wrong is not taken."""
+    real = compiled.Compiled.of
+
+    def wrong_when_short(core, graph, precision):
+        engine = real(core, graph, precision)
+        return engine if precision == "float32" else (lambda row: 255 - engine(row))
+
+    monkeypatch.setattr(compiled.Compiled, "of", staticmethod(wrong_when_short))
+    monkeypatch.setattr(compiled, "_seconds", lambda engine, sample: 1.0 if isinstance(engine, compiled.Compiled) else 0.1)
+    engine, _ = Auto()(toy, faces(toy), Zero(), rows(toy))
+    assert engine.precision == "float32"
+
+
+def test_auto_does_without_openvino(toy, monkeypatch):
+    monkeypatch.setattr(compiled, "available", lambda: False)
+    engine, why = Auto()(toy, faces(toy), Zero(), rows(toy))
+    assert (engine.name, why) == ("torch", "torch in float32: openvino is not installed")
+    with pytest.raises(RequestError, match="not installed; use engine=torch, or pip install openvino"):
+        OpenVINO()(toy, faces(toy), Zero(), rows(toy))
+
+
+def test_auto_falls_back_with_one_sentence(toy, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("unsupported\n operation")
+
+    monkeypatch.setattr(compiled, "convert", refuse)
+    engine, why = Auto("bfloat16")(toy, faces(toy), Zero(), rows(toy))
+    assert (engine.name, engine.precision) == ("torch", "bfloat16")
+    assert why == "torch in bfloat16: openvino did not take the network (RuntimeError: unsupported operation)"
+
+
+def test_unknown_precisions():
+    for kind in (Auto, OpenVINO, Torch):
+        with pytest.raises(RequestError, match=r"no engine.precision 'float8'.*float32, float16, bfloat16"):
+            kind("float8")
+
+
+def test_bytes_there_and_back():
+    frame = np.random.RandomState(0).randint(0, 256, (5, 7, 3)).astype(np.uint8)
+    assert np.array_equal(to_bytes(from_bytes(frame))[0], frame)
+
+
+def test_psnr():
+    black, grey = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
+    assert psnr([black], [black]) == float("inf")
+    assert psnr([black, grey], [black, black]) == 0.0
+
+
+@pytest.mark.model
+def test_the_real_face_keeps_its_picture(face_model):
+    """The default film's arc: whatever auto takes, at least 45 dB against the reference on frames it did not choose by."""
+    from forgetting.latents import Seed
+    from forgetting.orderings import Contribution
+    from forgetting.plan import ablation
+
+    ws = Seed()(face_model)
+    rank = Contribution()(face_model, Units(face_model.layers), ws)
+    engine, why = Auto()(face_model, ws, Zero(), ablation(rank, torch.linspace(0, 0.6, 5), 0.036))
+    print(why)
+    reference, others = Torch().start(face_model, ws, Zero()), ablation(rank, torch.linspace(0.05, 0.57, 4), 0.036)
+    assert engine.name == "openvino"
+    assert psnr([engine(row) for row in others], [reference(row) for row in others]) >= 45
