@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: film test gallery evenness clean
+.PHONY: film test gallery bench evenness clean
 
 film: .venv/installed
 	.venv/bin/forgetting render
@@ -15,6 +15,9 @@ test: .venv/tested-with
 
 gallery: .venv/installed
 	$(PY) docs/gallery.py
+
+bench: .venv/installed
+	$(PY) benchmarks/speed.py
 
 evenness: .venv/installed
 	$(PY) benchmarks/evenness.py

@@ -6,6 +6,7 @@ a verb needs them, so that help is there at once.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -153,6 +154,8 @@ def _overridden(arguments: Iterable[str]) -> list[str]:
 def _sentences(arguments: list[str]) -> Iterator[None]:
     """Show progress, and end with one sentence and an exit code whatever happens; FORGETTING_TRACEBACK=1 shows more."""
     token = progress.display.set(_show)
+    logging.getLogger("forgetting").setLevel(logging.INFO)
+    logging.getLogger("forgetting").handlers = [_Told()]
     try:
         yield
     except KeyboardInterrupt:
@@ -164,6 +167,13 @@ def _sentences(arguments: list[str]) -> Iterator[None]:
         _fail(str(told), told.exit_code)
     finally:
         progress.display.reset(token)
+
+
+class _Told(logging.Handler):
+    """What the library logs, told to people."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(f"[dim]{escape(record.getMessage())}", soft_wrap=True)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:

@@ -1,7 +1,7 @@
 """Frames -> a film file: settings, and the encoders behind them.
 
-Frames go to the encoder one at a time; nothing is kept. A film is written under a temporary name beside its own and
-gets its name when it is whole.
+Frames go to the encoder as they come, a few of them waiting at most; nothing is kept. A film is written under a
+temporary name beside its own and gets its name when it is whole.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 
 import imageio_ffmpeg
 import numpy as np
@@ -112,8 +114,43 @@ def writer(film: Film, folder: Path, shape: tuple[int, int], comment: str) -> It
         ForgettingError: the encoder gave up (a full disk, for instance).
     """
     open_writer = _png_folder if film.format == "png" else _encoder
-    with told_in_one_sentence(folder), cache.whole(folder / film.name) as part, open_writer(film, part, shape, comment) as write:
-        yield lambda frame: write(fit(frame, shape))
+    with (
+        told_in_one_sentence(folder),
+        cache.whole(folder / film.name) as part,
+        open_writer(film, part, shape, comment) as write,
+        _behind(lambda frame: write(fit(frame, shape))) as put,
+    ):
+        yield put
+
+
+@contextmanager
+def _behind(write: Callable[[Frame], None], depth: int = 4) -> Iterator[Callable[[Frame], None]]:
+    """Write from a thread of its own, at most ``depth`` frames behind, while the next frame is being made."""
+    waiting: Queue[Frame | None] = Queue(depth)
+    failed: list[Exception] = []
+
+    def work() -> None:
+        while (frame := waiting.get()) is not None:
+            try:
+                if not failed:
+                    write(frame)
+            except Exception as error:
+                failed.append(error)
+
+    def put(frame: Frame) -> None:
+        if failed:
+            raise failed[0]
+        waiting.put(frame)
+
+    thread = Thread(target=work, name="writing the film", daemon=True)
+    thread.start()
+    try:
+        yield put
+    finally:
+        waiting.put(None)
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def fit(frame: Frame, shape: tuple[int, int]) -> Frame:

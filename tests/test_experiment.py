@@ -15,7 +15,7 @@ from forgetting.errors import RequestError
 from forgetting.settings import CONFIGS, GROUPS, groups
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
-THREE_FRAMES = ["generator=toy", "film.fps=3", "film.duration=1", "film.preset=ultrafast"]
+THREE_FRAMES = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast"]
 
 
 def config(*overrides):
