@@ -11,7 +11,7 @@ units switch, and the picture pops.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -25,6 +25,11 @@ SOFTNESS = 0.06
 
 
 class Operator(Protocol):
+    @property
+    def constant(self) -> bool:
+        """Whether what a dead unit says is the same whatever it heard."""
+        ...
+
     @property
     def softness(self) -> float: ...
 
@@ -41,6 +46,7 @@ def _check(softness: float) -> None:
 class Zero:
     """Silence."""
 
+    constant: ClassVar[bool] = True
     softness: float = SOFTNESS
 
     def __post_init__(self) -> None:
@@ -54,6 +60,7 @@ class Zero:
 class Prune:
     """Its weights go, its bias and noise stay: the unit says the same for everybody."""
 
+    constant: ClassVar[bool] = True
     softness: float = SOFTNESS
 
     def __post_init__(self) -> None:
@@ -68,6 +75,7 @@ class Prune:
 class Mean:
     """Its spatial mean: the unit keeps its level and loses its picture."""
 
+    constant: ClassVar[bool] = False
     softness: float = SOFTNESS
 
     def __post_init__(self) -> None:
@@ -81,6 +89,7 @@ class Mean:
 class Average:
     """Its mean map over many faces: the unit forgets this face and remembers everybody."""
 
+    constant: ClassVar[bool] = True
     softness: float = SOFTNESS
 
     def __post_init__(self) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import openvino
 import pytest
@@ -6,10 +8,13 @@ from conftest import faces
 
 from forgetting.engines import compiled, from_bytes, psnr, to_bytes
 from forgetting.engines.auto import Auto
+from forgetting.engines.beginning import Beginning, beginning
 from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
 from forgetting.operators import Average, Mean, Prune, Zero
+from forgetting.orderings import Layers
+from forgetting.plan import ablation
 from forgetting.units import Units
 
 OPERATORS = [Zero(), Prune(), Mean(), Average()]
@@ -49,6 +54,33 @@ def test_every_engine_agrees_with_the_reference(tiny, operator, start):
     assert tried >= 1
 
 
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("order", ["coarse_to_fine", "fine_to_coarse"])
+def test_frames_that_begin_late_equal_the_whole_way(tiny, operator, order):
+    """Prefix reuse against the plain path, on plans by layer and on random rows."""
+    ws, units = faces(tiny), Units(tiny.layers)
+    by_layer = ablation(Layers(order=order)(tiny, units, ws), torch.linspace(0, 1, 9), 0.1)
+    plan = torch.cat((by_layer, rows(tiny)))
+    reference = Torch().start(tiny, ws, operator)
+    engine, _ = OpenVINO("float32")(tiny, ws, operator, plan)
+    assert psnr([engine(row) for row in plan], [reference(row) for row in plan]) >= 50
+    assert engine.shorter, "no frame of a film by layer began late"
+    plain = replace(engine, source=None)
+    assert psnr([engine(row) for row in plan], [plain(row) for row in plan]) >= 50
+
+
+def test_where_a_frame_begins():
+    intact, gone, between = torch.zeros(3), torch.ones(3), torch.tensor([0.0, 0.5, 1.0])
+    assert beginning([between, intact, intact], constant=True) == Beginning(0)
+    assert beginning([intact, between, intact], constant=True) == Beginning(1)
+    assert beginning([intact, intact, intact], constant=True) == Beginning(2)
+    assert beginning([gone, intact, between], constant=True) == Beginning(2, frozenset({0}))
+    assert beginning([between, gone, between], constant=True) == Beginning(2, frozenset({1}))
+    assert beginning([between, gone, between], constant=False) == Beginning(0)
+    assert beginning([gone, between, between], constant=False) == Beginning(1, frozenset({0}))
+    assert beginning([between, between, gone], constant=True) == Beginning(2)
+
+
 def test_the_reference_leaves_an_untouched_picture_untouched(tiny):
     ws = faces(tiny)
     frame = Torch().start(tiny, ws, Zero())(rows(tiny)[0])
@@ -65,11 +97,11 @@ def test_auto_keeps_the_picture(toy, monkeypatch):
     """A precision that is fast and wrong is not taken."""
     real = compiled.Compiled.of
 
-    def wrong_when_short(core, graph, precision):
+    def wrong_when_half(core, graph, precision):
         engine = real(core, graph, precision)
         return engine if precision == "float32" else (lambda row: 255 - engine(row))
 
-    monkeypatch.setattr(compiled.Compiled, "of", staticmethod(wrong_when_short))
+    monkeypatch.setattr(compiled.Compiled, "of", staticmethod(wrong_when_half))
     monkeypatch.setattr(compiled, "_seconds", lambda engine, sample: 1.0 if isinstance(engine, compiled.Compiled) else 0.1)
     engine, _ = Auto()(toy, faces(toy), Zero(), rows(toy))
     assert engine.precision == "float32"
@@ -87,7 +119,7 @@ def test_auto_falls_back_with_one_sentence(toy, monkeypatch):
     def refuse(*_):
         raise RuntimeError("unsupported\n operation")
 
-    monkeypatch.setattr(compiled, "convert", refuse)
+    monkeypatch.setattr(compiled.Source, "graph", refuse)
     engine, why = Auto("bfloat16")(toy, faces(toy), Zero(), rows(toy))
     assert (engine.name, engine.precision) == ("torch", "bfloat16")
     assert why == "torch in bfloat16: openvino did not take the network (RuntimeError: unsupported operation)"
@@ -115,7 +147,6 @@ def test_the_real_face_keeps_its_picture(face_model):
     """The default film's arc: whatever auto takes, at least 45 dB against the reference on frames it did not choose by."""
     from forgetting.latents import Seed
     from forgetting.orderings import Contribution
-    from forgetting.plan import ablation
 
     ws = Seed()(face_model)
     rank = Contribution()(face_model, Units(face_model.layers), ws)

@@ -6,19 +6,21 @@ import importlib.util
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from forgetting.cost import multiply_adds
 from forgetting.engines import PRECISIONS, Engine, Frame, psnr, to_bytes
+from forgetting.engines.beginning import Beginning, begin, beginning
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError, one_of
-from forgetting.generators import Generator
+from forgetting.generators import Edit, Generator, State, Step, Synthesis
 from forgetting.operators import Operator
-from forgetting.units import Layer, Units
+from forgetting.units import Units
 
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
@@ -26,29 +28,70 @@ CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
 ENOUGH = 45.0
 """Decibels against float32 that a lower precision must keep on every sampled frame to be chosen by itself."""
 
+SHORT = 0.5
+"""A graph of its own is compiled for frames of which at most this share of all multiply-adds is left to do."""
+
 WORTH = 1.25
 """How many times faster a lower precision must be to be chosen: a small gain is not worth a bit."""
 
 
 class Picture(nn.Module):
-    """Row of ablation [1, U] -> frame [1, H, W, 3] uint8, as something that can be traced."""
+    """Row of ablation [1, U] -> frame [1, H, W, 3] uint8, as something that can be traced.
 
-    def __init__(self, generator: Generator, ws: Tensor, operator: Operator) -> None:
+    Begins with the constant ``state`` in which the layer of the first of ``steps`` says what it says before it is
+    damaged. That a constant is really one matters: OpenVINO 2026.4 computes a constant first layer once, and then lets
+    the edit write into it.
+    """
+
+    def __init__(self, units: Units, dead: Edit, state: State, steps: tuple[Step, ...]) -> None:
         super().__init__()
-        # Folded for another reason too: OpenVINO 2026.4 computes a constant first layer once, and then lets the edit
-        # write into it. What is a constant to begin with, it leaves alone.
-        self.synthesis, self.dead = generator.bind(ws).folded(), operator.bind(generator, ws)
-        self.units = Units(generator.layers)
+        self.units, self.dead, self.state, self.steps = units, dead, state, steps
 
     def forward(self, row: Tensor) -> Tensor:
-        rows = self.units.split(row)
+        rows, state = self.units.split(row), self.state
+        for index, step in enumerate(self.steps):
+            if index > 0:
+                state = step.run(state)
+            if step.layer is not None:
+                # The formula of `damage` without its branch and without writing in place: what a graph can hold.
+                a, x = rows[step.layer.name][:, :, None, None], state[0]
+                state = (x * (1 - a) + self.dead(x, step.layer) * a, *state[1:])
+        return to_bytes(state[0])
 
-        def edit(x: Tensor, layer: Layer) -> Tensor:
-            # The formula of `damage` without its branch and without writing in place: what a graph can hold.
-            a = rows[layer.name][:, :, None, None]
-            return x * (1 - a) + self.dead(x, layer) * a
 
-        return to_bytes(self.synthesis(edit))
+@dataclass(frozen=True)
+class Source:
+    """A face and an operator, from which graphs are made that begin at any layer."""
+
+    units: Units
+    synthesis: Synthesis
+    dead: Edit
+    constant: bool
+    costs: dict[str, int]
+
+    @staticmethod
+    def of(generator: Generator, ws: Tensor, operator: Operator) -> Source:
+        """Bind both, and count what each step costs."""
+        dead, costs = operator.bind(generator, ws), multiply_adds(generator, ws)
+        return Source(Units(generator.layers), generator.bind(ws), dead, operator.constant, costs)
+
+    def graph(self, where: Beginning) -> Any:
+        """The graph of frames that begin at ``where``."""
+        import openvino
+
+        with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+            # Tracing warns that it is deprecated and that shapes become constants; the first is OpenVINO's own way in
+            # (graphs from torch.export ran half as fast), the second is what is wanted.
+            warnings.simplefilter("ignore")
+            picture = Picture(self.units, self.dead, *begin(self.synthesis, self.dead, where)).eval()
+            return openvino.convert_model(picture, example_input=torch.zeros(1, len(self.units)), input=[1, len(self.units)])
+
+    def worth(self, where: Beginning) -> bool:
+        """Whether what is left to do from there is so little that a graph of its own pays."""
+        names = [step.name for step in self.synthesis.steps]
+        first = names.index(self.units.layers[where.layer].name)
+        left = sum(self.costs[name] for name in names[first + 1 :])
+        return left <= SHORT * sum(self.costs[name] for name in names)
 
 
 @dataclass(frozen=True)
@@ -70,11 +113,12 @@ class OpenVINO:
 
         core = openvino.Core()
         able = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-        graph = convert(generator, ws, operator)
+        source = Source.of(generator, ws, operator)
+        graph = source.graph(Beginning(0))
         if self.precision != "auto":
             if CAPABILITIES[self.precision] not in able:
                 raise RequestError(f"this processor does not compute in {self.precision}; engine.precision=float32 works everywhere")
-            return Compiled.of(core, graph, self.precision), f"openvino in {self.precision}, as asked"
+            return Compiled.of(core, graph, self.precision, source), f"openvino in {self.precision}, as asked"
         reference = Torch().start(generator, ws, operator)
         intended = [reference(row) for row in sample]
         chosen, fastest, notes = Compiled.of(core, graph, "float32"), 0.0, []
@@ -86,38 +130,45 @@ class OpenVINO:
             notes.append(f"{precision} {quality:.0f} dB")
             if precision == "float32" or (quality >= ENOUGH and seconds * WORTH < fastest):
                 chosen, fastest = engine, seconds
+        chosen = replace(chosen, source=source)
         return chosen, f"openvino in {chosen.precision}: the fastest that keeps {ENOUGH:.0f} dB ({', '.join(notes)})"
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled graph and the request that runs it."""
+    """A compiled graph and the request that runs it, with shorter ones for frames that may begin late.
 
+    Without a ``source`` every frame is run from the start: the plain path.
+    """
+
+    core: Any
     request: Any
     precision: str
+    source: Source | None = None
+    shorter: dict[Beginning, Any] = field(default_factory=dict)
     name: str = "openvino"
 
     @staticmethod
-    def of(core: Any, graph: Any, precision: str) -> Compiled:
+    def of(core: Any, graph: Any, precision: str, source: Source | None = None) -> Compiled:
         """Compile for the CPU."""
-        settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
-        return Compiled(core.compile_model(graph, "CPU", settings).create_infer_request(), precision)
+        return Compiled(core, _compile(core, graph, precision), precision, source)
 
     def __call__(self, row: Tensor) -> Frame:
-        found = self.request.infer({0: row[None].numpy()}, share_inputs=True)[0]
+        found = self._request(row).infer({0: row[None].numpy()})[0]
         return np.array(found[0])  # the request writes its next frame into the same memory
 
+    def _request(self, row: Tensor) -> Any:
+        if self.source is None:
+            return self.request
+        where = beginning(list(self.source.units.split(row).values()), self.source.constant)
+        if where not in self.shorter and self.source.worth(where):
+            self.shorter[where] = _compile(self.core, self.source.graph(where), self.precision)
+        return self.shorter.get(where, self.request)
 
-def convert(generator: Generator, ws: Tensor, operator: Operator) -> Any:
-    """The torch module as an OpenVINO graph."""
-    import openvino
 
-    example = torch.zeros(1, len(Units(generator.layers)))
-    with warnings.catch_warnings(), torch.no_grad():
-        # Tracing warns that it is deprecated and that shapes become constants; the first is OpenVINO's own way in
-        # (graphs from torch.export ran half as fast), the second is what is wanted.
-        warnings.simplefilter("ignore")
-        return openvino.convert_model(Picture(generator, ws, operator).eval(), example_input=example, input=list(example.shape))
+def _compile(core: Any, graph: Any, precision: str) -> Any:
+    settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+    return core.compile_model(graph, "CPU", settings).create_infer_request()
 
 
 def available() -> bool:

@@ -1,0 +1,58 @@
+"""Where a frame has to begin: prefix reuse, as a function of the row alone.
+
+In films by layer most of the network is either intact or gone. What a layer says before it is damaged is then a
+constant of the face, and a frame may begin there:
+
+- a layer all of whose units are intact, or all gone, needs no row;
+- where the dead say something that does not depend on what they heard, a layer that is all gone cuts off everything
+  before it, whatever state that is in.
+
+No frame looks at another: two frames with the same row begin in the same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from forgetting.generators import Edit, State, Step, Synthesis
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A frame begins at ``layer`` (its number), after layers of which ``gone`` are all gone and the others intact."""
+
+    layer: int
+    gone: frozenset[int] = frozenset()
+
+
+def beginning(rows: Sequence[Tensor], constant: bool) -> Beginning:
+    """Where the frame with these ``rows``, one [C] a layer, may begin.
+
+    ``constant`` says that what the dead say does not depend on what they heard.
+    """
+    gone = [bool((row == 1).all()) for row in rows]
+    cut = max((k for k, dead in enumerate(gone) if dead), default=0) if constant else 0
+    layer = cut
+    while layer < len(rows) - 1 and (gone[layer] or not bool(rows[layer].any())):
+        layer += 1
+    return Beginning(layer, frozenset(k for k in range(cut, layer) if gone[k]))
+
+
+def begin(synthesis: Synthesis, dead: Edit, where: Beginning) -> tuple[State, tuple[Step, ...]]:
+    """The state in which the layer ``where`` says what it says before it is damaged, and the steps that follow."""
+    state: State = ()
+    number = -1
+    for position, step in enumerate(synthesis.steps):
+        state = step.run(state)
+        if step.layer is None:
+            continue
+        number += 1
+        if number == where.layer:
+            return state, synthesis.steps[position:]
+        if number in where.gone:
+            x = state[0]
+            state = (dead(x, step.layer).expand_as(x).clone(), *state[1:])
+    raise AssertionError(f"a network of {number + 1} layers has no layer {where.layer}")
