@@ -196,7 +196,7 @@ def prepare(config: Mapping[str, Any]) -> Run:
     else:
         way = torch.linspace(0, parts.schedule.until, SAMPLES)
         rank = parts.ordering(generator, Units(generator.layers), ws)
-        sample = plans.ablation(rank, way, parts.operator.softness * parts.schedule.until)
+        sample = plans.faded(rank, way, parts.operator, parts.schedule)
         engine, why = parts.engine(generator, ws, parts.operator, sample)
         plan = plans.make(
             generator, ws, parts.film.frames, lambda *_: rank, parts.operator, parts.schedule, parts.pacing, engine

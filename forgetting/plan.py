@@ -95,6 +95,11 @@ def ablation(rank: Tensor, fraction: Tensor, softness: float) -> Tensor:
     return ((p * (1 + softness) - r) / softness).clamp(0.0, 1.0).float()
 
 
+def faded(rank: Tensor, fraction: Tensor, operator: Operator, schedule: Schedule) -> Tensor:
+    """[F, U]: the ablation at those fractions; an operator's softness is a share of the way to ``until``."""
+    return ablation(rank, fraction, operator.softness * schedule.until)
+
+
 @torch.inference_mode()
 def make(
     generator: Generator,
@@ -114,14 +119,13 @@ def make(
     whole("the number of frames (film.fps x film.duration)", frames, 1, MAX_FRAMES)
     units = Units(generator.layers)
     rank = ordering(generator, units, ws)
-    softness = operator.softness * schedule.until
     engine = engine or Torch().start(generator, ws, operator)
 
     def picture(p: float) -> Tensor:
-        return from_bytes(engine(ablation(rank, torch.tensor([p], dtype=torch.float64), softness)[0]))
+        return from_bytes(engine(faded(rank, torch.tensor([p], dtype=torch.float64), operator, schedule)[0]))
 
     fraction = pacing(schedule.loss(frames), schedule.until, picture)
-    return Plan(ablation(rank, fraction, softness), fraction, rank, generator.layers, recipe)
+    return Plan(faded(rank, fraction, operator, schedule), fraction, rank, generator.layers, recipe)
 
 
 def save(plan: Plan, path: Path) -> None:
