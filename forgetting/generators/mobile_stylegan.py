@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError
 from forgetting.generators import State, Step, Synthesis
-from forgetting.generators.ops import check_ws, check_z, conv2d_per_face, depth_to_space, inverse_haar, parameter_count, pixel_norm
+from forgetting.generators.ops import apart, check_ws, check_z, conv2d_per_face, depth_to_space, inverse_haar, parameter_count, pixel_norm
 from forgetting.units import Layer
 
 SLOPE = 0.2
@@ -218,7 +218,7 @@ def _key(layer: Layer) -> str:
 
 
 def _activate(x: Tensor, noise: Tensor) -> Tensor:
-    return F.leaky_relu_(x.add_(noise), SLOPE)
+    return F.leaky_relu_(apart(x).add_(noise), SLOPE)
 
 
 def _run(up: Fold | None, conv: Fold, noise: Tensor, state: State) -> State:

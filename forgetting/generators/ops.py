@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError
 
+FAR = 65504.0
+"""The largest float16."""
+
 
 def pixel_norm(x: Tensor) -> Tensor:
     """[B, C] -> [B, C] of unit mean square (Karras et al. 2018, section 4.2)."""
@@ -40,6 +43,14 @@ def depth_to_space(x: Tensor) -> Tensor:
     batch, channels, height, width = x.shape
     x = x.view(batch, 2, 2, channels // 4, height, width)
     return x.permute(0, 3, 4, 1, 5, 2).reshape(batch, channels // 4, 2 * height, 2 * width)
+
+
+def apart(x: Tensor) -> Tensor:
+    """``x`` itself; for a compiler, something to keep the constant added before from the one added after.
+
+    A bias [C] and a noise [H, W] are small; added up beforehand they are as large as the maps.
+    """
+    return x.clamp(-FAR, FAR) if torch.jit.is_tracing() else x  # type: ignore[attr-defined, no-untyped-call]
 
 
 def check_ws(ws: Tensor, count: int, width: int) -> None:
