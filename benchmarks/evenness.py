@@ -16,7 +16,7 @@ from forgetting.allocator import keep_memory
 from forgetting.engines import from_bytes
 from forgetting.experiment import prepare
 from forgetting.perception import luma, steps
-from forgetting.render import renderer
+from forgetting.render import pictures
 from forgetting.settings import CONFIGS
 
 
@@ -24,10 +24,9 @@ def measure(name: str, fps: float) -> tuple[int, float, float, float]:
     """Frames, coefficient of variation, largest step / median step, luma deviation at the end."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         run = prepare(OmegaConf.to_container(compose("config", [f"experiment={name}", f"film.fps={fps}"]), resolve=True))
-    frame = renderer(run.engine, run.plan)
-    found = np.array(steps(from_bytes(frame(index)) for index in range(len(run.plan))))
+    found = np.array(steps(map(from_bytes, pictures(run.engine, run.plan, range(len(run.plan))))))
     moving = found[run.plan.fraction.diff().numpy() != 0]
-    last = 255 * luma(torch.from_numpy(frame(len(run.plan) - 1)).permute(2, 0, 1)[None].float() / 255).std()
+    last = 255 * luma(torch.from_numpy(*pictures(run.engine, run.plan, [len(run.plan) - 1])).permute(2, 0, 1)[None].float() / 255).std()
     return len(run.plan), moving.std() / moving.mean(), moving.max() / np.median(moving), float(last)
 
 

@@ -13,7 +13,7 @@ from forgetting.plan import Plan
 from forgetting.plan import load as load_plan
 from forgetting.plan import make as make_plan
 from forgetting.plan import save as save_plan
-from forgetting.render import frames, renderer
+from forgetting.render import frames
 from forgetting.schedules import Ease, Exponential, Gompertz, Linear, Schedule, Sigmoid, Steps
 from forgetting.zoo import load
 
@@ -22,5 +22,5 @@ __version__ = version("forgetting")
 __all__ = [
     "Activation", "Average", "Contribution", "Ease", "Exponential", "Gompertz", "Layers", "Linear", "Magnitude", "Mean",
     "Perceptual", "Plan", "Prune", "Random", "Schedule", "Seed", "Sigmoid", "Steps", "Zero", "frames", "load", "load_plan",
-    "make_plan", "renderer", "save_plan",
+    "make_plan", "save_plan",
 ]  # fmt: skip

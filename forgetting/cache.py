@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +25,25 @@ def folder() -> Path:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` that becomes ``path`` when the block ends well, and vanishes otherwise."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+def temporary(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` that is nobody else's on any machine; what is still there when the block ends is removed."""
+    part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         yield part
-        part.replace(path)
     finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``, for a file or a folder, that takes the place of ``path`` when the block ends well."""
+    with temporary(path) as part:
+        yield part
+        if path.is_dir():  # a folder is not replaced by renaming alone
+            with temporary(path) as old:
+                path.rename(old)
+                part.rename(path)
+        else:
+            part.replace(path)

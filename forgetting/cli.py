@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from forgetting import progress
-from forgetting.errors import ForgettingError, RequestError, unknown
+from forgetting.errors import ForgettingError, Interrupted, RequestError, unknown
 from forgetting.settings import CONFIGS, GROUPS, groups, settings
 
 T = TypeVar("T")
@@ -47,16 +47,40 @@ HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_
 
 @app.command(context_settings=HYDRA, help="Make the film: [b]forgetting render experiment=dissolve latent.seed=7[/b]")
 def render(context: typer.Context) -> None:
-    from forgetting import experiment
+    from forgetting import run
 
-    _hydra("render", context.args, experiment.render)
+    _hydra("render", context.args, run.render)
 
 
 @app.command(context_settings=HYDRA, help="Draw the film's contact sheet, without the film.")
 def preview(context: typer.Context) -> None:
-    from forgetting import experiment
+    from forgetting import run
 
-    _hydra("preview", context.args, experiment.preview)
+    _hydra("preview", context.args, run.preview)
+
+
+@app.command(help="Go on with a film that was interrupted: [b]forgetting resume outputs/…[/b]")
+def resume(
+    folder: Annotated[Path, typer.Argument(help="the folder it was made in")],
+    shard: Annotated[str | None, typer.Option(help="K/N: only the K-th of N parts")] = None,
+) -> None:
+    with _sentences([]):
+        from forgetting import run
+        from forgetting.allocator import keep_memory
+
+        keep_memory()
+        _timed(lambda: run.resume(folder, shard))
+
+
+@app.command(help="Make one film of parts that were made with [b]render.shard=K/N[/b].")
+def join(
+    folders: Annotated[list[Path], typer.Argument(help="the folders that hold the parts")],
+    into: Annotated[Path | None, typer.Option(help="where to; by default the first of them")] = None,
+) -> None:
+    with _sentences([]):
+        from forgetting import run
+
+        _timed(lambda: run.join(folders, into or folders[0]))
 
 
 @app.command(context_settings=HYDRA, help="What a network is made of: [b]forgetting layers generator=digiface-dcgan[/b]")
@@ -113,20 +137,19 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
     from omegaconf import DictConfig
 
     from forgetting.allocator import keep_memory
-    from forgetting.experiment import with_plan
+    from forgetting.recipe import with_plan
 
     keep_memory()
     failures: list[Exception] = []
 
     def run(config: DictConfig) -> None:
-        started = time.monotonic()
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            path = task(with_plan(_plain(config), _overridden(HydraConfig.get().overrides.task)), folder)
+            _timed(lambda: task(with_plan(_plain(config), _overridden(HydraConfig.get().overrides.task)), folder))
+        except Interrupted:
+            raise
         except Exception as error:  # a sweep goes on with its other films; told when all is done
             failures.append(error)
-        else:
-            out.print(f"{escape(str(path))} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what went wrong instead of printing it its own way
     sys.argv = [f"forgetting {verb}", *arguments]
@@ -134,6 +157,13 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
         hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")(run)()
         if failures:
             raise failures[0]
+
+
+def _timed(task: Callable[[], Path]) -> None:
+    """Do it, and say where the result is and how long it took."""
+    started = time.monotonic()
+    path = task()
+    out.print(f"{escape(str(path))} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
 
 
 def _plain(config: Any) -> dict[str, Any]:

@@ -6,8 +6,11 @@ message alone and exits with the class's ``exit_code``: 2 for a wrong request, 1
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class ForgettingError(Exception):
@@ -22,12 +25,32 @@ class RequestError(ForgettingError, ValueError):
     exit_code = 2
 
 
+class Interrupted(ForgettingError):
+    """Somebody pressed Ctrl-C; the message says what is there and how to go on."""
+
+
 class CheckpointError(ForgettingError):
     """A file of weights that is not what it should be."""
 
 
 class FetchError(ForgettingError):
     """A model that could not be brought to this machine."""
+
+
+@contextmanager
+def told_in_one_sentence(folder: Path) -> Iterator[None]:
+    """Turn what the operating system says about writing into ``folder`` into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ForgettingError(
+                f"the disk is full at {folder}; free some space and say 'forgetting resume {folder}', what is finished is kept; "
+                "or choose another folder with hydra.run.dir=PATH"
+            ) from error
+        raise ForgettingError(
+            f"cannot write into {folder} ({error.strerror or error}); choose another folder with hydra.run.dir=PATH"
+        ) from error
 
 
 def unknown(what: str, name: str, known: Iterable[str], where: str = "there is") -> RequestError:

@@ -1,46 +1,21 @@
-"""Frames -> a film file: settings, and the encoders behind them.
-
-Frames go to the encoder as they come, a few of them waiting at most; nothing is kept. A film is written under a
-temporary name beside its own and gets its name when it is whole.
-"""
+"""A film: how it is to be written, and what its pictures look like then."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 
-import imageio_ffmpeg
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from forgetting import cache
 from forgetting.engines import Frame
-from forgetting.errors import ForgettingError, RequestError, one_of, whole, within
+from forgetting.errors import RequestError, one_of, whole, within
 
 FORMATS = ("mp4", "webm", "gif", "png")
 SMALL = 512
 """Networks that make smaller pictures than this are enlarged to it by the nearest whole factor."""
 
-# The conversion to YUV is named, and the file says it: players guess otherwise, and colours drift.
-_BT709 = (
-    "-vf scale=in_range=pc:out_range=tv:out_color_matrix=bt709,"
-    "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709 -pix_fmt yuv420p"
-)
-_CODECS = {
-    "mp4": f"-c:v libx264 -preset {{preset}} -crf {{crf}} {_BT709} -movflags +faststart -f mp4",
-    "webm": f"-c:v libvpx-vp9 -crf {{crf}} -b:v 0 -row-mt 1 -deadline good -cpu-used 4 {_BT709} -f webm",
-    # A palette for each frame: a palette for the whole film would mean to hold the whole film in memory first.
-    "gif": "-filter_complex split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=bayer:bayer_scale=3"
-    " -loop 0 -f gif",
-}
+ENCODERS = ("auto", "x264", "nvenc")
 _CRF = {"mp4": (18, 51), "webm": (30, 63)}  # default and worst
 
 
@@ -53,8 +28,11 @@ class Film:
         duration: seconds; a film has exactly ``round(fps * duration)`` frames.
         size: height in pixels, the width follows; None is the network's own size, small ones enlarged.
         format: ``mp4`` (H.264), ``webm`` (VP9), ``gif``, or ``png`` for a folder of stills.
+        every: a rough cut of every so manieth frame, as many times slower: the film takes as long as in full.
         crf: quality of mp4 (0 lossless to 51) or webm (to 63), lower is better; None is 18 or 30.
         preset: x264's ``ultrafast`` to ``veryslow``: the slower, the smaller the file.
+        encoder: of mp4; ``auto`` is NVIDIA's where the engine is on a GPU that has one, x264 otherwise.
+        segment: frames that are written as one piece, which is what a render that is killed may lose.
         poster: which moment the poster shows, as a share of the film.
         stations: pictures on the contact sheet.
     """
@@ -63,8 +41,11 @@ class Film:
     duration: float = 30.0
     size: int | None = None
     format: str = "mp4"
+    every: int = 1
     crf: int | None = None
     preset: str = "veryfast"
+    encoder: str = "auto"
+    segment: int = 96
     poster: float = 0.5
     stations: int = 16
 
@@ -73,6 +54,9 @@ class Film:
         within("film.duration", self.duration, 0.01, 86_400)
         one_of("film.format", self.format, FORMATS)
         one_of("film.preset", self.preset, ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"))
+        one_of("film.encoder", self.encoder, ENCODERS)
+        whole("film.every", self.every, 1, 1_000_000)
+        whole("film.segment", self.segment, 1, 100_000)
         within("film.poster", self.poster, 0, 1)
         whole("film.stations", self.stations, 1, 256)
         if self.crf is not None and self.format in _CRF:
@@ -84,7 +68,22 @@ class Film:
 
     @property
     def frames(self) -> int:
+        """Frames of the plan."""
         return round(self.fps * self.duration)
+
+    @property
+    def indices(self) -> range:
+        """The frames of the plan that are filmed."""
+        return range(0, self.frames, self.every)
+
+    @property
+    def rate(self) -> float:
+        """Frames per second of the file."""
+        return self.fps / self.every
+
+    @property
+    def quality(self) -> int:
+        return self.crf if self.crf is not None else _CRF.get(self.format, (0, 0))[0]
 
     @property
     def name(self) -> str:
@@ -103,145 +102,11 @@ class Film:
         return size, 2 * round(size * width / height / 2)
 
 
-@contextmanager
-def writer(film: Film, folder: Path, shape: tuple[int, int], comment: str) -> Iterator[Callable[[Frame], None]]:
-    """A function that takes the next frame of the film ``folder / film.name``.
-
-    The file is there, complete, when the block ends well; otherwise nothing is left of it. ``comment`` goes into its
-    metadata. ``shape`` is (height, width); frames of another shape are scaled to it.
-
-    Raises:
-        ForgettingError: the encoder gave up (a full disk, for instance).
-    """
-    open_writer = _png_folder if film.format == "png" else _encoder
-    with (
-        told_in_one_sentence(folder),
-        cache.whole(folder / film.name) as part,
-        open_writer(film, part, shape, comment) as write,
-        _behind(lambda frame: write(fit(frame, shape))) as put,
-    ):
-        yield put
-
-
-@contextmanager
-def _behind(write: Callable[[Frame], None], depth: int = 4) -> Iterator[Callable[[Frame], None]]:
-    """Write from a thread of its own, at most ``depth`` frames behind, while the next frame is being made."""
-    waiting: Queue[Frame | None] = Queue(depth)
-    failed: list[Exception] = []
-
-    def work() -> None:
-        while (frame := waiting.get()) is not None:
-            try:
-                if not failed:
-                    write(frame)
-            except Exception as error:
-                failed.append(error)
-
-    def put(frame: Frame) -> None:
-        if failed:
-            raise failed[0]
-        waiting.put(frame)
-
-    thread = Thread(target=work, name="writing the film", daemon=True)
-    thread.start()
-    try:
-        yield put
-    finally:
-        waiting.put(None)
-        thread.join()
-    if failed:
-        raise failed[0]
-
-
 def fit(frame: Frame, shape: tuple[int, int]) -> Frame:
     """[H, W, 3] scaled to ``shape`` (height, width) with a Lanczos filter."""
     if frame.shape[:2] == shape:
         return frame
     return np.asarray(Image.fromarray(frame).resize(shape[::-1], Image.Resampling.LANCZOS))
-
-
-@contextmanager
-def told_in_one_sentence(folder: Path) -> Iterator[None]:
-    """Turn what the operating system says about writing into ``folder`` into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ForgettingError(
-                f"the disk is full at {folder}; free some space or choose another folder with hydra.run.dir=PATH"
-            ) from error
-        raise ForgettingError(
-            f"cannot write into {folder} ({error.strerror or error}); choose another folder with hydra.run.dir=PATH"
-        ) from error
-
-
-@contextmanager
-def _encoder(film: Film, path: Path, shape: tuple[int, int], comment: str) -> Iterator[Callable[[Frame], None]]:
-    # imageio_ffmpeg brings the program; its own writer does not look at the exit status, and a disk that fills up
-    # while the index is written would leave a broken film with a finished name.
-    height, width = shape
-    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {film.fps:.10g} -i -"
-    crf = film.crf if film.crf is not None else _CRF.get(film.format, (0, 0))[0]
-    codec = _CODECS[film.format].format(crf=crf, preset=film.preset)
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-nostdin", "-loglevel", "error", *source.split(),
-        "-metadata", "title=forgetting", "-metadata", f"comment={comment}", *codec.split(), str(path),
-    ]  # fmt: skip
-    # In a session of its own, so that Ctrl-C reaches us and not the encoder behind our back.
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    try:
-        with contextlib.suppress(BrokenPipeError):  # the encoder has left; its exit status and last words tell why
-            yield lambda frame: _feed(process, frame)
-        _, said = process.communicate()
-        if process.returncode != 0:
-            raise _encoder_error(said.decode(errors="replace").strip(), film)
-    finally:
-        process.kill()
-        with contextlib.suppress(BrokenPipeError):  # what is still on its way to the encoder has nowhere to go
-            process.communicate()
-    if film.format == "gif":
-        _comment_gif(path, comment)
-
-
-def _feed(process: subprocess.Popen[bytes], frame: Frame) -> None:
-    assert process.stdin is not None
-    process.stdin.write(np.ascontiguousarray(frame).data)
-
-
-def _encoder_error(said: str, film: Film) -> OSError | ForgettingError:
-    if "No space left on device" in said:
-        return OSError(errno.ENOSPC, "No space left on device")
-    words = "; ".join(said.splitlines()[:3]) or "it said nothing"
-    return ForgettingError(f"the encoder failed on film.format={film.format}: {words}; another format may work")
-
-
-def _comment_gif(path: Path, comment: str) -> None:
-    """Put a comment extension (GIF89a, section 24) before the trailer; ffmpeg writes no metadata into a GIF."""
-    data = comment.encode("ascii", "replace")
-    blocks = b"".join(bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255))
-    with path.open("r+b") as file:
-        file.seek(-1, 2)
-        file.write(b"\x21\xfe" + blocks + b"\x00\x3b")
-
-
-@contextmanager
-def _png_folder(film: Film, path: Path, shape: tuple[int, int], comment: str) -> Iterator[Callable[[Frame], None]]:
-    path.mkdir()
-    count = 0
-
-    def write(frame: Frame) -> None:
-        nonlocal count
-        save_png(frame, path / f"{count:05d}.png", comment)
-        count += 1
-
-    try:
-        yield write
-        final = path.with_name(film.name)
-        if final.exists():  # an older film of the same name; a folder is not replaced by renaming alone
-            shutil.rmtree(final)
-    except BaseException:
-        shutil.rmtree(path, ignore_errors=True)
-        raise
 
 
 def save_png(frame: Frame, path: Path, comment: str) -> None:

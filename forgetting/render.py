@@ -1,12 +1,13 @@
-"""Plan -> frames: the only file that runs a network over time.
+"""Plan -> film: the only file that runs a network over time.
 
-The way of one frame: a row of the plan goes to the engine, and bytes come back. A frame never looks at another, so any
-frame can be had alone and equals the same frame of the film.
+The way of one frame: its row of the plan goes to the engine, bytes come back and go to the encoder of the segment they
+belong to, in a thread of its own, while the next frame is made. A frame never looks at another, so any frame can be
+had alone, and segments can be made in any order and on any machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor
 
@@ -15,18 +16,28 @@ from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
 from forgetting.generators import Generator
 from forgetting.operators import Operator
+from forgetting.pipeline import alongside
 from forgetting.plan import Plan
+from forgetting.progress import track
+from forgetting.segments import Reel
 
 
-def renderer(engine: Engine, plan: Plan) -> Callable[[int], Frame]:
-    """The function from a frame's index to the frame [H, W, 3]."""
+def pictures(engine: Engine, plan: Plan, indices: Iterable[int]) -> Iterator[Frame]:
+    """The frames [H, W, 3] of those indices, in order."""
+    return engine(plan.row(index) for index in indices)
 
-    def frame(index: int) -> Frame:
-        if not 0 <= index < len(plan):
-            raise RequestError(f"there is no frame {index}; the plan has frames 0-{len(plan) - 1}")
-        return engine(plan.ablation[index])
 
-    return frame
+def shoot(engine: Engine, plan: Plan, reel: Reel, segments: Sequence[range]) -> None:
+    """Make those segments of a film."""
+    positions = [position for segment in segments for position in segment]
+    indices = reel.film.indices
+
+    def write(arriving: Iterator[Frame]) -> None:
+        for segment in segments:
+            reel.write(segment, arriving)
+
+    shown = pictures(engine, plan, (indices[position] for position in positions))
+    alongside(track(shown, "filming", len(positions)), write)
 
 
 def frames(
@@ -39,10 +50,9 @@ def frames(
 ) -> Iterator[Frame]:
     """The frames of a plan for the one face ``ws`` [1, L, W], all of them or those of ``indices``, one at a time.
 
-    Without an ``engine`` the reference runs them: torch in float32.
+    Without an ``engine`` the reference runs them: torch in float32 on the CPU.
     """
     if len(ws) != 1:
         raise RequestError(f"a film shows one face, got ws for {len(ws)}")
     plan.check(generator)
-    frame = renderer(engine or Torch().start(generator, ws, operator), plan)
-    return map(frame, range(len(plan)) if indices is None else indices)
+    return pictures(engine or Torch().start(generator, ws, operator), plan, range(len(plan)) if indices is None else indices)

@@ -1,9 +1,5 @@
-import os
 import re
-import signal
-import subprocess
 import sys
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -132,6 +128,9 @@ BAD = [
     (["schedule.direction=sideways"], "forget, remember, there_and_back"),
     (["operator.softness=2"], "operator.softness"),
     (["pacing.probes=0"], "pacing.probes"),
+    (["render.shard=9/8"], "render.shard must be K/N, the K-th of N parts, such as 2/8; got '9/8'"),
+    (["film.every=0"], "film.every must lie between 1 and 1000000, got 0"),
+    (["engine.device=tpu"], "no engine.device 'tpu'"),
     (["plan=nowhere.npz"], "there is no plan at nowhere.npz"),
     (["darkness"], "write key=value"),
     (["film._target_=os.system"], "no part 'os.system'"),
@@ -178,29 +177,22 @@ def test_fetch_unknown(run):
     assert "no model 'nobody'" in result.output
 
 
-def test_ctrl_c_leaves_no_plausible_ruin(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "forgetting",
-        "render",
-        "generator=toy",
-        "engine=torch",
-        "film.duration=3000",
-        "pacing=units",
-        "hydra.run.dir=run",
-    ]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"})
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("run/film.mp4.*.part")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
-    assert process.returncode == 1
-    assert "interrupted" in said
-    assert "Traceback" not in said
-    assert not list(tmp_path.glob("run/film*"))
+def test_resume_and_join(run, tmp_path):
+    for k in (1, 2):
+        result = run("render", *QUICK, "film.segment=1", f"render.shard={k}/2", f"hydra.run.dir={k}")
+        assert result.exit_code == 0, result.output
+        assert f"part {k}/2 is finished; forgetting join" in result.output
+    assert run("join", "1").exit_code == 2
+    result = run("join", "1", "2", "--into", "whole")
+    assert result.exit_code == 0, result.output
+    assert "whole/film.mp4" in result.output
+    assert run("resume", "1", "--shard", "3/2").exit_code == 2
+    result = run("resume", "1")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "1/film.mp4").read_bytes() == (tmp_path / "whole/film.mp4").read_bytes()
+    result = run("resume", "nowhere")
+    assert result.exit_code == 2
+    assert "there is no run in nowhere" in result.output
 
 
 def test_the_library_does_not_print(capsys):

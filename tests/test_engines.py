@@ -7,6 +7,7 @@ import torch
 from conftest import faces
 
 from forgetting.engines import compiled, from_bytes, psnr, to_bytes
+from forgetting.engines import precision as precisions
 from forgetting.engines.auto import Auto
 from forgetting.engines.beginning import Beginning, beginning
 from forgetting.engines.compiled import OpenVINO
@@ -37,7 +38,7 @@ def rows(generator, count=4):
 def test_every_engine_agrees_with_the_reference(tiny, operator, start):
     ws, sample = faces(tiny), rows(tiny)
     reference = Torch().start(tiny, ws, operator)
-    expected = [reference(row) for row in sample]
+    expected = list(reference(sample))
     tried = 0
     for precision, decibels in TOLERANCE.items():
         if start is OpenVINO and not able(precision):
@@ -45,11 +46,11 @@ def test_every_engine_agrees_with_the_reference(tiny, operator, start):
                 start(precision)(tiny, ws, operator, sample)
             continue
         engine, why = start(precision)(tiny, ws, operator, sample)
-        found = [engine(row) for row in sample]
+        found = list(engine(sample))
         assert engine.precision == precision
         assert precision in why
         assert psnr(found, expected) >= decibels, precision
-        assert all(np.array_equal(engine(row), frame) for row, frame in zip(sample, found, strict=True)), "it repeats itself"
+        assert all(np.array_equal(*pair) for pair in zip(engine(sample), found, strict=True)), "it repeats itself"
         tried += 1
     assert tried >= 1
 
@@ -63,10 +64,10 @@ def test_frames_that_begin_late_equal_the_whole_way(tiny, operator, order):
     plan = torch.cat((by_layer, rows(tiny)))
     reference = Torch().start(tiny, ws, operator)
     engine, _ = OpenVINO("float32")(tiny, ws, operator, plan)
-    assert psnr([engine(row) for row in plan], [reference(row) for row in plan]) >= 50
+    assert psnr(engine(plan), list(reference(plan))) >= 50
     assert engine.shorter, "no frame of a film by layer began late"
     plain = replace(engine, source=None)
-    assert psnr([engine(row) for row in plan], [plain(row) for row in plan]) >= 50
+    assert psnr(engine(plan), list(plain(plan))) >= 50
 
 
 def test_where_a_frame_begins():
@@ -83,7 +84,7 @@ def test_where_a_frame_begins():
 
 def test_the_reference_leaves_an_untouched_picture_untouched(tiny):
     ws = faces(tiny)
-    frame = Torch().start(tiny, ws, Zero())(rows(tiny)[0])
+    frame = next(Torch().start(tiny, ws, Zero())(rows(tiny)))
     assert np.array_equal(frame, to_bytes(tiny.bind(ws)())[0])
 
 
@@ -97,12 +98,12 @@ def test_auto_keeps_the_picture(toy, monkeypatch):
     """A precision that is fast and wrong is not taken."""
     real = compiled.Compiled.of
 
-    def wrong_when_half(core, graph, precision):
-        engine = real(core, graph, precision)
-        return engine if precision == "float32" else (lambda row: 255 - engine(row))
+    def wrong_when_half(core, graph, kind):
+        engine = real(core, graph, kind)
+        return engine if kind == "float32" else (lambda rows: (255 - frame for frame in engine(rows)))
 
     monkeypatch.setattr(compiled.Compiled, "of", staticmethod(wrong_when_half))
-    monkeypatch.setattr(compiled, "_seconds", lambda engine, sample: 1.0 if isinstance(engine, compiled.Compiled) else 0.1)
+    monkeypatch.setattr(precisions, "_seconds", lambda engine, sample: 1.0 if isinstance(engine, compiled.Compiled) else 0.1)
     engine, _ = Auto()(toy, faces(toy), Zero(), rows(toy))
     assert engine.precision == "float32"
 
@@ -154,4 +155,4 @@ def test_the_real_face_keeps_its_picture(face_model):
     print(why)
     reference, others = Torch().start(face_model, ws, Zero()), ablation(rank, torch.linspace(0.05, 0.57, 4), 0.036)
     assert engine.name == "openvino"
-    assert psnr([engine(row) for row in others], [reference(row) for row in others]) >= 45
+    assert psnr(engine(others), list(reference(others))) >= 45

@@ -7,9 +7,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
-from test_film import decode, probe
+from test_encoder import decode, probe
 
-from forgetting import experiment, operators, orderings, pacing, schedules, zoo
+from forgetting import experiment, operators, orderings, pacing, recipe, run, schedules, zoo
 from forgetting import plan as plans
 from forgetting.errors import RequestError
 from forgetting.settings import CONFIGS, GROUPS, groups
@@ -30,7 +30,7 @@ def test_the_promised_experiments_are_there():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_renders(tmp_path, name):
-    path = experiment.render(config(f"experiment={name}", *THREE_FRAMES), tmp_path)
+    path = run.render(config(f"experiment={name}", *THREE_FRAMES), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "plan.npz", "poster.png", "recipe.yaml", "sheet.png"]
     assert decode(path, 512).shape == (3, 512, 512, 3)
     assert len(plans.load(tmp_path / "plan.npz")) == 3
@@ -42,7 +42,7 @@ def test_every_option_of_every_group_renders(tmp_path, group):
         settings = [*THREE_FRAMES, f"{group}={option.name}"]
         folder = tmp_path / option.name
         folder.mkdir()
-        assert experiment.render(config(*settings), folder).exists()
+        assert run.render(config(*settings), folder).exists()
 
 
 def test_every_part_is_in_a_config():
@@ -93,35 +93,33 @@ def test_a_plan_is_replayed_bit_for_bit(tmp_path):
     for folder in (first, second, third):
         folder.mkdir()
     chosen = ["generator=toy", "operator=mean", "latent.seed=4", "film.format=png", "film.size=64", "ordering=random"]
-    experiment.render(config(*chosen, "film.fps=4", "film.duration=2"), first)
-    again = experiment.with_plan(config(f"plan={first / 'plan.npz'}"), ["plan"])
-    experiment.render(again, second)
+    run.render(config(*chosen, "film.fps=4", "film.duration=2"), first)
+    again = recipe.with_plan(config(f"plan={first / 'plan.npz'}"), ["plan"])
+    run.render(again, second)
     for name in (*(f"film/{k:05d}.png" for k in range(8)), "poster.png", "sheet.png"):
         assert np.array_equal(*(np.asarray(Image.open(folder / name)) for folder in (first, second))), name
     assert torch.equal(*(plans.load(folder / "plan.npz").ablation for folder in (first, second)))
-    changed = experiment.with_plan(
-        config(f"plan={first / 'plan.npz'}", "film=gif", "latent.seed=5"), ["plan", "film.format", "latent.seed"]
-    )
+    changed = recipe.with_plan(config(f"plan={first / 'plan.npz'}", "film=gif", "latent.seed=5"), ["plan", "film.format", "latent.seed"])
     assert changed["latent"]["seed"] == 5
     assert changed["operator"]["_target_"].endswith("Mean")
-    experiment.render(changed, third)
+    run.render(changed, third)
     assert (third / "film.gif").exists()
 
 
 def test_what_a_plan_has_decided(tmp_path):
-    experiment.render(config(*THREE_FRAMES), tmp_path)
+    run.render(config(*THREE_FRAMES), tmp_path)
     path = tmp_path / "plan.npz"
     for key in ("ordering", "schedule.until", "pacing", "experiment"):
         with pytest.raises(RequestError, match=f"already decides who dies when; leave out {key}"):
-            experiment.with_plan(config(f"plan={path}"), ["plan", key])
+            recipe.with_plan(config(f"plan={path}"), ["plan", key])
     with pytest.raises(RequestError, match="has 3 frames, and film.fps x film.duration asks for 30"):
-        experiment.with_plan(config(f"plan={path}", "film.duration=10"), ["plan", "film.duration"])
-    slower = experiment.with_plan(config(f"plan={path}", "film.fps=1"), ["plan", "film.fps"])
+        recipe.with_plan(config(f"plan={path}", "film.duration=10"), ["plan", "film.duration"])
+    slower = recipe.with_plan(config(f"plan={path}", "film.fps=1"), ["plan", "film.fps"])
     assert slower["film"]["duration"] == 3
     with pytest.raises(RequestError, match="there is no plan"):
-        experiment.with_plan(config("plan=nowhere.npz"), ["plan"])
+        recipe.with_plan(config("plan=nowhere.npz"), ["plan"])
     with pytest.raises(RequestError, match="the plan is for another network"):
-        experiment.prepare(experiment.with_plan(config(f"plan={path}"), ["plan"]) | {"generator": _dcgan_like()})
+        experiment.prepare(recipe.with_plan(config(f"plan={path}"), ["plan"]) | {"generator": _dcgan_like()})
 
 
 def _dcgan_like():
@@ -135,31 +133,31 @@ def _dcgan_like():
     return {"_target_": "test.Other", "name": "toy"}
 
 
-@pytest.mark.parametrize("recipe", ["{", "text", "config: 3", "config: {}", "a: [", "config: {film: 1}"])
-def test_a_plan_with_a_strange_recipe(tmp_path, recipe):
-    experiment.render(config(*THREE_FRAMES), tmp_path)
+@pytest.mark.parametrize("text", ["{", "text", "config: 3", "config: {}", "a: [", "config: {film: 1}"])
+def test_a_plan_with_a_strange_recipe(tmp_path, text):
+    run.render(config(*THREE_FRAMES), tmp_path)
     arrays = dict(np.load(tmp_path / "plan.npz"))
     with (tmp_path / "strange.npz").open("wb") as file:
-        np.savez(file, **arrays | {"recipe": np.array(recipe)})
+        np.savez(file, **arrays | {"recipe": np.array(text)})
     with pytest.raises(RequestError, match=r"the recipe in plan .*strange.npz"):
-        experiment.with_plan(config(f"plan={tmp_path / 'strange.npz'}"), ["plan"])
+        recipe.with_plan(config(f"plan={tmp_path / 'strange.npz'}"), ["plan"])
 
 
 def test_a_plan_without_a_recipe_is_rendered_by_the_current_config(tmp_path):
-    experiment.render(config(*THREE_FRAMES), tmp_path)
+    run.render(config(*THREE_FRAMES), tmp_path)
     arrays = dict(np.load(tmp_path / "plan.npz"))
     with (tmp_path / "bare.npz").open("wb") as file:
         np.savez(file, **arrays | {"recipe": np.array("")})
-    found = experiment.with_plan(config(f"plan={tmp_path / 'bare.npz'}", "generator=toy"), ["plan", "generator"])
+    found = recipe.with_plan(config(f"plan={tmp_path / 'bare.npz'}", "generator=toy"), ["plan", "generator"])
     assert experiment.prepare(found).film.frames == 3
 
 
 def test_the_recipe_says_how_a_film_was_made(tmp_path):
-    path = experiment.render(config(*THREE_FRAMES, "latent.seed=11"), tmp_path)
-    recipe = OmegaConf.to_container(OmegaConf.load(tmp_path / "recipe.yaml"))
-    assert recipe["config"]["latent"]["seed"] == 11
-    assert recipe["versions"]["torch"] == str(torch.__version__)
-    assert len(recipe["model"]["sha256"]) == 64
+    path = run.render(config(*THREE_FRAMES, "latent.seed=11"), tmp_path)
+    told = OmegaConf.to_container(OmegaConf.load(tmp_path / "recipe.yaml"))
+    assert told["config"]["latent"]["seed"] == 11
+    assert told["versions"]["torch"] == str(torch.__version__)
+    assert len(told["model"]["sha256"]) == 64
     assert '"seed": 11' in probe(path)
     assert '"seed": 11' in Image.open(tmp_path / "poster.png").text["Comment"]
     assert plans.load(tmp_path / "plan.npz").recipe == (tmp_path / "recipe.yaml").read_text()
@@ -169,12 +167,12 @@ def test_a_preview_is_the_sheet_of_the_film(tmp_path):
     (tmp_path / "film").mkdir()
     (tmp_path / "preview").mkdir()
     settings = config("generator=toy", "film.fps=10", "film.duration=3", "film.preset=ultrafast")
-    experiment.render(settings, tmp_path / "film")
-    sheet = experiment.preview(settings, tmp_path / "preview")
+    run.render(settings, tmp_path / "film")
+    sheet = run.preview(settings, tmp_path / "preview")
     assert [path.name for path in (tmp_path / "preview").iterdir()] == ["sheet.png"]
     assert np.array_equal(np.asarray(Image.open(sheet)), np.asarray(Image.open(tmp_path / "film" / "sheet.png")))
 
 
 def test_no_path_of_this_machine_in_a_film(tmp_path):
-    path = experiment.render(config(*THREE_FRAMES), tmp_path)
+    path = run.render(config(*THREE_FRAMES), tmp_path)
     assert str(Path.home()).encode() not in path.read_bytes()

@@ -58,22 +58,25 @@ def test_a_plan_for_another_network():
 
 def test_frames_must_be_possible(toy):
     for frames in (0, -1, 10**9):
-        with pytest.raises(RequestError, match=f"must lie between 1 and 1000000, got {frames}"):
+        with pytest.raises(RequestError, match=f"must lie between 1 and 10000000, got {frames}"):
             make(toy, frames)
 
 
 def broken_plans(folder, toy):
     good = folder / "good.npz"
     plans.save(make(toy), good)
-    arrays = dict(np.load(good))
+    arrays, own = dict(np.load(good)), make(toy).ablation.numpy()
     changed = {
         "missing": {name: value for name, value in arrays.items() if name != "rank"},
-        "negative": arrays | {"ablation": arrays["ablation"] - 1},
-        "nan": arrays | {"ablation": arrays["ablation"] * np.nan},
-        "narrow": arrays | {"ablation": arrays["ablation"][:, 1:]},
-        "short": arrays | {"fraction": arrays["fraction"][1:]},
+        "negative": arrays | {"ablation": own - 1},
+        "nan": arrays | {"ablation": own * np.nan},
+        "narrow": arrays | {"ablation": own[:, 1:]},
+        "short": arrays | {"ablation": own, "fraction": arrays["fraction"][1:]},
+        "rank": arrays | {"rank": arrays["rank"] * np.nan},
+        "far": arrays | {"fraction": arrays["fraction"] + 1},
+        "soft": arrays | {"softness": np.array(-1.0)},
         "object": arrays | {"layers": np.array([print, print], dtype=object)},
-        "text": arrays | {"ablation": np.array("hello")},
+        "text": arrays | {"rank": np.array("hello")},
     }
     for name, content in changed.items():
         with (folder / f"{name}.npz").open("wb") as file:
@@ -90,7 +93,7 @@ def broken_plans(folder, toy):
 
 def test_hostile_and_broken_plans(toy, tmp_path):
     paths = broken_plans(tmp_path, toy)
-    assert len(paths) == 11
+    assert len(paths) == 14
     for path in paths:
         with pytest.raises(RequestError, match="plan"):
             plans.load(path)
@@ -104,7 +107,31 @@ def test_a_missing_plan(tmp_path):
 def test_plans_check_themselves(toy):
     plan = make(toy)
     with pytest.raises(RequestError, match="must be"):
-        Plan(plan.ablation[:, 1:], plan.fraction, plan.rank, plan.layers)
+        Plan(plan.rank[1:], plan.fraction, plan.softness, plan.layers)
+    with pytest.raises(RequestError, match="must be"):
+        Plan(plan.rank, plan.fraction, plan.softness, plan.layers, own=plan.ablation[:, 1:])
+
+
+def test_an_ablation_of_ones_own_is_all_that_counts(toy, tmp_path):
+    """What somebody puts into the file by hand is rendered, saved and loaded as it is."""
+    plans.save(make(toy), tmp_path / "plan.npz")
+    arrays = dict(np.load(tmp_path / "plan.npz"))
+    own = np.random.RandomState(0).rand(12, 52).astype(np.float32)
+    with (tmp_path / "own.npz").open("wb") as file:
+        np.savez(file, **arrays | {"ablation": own})
+    plan = plans.load(tmp_path / "own.npz")
+    assert np.array_equal(plan.ablation.numpy(), own)
+    assert np.array_equal(plan.row(3).numpy(), own[3])
+    assert plan.digest() != make(toy).digest()
+    plans.save(plan, tmp_path / "again.npz")
+    assert np.array_equal(plans.load(tmp_path / "again.npz").ablation.numpy(), own)
+
+
+def test_a_row_is_the_row_of_the_whole(toy):
+    plan = make(toy, operator=Zero(0.1))
+    assert all(torch.equal(plan.row(index), row) for index, row in enumerate(plan.ablation))
+    with pytest.raises(RequestError, match="there is no frame -1; the plan has frames 0-11"):
+        plan.row(-1)
 
 
 def test_any_callable_can_order(toy):

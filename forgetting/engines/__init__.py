@@ -1,12 +1,12 @@
 """What runs the network: rows of ablation in, frames out.
 
-An engine is started once for a face and an operator and then called with rows of a plan. ``torch`` in float32 is the
-reference that every other is compared with; ``openvino`` is compiled from the very same torch module.
+An engine is started once for a face and an operator and then called with rows of a plan. ``torch`` in float32 on the
+CPU is the reference that every other is compared with; ``openvino`` is compiled from the very same torch module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -30,9 +30,14 @@ class Engine(Protocol):
     def name(self) -> str: ...
     @property
     def precision(self) -> str: ...
+    @property
+    def device(self) -> str: ...
 
-    def __call__(self, row: Tensor) -> Frame:
-        """Ablation [U] in [0, 1] -> the frame."""
+    def __call__(self, rows: Iterable[Tensor]) -> Iterator[Frame]:
+        """Ablation [U] in [0, 1], row by row -> the frames, in order; a frame depends on its own row alone.
+
+        Rows are taken as they are needed, a batch ahead at most, so that endless films need no memory.
+        """
         ...
 
 
@@ -50,7 +55,7 @@ class Starter(Protocol):
 def to_bytes(image: Tensor) -> Tensor:
     """[B, 3, H, W], nominally in [-1, 1] -> [B, H, W, 3] uint8."""
     # Rounded to bytes first: what is transposed is then a quarter of the size.
-    image = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    image = ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return image.permute(0, 2, 3, 1)
 
 
@@ -59,7 +64,7 @@ def from_bytes(frame: Frame) -> Tensor:
     return torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
-def psnr(frames: Sequence[Frame], reference: Sequence[Frame]) -> float:
+def psnr(frames: Iterable[Frame], reference: Sequence[Frame]) -> float:
     """Peak signal-to-noise ratio in dB of the worst of the frames; infinite where they are equal."""
     errors = [float(np.square(a.astype(np.float32) - b).mean()) for a, b in zip(frames, reference, strict=True)]
     return float("inf") if max(errors) == 0 else float(10 * np.log10(255**2 / max(errors)))

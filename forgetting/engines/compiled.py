@@ -2,60 +2,33 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
-import time
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from forgetting.cost import multiply_adds
-from forgetting.engines import PRECISIONS, Engine, Frame, psnr, to_bytes
+from forgetting.engines import PRECISIONS, Engine, Frame
 from forgetting.engines.beginning import Beginning, begin, beginning
 from forgetting.engines.eager import Torch
+from forgetting.engines.picture import Picture
+from forgetting.engines.precision import fastest
 from forgetting.errors import RequestError, one_of
-from forgetting.generators import Edit, Generator, State, Step, Synthesis
+from forgetting.generators import Edit, Generator, Synthesis
 from forgetting.operators import Operator
 from forgetting.units import Units
 
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
 
-ENOUGH = 45.0
-"""Decibels against float32 that a lower precision must keep on every sampled frame to be chosen by itself."""
-
 SHORT = 0.5
 """A graph of its own is compiled for frames of which at most this share of all multiply-adds is left to do."""
-
-WORTH = 1.25
-"""How many times faster a lower precision must be to be chosen: a small gain is not worth a bit."""
-
-
-class Picture(nn.Module):
-    """Row of ablation [1, U] -> frame [1, H, W, 3] uint8, as something that can be traced.
-
-    Begins with the constant ``state`` in which the layer of the first of ``steps`` says what it says before it is
-    damaged. That a constant is really one matters: OpenVINO 2026.4 computes a constant first layer once, and then lets
-    the edit write into it.
-    """
-
-    def __init__(self, units: Units, dead: Edit, state: State, steps: tuple[Step, ...]) -> None:
-        super().__init__()
-        self.units, self.dead, self.state, self.steps = units, dead, state, steps
-
-    def forward(self, row: Tensor) -> Tensor:
-        rows, state = self.units.split(row), self.state
-        for index, step in enumerate(self.steps):
-            if index > 0:
-                state = step.run(state)
-            if step.layer is not None:
-                # The formula of `damage` without its branch and without writing in place: what a graph can hold.
-                a, x = rows[step.layer.name][:, :, None, None], state[0]
-                state = (x * (1 - a) + self.dead(x, step.layer) * a, *state[1:])
-        return to_bytes(state[0])
 
 
 @dataclass(frozen=True)
@@ -95,9 +68,15 @@ class Source:
 
 @dataclass(frozen=True)
 class OpenVINO:
-    """OpenVINO on the CPU; ``auto`` takes the fastest precision that keeps 45 dB on frames of this very film."""
+    """OpenVINO on the CPU.
+
+    Args:
+        precision: ``auto`` takes the fastest that keeps 45 dB on frames of this very film.
+        reuse: begin late where a frame's row allows it (prefix reuse); without, every frame runs the whole way.
+    """
 
     precision: str = "auto"
+    reuse: bool = True
 
     def __post_init__(self) -> None:
         one_of("engine.precision", self.precision, ("auto", *PRECISIONS))
@@ -114,24 +93,15 @@ class OpenVINO:
         able = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         source = Source.of(generator, ws, operator)
         graph = source.graph(Beginning(0))
+        later = source if self.reuse else None
         if self.precision != "auto":
             if CAPABILITIES[self.precision] not in able:
                 raise RequestError(f"this processor does not compute in {self.precision}; engine.precision=float32 works everywhere")
-            return Compiled.of(core, graph, self.precision, source), f"openvino in {self.precision}, as asked"
-        reference = Torch().start(generator, ws, operator)
-        intended = [reference(row) for row in sample]
-        chosen, fastest, notes = None, 0.0, []
-        for precision in PRECISIONS:  # float32, which every processor has, comes first
-            if CAPABILITIES[precision] not in able:
-                continue
-            engine = Compiled.of(core, graph, precision)
-            quality, seconds = psnr([engine(row) for row in sample], intended), _seconds(engine, sample)
-            notes.append(f"{precision} {quality:.0f} dB")
-            if chosen is None or (quality >= ENOUGH and seconds * WORTH < fastest):
-                chosen, fastest = engine, seconds
-        assert chosen is not None
-        chosen = replace(chosen, source=source)
-        return chosen, f"openvino in {chosen.precision}: the fastest that keeps {ENOUGH:.0f} dB ({', '.join(notes)})"
+            return Compiled.of(core, graph, self.precision, later), f"openvino in {self.precision}, as asked"
+        here = [precision for precision in PRECISIONS if CAPABILITIES[precision] in able]  # float32 is everywhere, and first
+        intended = list(Torch().start(generator, ws, operator)(sample))
+        engine, why = fastest(lambda precision: Compiled.of(core, graph, precision), here, sample, intended)
+        return replace(engine, source=later), f"openvino in {engine.precision}: {why}"
 
 
 @dataclass(frozen=True)
@@ -147,13 +117,17 @@ class Compiled:
     source: Source | None = None
     shorter: dict[Beginning, Any] = field(default_factory=dict)
     name: str = "openvino"
+    device: str = "cpu"
 
     @staticmethod
     def of(core: Any, graph: Any, precision: str, source: Source | None = None) -> Compiled:
         """Compile for the CPU."""
         return Compiled(core, _compile(core, graph, precision), precision, source)
 
-    def __call__(self, row: Tensor) -> Frame:
+    def __call__(self, rows: Iterable[Tensor]) -> Iterator[Frame]:
+        return map(self._frame, rows)
+
+    def _frame(self, row: Tensor) -> Frame:
         found = self._request(row).infer({0: row[None].numpy()})[0]
         return np.array(found[0])  # the request writes its next frame into the same memory
 
@@ -176,11 +150,6 @@ def available() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def _seconds(engine: Engine, sample: Tensor, repeats: int = 3) -> float:
-    """The fastest of a few frames: what disturbs a measurement only ever makes it slower."""
-    fastest = float("inf")
-    for k in range(repeats):
-        started = time.perf_counter()
-        engine(sample[k % len(sample)])
-        fastest = min(fastest, time.perf_counter() - started)
-    return fastest
+def version() -> str:
+    """Of OpenVINO."""
+    return importlib.metadata.version("openvino")

@@ -71,7 +71,7 @@ class SeparableConv(nn.Module):
         depthwise = (style[:, :, None, None, None] * self.depthwise).flatten(0, 1)  # [B * in, 1, 3, 3]
 
         def run(x: Tensor) -> Tensor:
-            x = conv2d_per_face(x, depthwise, None, padding=1, groups=x.shape[1])
+            x = conv2d_per_face(x, depthwise, None, padding=1, groups=x.shape[1], faces=len(w))
             return F.conv2d(x, self.pointwise, self.bias)  # [B, out, H, W]
 
         return run
@@ -105,7 +105,7 @@ class ToImage(nn.Module):
         weight, bias = weight.reshape(-1, weight.shape[2], 1, 1), _phases(self.bias[None])[0].repeat(len(w))
 
         def run(x: Tensor) -> Tensor:
-            return depth_to_space(conv2d_per_face(x, weight, bias, padding=0, groups=1))  # [B, 3, 2H, 2W]
+            return depth_to_space(conv2d_per_face(x, weight, bias, padding=0, groups=1, faces=len(w)))  # [B, 3, 2H, 2W]
 
         return run
 

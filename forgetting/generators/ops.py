@@ -11,19 +11,26 @@ from forgetting.errors import RequestError
 FAR = 65504.0
 """The largest float16."""
 
+# MKL picks its kernel when a function is first called; where that happens in two threads at once, one of them may compute
+# that first call with a coarser one (9e-5 off, in three of a hundred processes with torch 2.15). One value, one thread.
+torch.tanh(torch.zeros(1))
+
 
 def pixel_norm(x: Tensor) -> Tensor:
     """[B, C] -> [B, C] of unit mean square (Karras et al. 2018, section 4.2)."""
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
-def conv2d_per_face(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, groups: int) -> Tensor:
-    """[B, C, H, W] -> [B, O, H, W], every face with weights of its own: ``weight`` [B * O, C / groups, k, k]."""
-    batch, channels, height, width = x.shape
-    if batch > 1:  # faces and channels become one long row of groups
-        x = x.reshape(1, batch * channels, height, width)
-    x = F.conv2d(x, weight, bias, padding=padding, groups=batch * groups)
-    return x.view(batch, -1, *x.shape[2:]) if batch > 1 else x
+def conv2d_per_face(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, groups: int, faces: int) -> Tensor:
+    """[B, C, H, W] -> [B, O, H, W], every face with weights of its own: ``weight`` [faces * O, C / groups, k, k].
+
+    The batch is as many faces, or any number of states of the one face.
+    """
+    if faces == 1:
+        return F.conv2d(x, weight, bias, padding=padding, groups=groups)
+    batch, channels, height, width = x.shape  # faces and channels become one long row of groups
+    x = F.conv2d(x.reshape(1, batch * channels, height, width), weight, bias, padding=padding, groups=batch * groups)
+    return x.view(batch, -1, *x.shape[2:])
 
 
 def inverse_haar(x: Tensor) -> Tensor:

@@ -1,0 +1,164 @@
+"""Frames -> files, by ffmpeg: pieces of a film, and the film out of its pieces.
+
+``imageio_ffmpeg`` brings the program; its own writer does not look at the exit status, and a disk that fills up while
+the index is written would leave a broken film with a finished name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+
+from forgetting.engines import Frame
+from forgetting.errors import ForgettingError, RequestError
+from forgetting.film import Film, fit, save_png
+
+
+@dataclass(frozen=True)
+class Codec:
+    """``piece`` and ``joined`` are what ffmpeg is told for a piece of film and for the film out of them."""
+
+    suffix: str
+    piece: str
+    joined: str
+
+
+# The conversion to YUV is named, and the file says it: players guess otherwise, and colours drift.
+_BT709 = (
+    "-vf scale=in_range=pc:out_range=tv:out_color_matrix=bt709,"
+    "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709 -pix_fmt yuv420p"
+)
+# A number of threads of its own for every machine would make another file on every machine.
+_X264 = f"-c:v libx264 -threads 4 -preset {{preset}} -crf {{crf}} {_BT709} -f mp4"
+_NVENC = f"-c:v h264_nvenc -preset p4 -bf 2 -b_ref_mode disabled -rc vbr -cq {{crf}} -b:v 0 {_BT709} -f mp4"
+_VP9 = f"-c:v libvpx-vp9 -threads 4 -crf {{crf}} -b:v 0 -row-mt 1 -deadline good -cpu-used 4 {_BT709} -f mp4"
+# B-frames are stored up to two places before they are shown; in short pieces by less, which would leave gaps at joints.
+_MP4 = "-c copy -bsf:v setts=pts=PTS:dts=(N-2)/({rate}*TB):duration=1/({rate}*TB) -movflags +faststart -f mp4"
+_CODECS = {
+    ("mp4", "x264"): Codec("mp4", _X264, _MP4),
+    ("mp4", "nvenc"): Codec("mp4", _NVENC, _MP4),
+    ("webm", "x264"): Codec("mp4", _VP9, "-c copy -fflags +bitexact -f webm"),
+    # GIFs cannot be joined: their pieces are kept without loss, and become a GIF once. A palette for each frame,
+    # because one for the whole film would mean to hold the whole film in memory first.
+    ("gif", "x264"): Codec(
+        "mp4",
+        "-c:v libx264rgb -threads 4 -preset ultrafast -qp 0 -f mp4",
+        "-filter_complex split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=bayer:bayer_scale=3 -loop 0 -f gif",
+    ),
+    ("png", "x264"): Codec("png", "", ""),
+}
+
+
+def settled(film: Film, device: str) -> Film:
+    """``film`` with its encoder decided, for frames that come from an engine on ``device``.
+
+    Raises:
+        RequestError: NVIDIA's encoder is asked for and does not run here.
+    """
+    wanted = film.encoder
+    if wanted == "nvenc" and not _nvenc():
+        raise RequestError("film.encoder=nvenc needs an NVIDIA GPU whose encoder ffmpeg can use, and it does not run here; use x264")
+    fast = film.format == "mp4" and (wanted == "nvenc" or (wanted == "auto" and device == "cuda" and _nvenc()))
+    return replace(film, encoder="nvenc" if fast else "x264")
+
+
+@cache
+def _nvenc() -> bool:
+    """Whether NVIDIA's encoder is in this ffmpeg and works on this machine: tried, on one black picture."""
+    source = "-f lavfi -i color=black:s=256x256:d=0.1"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "quiet", *source.split(), "-c:v", "h264_nvenc", "-f", "null", "-"]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def codec(film: Film) -> Codec:
+    """What a settled film is written with."""
+    return _CODECS[film.format, film.encoder]
+
+
+def encode(film: Film, frames: Iterable[Frame], path: Path, shape: tuple[int, int], comment: str) -> None:
+    """Write a piece of film; frames are scaled to ``shape`` (height, width). A piece of a film of stills is one still.
+
+    Raises:
+        OSError: the disk is full.
+        ForgettingError: the encoder gave up for another reason.
+    """
+    if film.format == "png":
+        (frame,) = frames
+        return save_png(fit(frame, shape), path, comment)
+    height, width = shape
+    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {film.rate:.10g} -i -"
+    told = codec(film).piece.format(crf=film.quality, preset=film.preset)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-nostdin", "-loglevel", "error", *source.split(), *told.split(), str(path)]
+    # In a session of its own, so that Ctrl-C reaches us and not the encoder behind our back.
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    assert process.stdin is not None
+    try:
+        with contextlib.suppress(BrokenPipeError):  # the encoder has left; its exit status and last words tell why
+            for frame in frames:
+                process.stdin.write(np.ascontiguousarray(fit(frame, shape)).data)
+        _check(film, process.communicate()[1], process.returncode)
+    finally:
+        process.kill()
+        with contextlib.suppress(BrokenPipeError):  # what is still on its way to the encoder has nowhere to go
+            process.communicate()
+
+
+def join(film: Film, pieces: Sequence[tuple[Path, int]], path: Path, comment: str) -> None:
+    """Write the film out of its pieces (each with its number of frames), in order, without encoding again.
+
+    Raises:
+        OSError, ForgettingError: as :func:`encode`.
+    """
+    if film.format == "png":
+        path.mkdir()
+        for number, (piece, _) in enumerate(pieces):
+            shutil.copyfile(piece, path / f"{number:05d}.png")
+        return
+    told = ["ffconcat version 1.0"]
+    microseconds, done = 0, 0
+    for piece, count in pieces:
+        done += count
+        until = round(done * 1_000_000 / film.rate)  # from the beginning, so that nothing adds up over hours
+        told += [f"file 'file:{str(piece.resolve()).replace(chr(39), _QUOTE)}'", f"duration {(until - microseconds) / 1e6:.6f}"]
+        microseconds = until
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-f", "concat", "-safe", "0",
+        "-protocol_whitelist", "file,pipe", "-i", "pipe:0", "-metadata", "title=forgetting", "-metadata", f"comment={comment}",
+        *codec(film).joined.format(rate=f"{film.rate:.10g}").split(), str(path),
+    ]  # fmt: skip
+    process = subprocess.run(command, input="\n".join(told).encode(), capture_output=True, check=False, start_new_session=True)
+    _check(film, process.stderr, process.returncode)
+    if film.format == "gif":
+        _comment_gif(path, comment)
+
+
+_QUOTE = r"'\''"
+"""An apostrophe in a list of ffmpeg's."""
+
+
+def _check(film: Film, said: bytes, status: int) -> None:
+    if status == 0:
+        return
+    words = said.decode(errors="replace").strip()
+    if "No space left on device" in words:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    told = "; ".join(words.splitlines()[:3]) or "it said nothing"
+    raise ForgettingError(f"the encoder failed on film.format={film.format}: {told}; another format may work")
+
+
+def _comment_gif(path: Path, comment: str) -> None:
+    """Put a comment extension (GIF89a, section 24) before the trailer; ffmpeg writes no metadata into a GIF."""
+    data = comment.encode("ascii", "replace")
+    blocks = b"".join(bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255))
+    with path.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x21\xfe" + blocks + b"\x00\x3b")

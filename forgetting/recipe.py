@@ -1,0 +1,134 @@
+"""The recipe: YAML that says how a film was made, and with the plan everything its pictures depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+import forgetting
+from forgetting import plan as plans
+from forgetting.checkpoints import fingerprint
+from forgetting.engines import Engine
+from forgetting.engines.auto import Auto
+from forgetting.engines.compiled import OpenVINO
+from forgetting.engines.compiled import version as compiler
+from forgetting.engines.eager import Torch
+from forgetting.errors import RequestError
+from forgetting.film import Film
+from forgetting.generators import Generator
+from forgetting.plan import Plan
+
+DECIDED = ("ordering", "schedule", "pacing", "experiment")
+"""Keys that make a plan, and have nothing left to say once there is one."""
+
+
+def write(config: Mapping[str, Any], generator: Generator, engine: Engine, why: str, film: Film) -> str:
+    """The recipe of a film: the full config, what made and wrote its pictures, the versions, the hash of the weights."""
+    versions = {"forgetting": forgetting.__version__, "torch": str(torch.__version__), "numpy": np.__version__}
+    if engine.name == "openvino":
+        versions["openvino"] = compiler()
+    made_by = {"name": engine.name, "precision": engine.precision, "device": engine.device, "why": why}
+    recipe = {
+        "config": {key: value for key, value in config.items() if key != "render"},  # how it is shared out changes nothing
+        "engine": made_by,
+        "film": {"encoder": film.encoder, "shape": list(film.shape(generator.resolution, generator.resolution))},
+        "model": {"sha256": fingerprint(generator)},
+        "versions": versions | {"python": platform.python_version()},
+    }
+    return OmegaConf.to_yaml(OmegaConf.create(recipe))
+
+
+def read(plan: Plan, path: Path | str) -> DictConfig:
+    """The recipe of a plan.
+
+    Raises:
+        RequestError: it holds none that can be read.
+    """
+    try:
+        recipe = OmegaConf.create(plan.recipe)
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise RequestError(f"the recipe in plan {path} cannot be read ({' '.join(str(error).split())})") from None
+    config = recipe.get("config") if isinstance(recipe, DictConfig) else None
+    if not isinstance(recipe, DictConfig) or not isinstance(config, DictConfig) or not isinstance(config.get("film"), DictConfig):
+        raise RequestError(f"the recipe in plan {path} holds no config; empty it to render the plan by the current one")
+    return recipe
+
+
+def config_of(recipe: DictConfig) -> dict[str, Any]:
+    """The config in a recipe, as plain values."""
+    found = OmegaConf.to_container(recipe["config"])
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}
+
+
+def engine_of(recipe: DictConfig) -> dict[str, Any]:
+    """The config node of the engine that a recipe names: what ``auto`` chose then, so that the film is the same bit for bit."""
+    used, asked = recipe.get("engine"), OmegaConf.select(recipe, "config.engine")
+    used = used if isinstance(used, DictConfig) else OmegaConf.create({})
+    part: type[Torch | OpenVINO | Auto] = {"torch": Torch, "openvino": OpenVINO}.get(str(used.get("name")), Auto)
+    node = {"_target_": f"{part.__module__}.{part.__qualname__}", "precision": str(used.get("precision", "auto"))}
+    if part is Torch:
+        node["device"] = str(used.get("device", "auto"))
+    kept = {key: asked[key] for key in ("batch", "reuse", "fold") if isinstance(asked, DictConfig) and key in asked}
+    return node | {key: value for key, value in kept.items() if key in part.__match_args__}
+
+
+def key(plan: Plan) -> str:
+    """What names a film's segments: a hash of all its pictures depend on. Equal keys, equal films."""
+    recipe = OmegaConf.create(plan.recipe)
+    if isinstance(recipe, DictConfig) and isinstance(recipe.get("engine"), DictConfig):
+        recipe["engine"].pop("why", None)
+    return hashlib.sha256((OmegaConf.to_yaml(recipe, sort_keys=True) + plan.digest()).encode()).hexdigest()[:16]
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any], where: str = "") -> list[str]:
+    """The dotted keys in which two configs differ, with both values."""
+    found = []
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += changes(old, new, f"{where}{name}.")
+        elif old != new:
+            found.append(f"{where}{name} was {old}, is {new}")
+    return found
+
+
+def with_plan(config: dict[str, Any], overridden: Iterable[str]) -> dict[str, Any]:
+    """The config to render ``config["plan"]`` by: the plan's own, with what the user asked for on top.
+
+    ``overridden`` are the dotted keys of ``config`` that the user set explicitly.
+    """
+    path = config.get("plan")
+    if path is None:
+        return config
+    overridden = [name for name in overridden if name != "plan"]
+    for name in overridden:
+        if name.split(".")[0] in DECIDED:
+            raise RequestError(f"plan={path} already decides who dies when; leave out {name}")
+    plan = plans.load(Path(path))
+    if plan.recipe:
+        recipe = read(plan, path)
+        base = recipe["config"]
+        for name in overridden:
+            OmegaConf.update(base, name, OmegaConf.select(OmegaConf.create(config), name), merge=False, force_add=True)
+        base["plan"] = path
+        base["render"] = config.get("render")
+        if not any(name.split(".")[0] == "engine" for name in overridden):
+            base["engine"] = engine_of(recipe)
+        config = OmegaConf.to_container(base)  # type: ignore[assignment]
+    settings = config["film"]
+    if "film.duration" not in overridden:
+        settings["duration"] = len(plan) / settings["fps"]
+    asked = round(settings["fps"] * settings["duration"])
+    if asked != len(plan):
+        raise RequestError(f"plan {path} has {len(plan)} frames, and film.fps x film.duration asks for {asked}; leave out film.duration")
+    return config

@@ -1,0 +1,212 @@
+"""A run: the folder that a film is made in, begun once and gone on with as often as need be.
+
+    plan.npz             from the beginning: who dies when, and the recipe
+    segments/KEY/        while the film is being made: what is finished of it
+    film.mp4, poster.png, sheet.png, recipe.yaml          at the end
+
+``recipe.yaml`` is written last: where it is the recipe of the plan, the film is the film of the plan.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
+from PIL import Image
+
+from forgetting import cache, encoder, experiment, sheet
+from forgetting import plan as plans
+from forgetting import recipe as recipes
+from forgetting.errors import ForgettingError, Interrupted, RequestError, told_in_one_sentence
+from forgetting.film import Film, save_png
+from forgetting.plan import Plan
+from forgetting.progress import track
+from forgetting.render import pictures, shoot
+from forgetting.segments import Reel, part
+
+log = logging.getLogger(__name__)
+
+
+def render(config: Mapping[str, Any], folder: Path) -> Path:
+    """Make the film of ``config`` in ``folder``, or go on with it; returns the film's path.
+
+    With ``render.shard`` that part of its segments is made, and nothing joined; returns the folder.
+    """
+    shard = (config.get("render") or {}).get("shard")
+    if shard is not None:
+        part(shard)
+    config = {key: value for key, value in config.items() if key != "render"}
+    before = _plan_in(folder)
+    earlier = recipes.config_of(recipes.read(before, folder)) if before is not None else {}
+    known = before if earlier == config else None
+    if known is not None and _is_finished(reel_of(known, folder), known, folder):
+        _tidy(folder)
+        log.info("%s", f"the film in {folder} is finished already; another hydra.run.dir=PATH makes it again")
+        return folder / reel_of(known, folder).film.name
+    run = experiment.prepare(config, known)
+    same = known is not None and recipes.key(known) == recipes.key(run.plan)
+    plan = known if same and known is not None else run.plan
+    reel = reel_of(plan, folder)
+    if before is not None and not same:
+        why = ", ".join(recipes.changes(earlier, config)) or "it was made by other versions or another encoder"
+        log.info("%s", f"{folder} held another film ({why}): this one is made anew")
+    with told_in_one_sentence(folder), _alone(folder, shard):
+        reel.folder.mkdir(parents=True, exist_ok=True)
+        if not same:
+            plans.save(plan, folder / "plan.npz")
+        wanted, finished = reel.segments(shard), reel.finished()
+        todo = [segment for segment in wanted if segment not in finished]
+        if len(todo) < len(wanted):
+            log.info("%s", f"{len(wanted) - len(todo)} of {len(wanted)} segments are there already")
+        try:
+            shoot(run.engine, plan, reel, todo)
+        except KeyboardInterrupt:
+            done = len([segment for segment in reel.finished() if segment in wanted])
+            again = f"forgetting resume {folder}" + (f" --shard {shard}" if shard else "")
+            raise Interrupted(f"interrupted; {done} of {len(wanted)} segments are finished; go on with: {again}") from None
+        if shard is None:
+            film = _finish([reel], plan, folder)
+    if shard is not None:
+        log.info("%s", f"part {shard} is finished; forgetting join FOLDER ... makes a film of all parts")
+        return folder
+    _retire(folder)
+    return film
+
+
+def resume(folder: Path, shard: str | None = None) -> Path:
+    """Go on with the run in ``folder``."""
+    plan = _plan_in(folder)
+    if plan is None:
+        raise RequestError(f"there is no run in {folder}: it has no plan.npz; forgetting render hydra.run.dir={folder} begins one")
+    return render(recipes.config_of(recipes.read(plan, folder)) | {"render": {"shard": shard}}, folder)
+
+
+def join(folders: Sequence[Path], into: Path) -> Path:
+    """Make a film, in ``into``, of the segments that lie in ``folders``; no network is needed."""
+    found = {folder: _plan_in(folder) for folder in folders}
+    for folder, plan in found.items():
+        if plan is None:
+            raise RequestError(f"there is no run in {folder}: it has no plan.npz")
+    plan = next(iter(found.values()))
+    assert plan is not None
+    for folder, other in found.items():
+        if other is not None and recipes.key(other) != recipes.key(plan):
+            ours, theirs = (_plain(OmegaConf.create(p.recipe)) for p in (plan, other))
+            why = ", ".join(change for change in recipes.changes(ours, theirs) if not change.startswith("engine.why")) or "who dies when"
+            raise RequestError(f"{folders[0]} and {folder} are parts of different films: {why}")
+    into.mkdir(parents=True, exist_ok=True)
+    with told_in_one_sentence(into), _alone(into, None):
+        if _plan_in(into) is None:
+            plans.save(plan, into / "plan.npz")
+        film = _finish([reel_of(plan, folder) for folder in folders], plan, into)
+    _retire(into)
+    return film
+
+
+def preview(config: Mapping[str, Any], folder: Path) -> Path:
+    """Draw the contact sheet that ``render`` would draw, without the film; returns its path."""
+    run = experiment.prepare(config)
+    reel = reel_of(run.plan, folder)
+    stops = [reel.film.indices[position] for position in reel.stations]
+    seen = track(pictures(run.engine, run.plan, stops), "looking at the stations", len(stops))
+    thumbnails = {index: sheet.thumbnail(picture) for index, picture in zip(stops, seen, strict=True)}
+    with told_in_one_sentence(folder), cache.whole(folder / "sheet.png") as piece:
+        save_png(sheet.draw(thumbnails, run.plan), piece, reel.comment)
+    return folder / "sheet.png"
+
+
+def reel_of(plan: Plan, folder: Path) -> Reel:
+    """The segments in ``folder`` of the film of ``plan``: how they are written is in its recipe."""
+    recipe = recipes.read(plan, folder)
+    settings = recipes.config_of(recipe)["film"] | {"encoder": str(OmegaConf.select(recipe, "film.encoder"))}
+    film, shape = experiment.instantiate(settings, "film"), OmegaConf.select(recipe, "film.shape")
+    if not isinstance(film, Film) or shape is None or len(shape) != 2 or film.frames != len(plan):
+        raise RequestError(f"the recipe of the plan in {folder} does not say how its film is written; render it anew, elsewhere")
+    return Reel(folder / "segments" / recipes.key(plan), film, (int(shape[0]), int(shape[1])), json.dumps(_plain(recipe)))
+
+
+def _plan_in(folder: Path) -> Plan | None:
+    path = folder / "plan.npz"
+    if not path.exists():
+        return None
+    plan = plans.load(path)
+    return plan if plan.recipe else None
+
+
+def _is_finished(reel: Reel, plan: Plan, folder: Path) -> bool:
+    told = folder / "recipe.yaml"
+    return (
+        (folder / reel.film.name).exists()
+        and not (folder / "segments").exists()
+        and told.exists()
+        and told.read_text(encoding="utf-8") == plan.recipe
+    )
+
+
+@contextmanager
+def _alone(folder: Path, shard: str | None) -> Iterator[None]:
+    """Refuse to work where somebody else is at the same work; the lock goes with the process that holds it."""
+    (folder / "segments").mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "segments" / f"lock{'' if shard is None else '-' + shard.replace('/', '-of-')}")
+    try:
+        with lock.acquire(timeout=0):
+            if shard is None:
+                _tidy(folder)
+            yield
+    except Timeout:
+        raise ForgettingError(
+            f"another process is making a film in {folder}; wait for it, or choose another with hydra.run.dir=PATH"
+        ) from None
+
+
+def _finish(reels: Sequence[Reel], plan: Plan, folder: Path) -> Path:
+    """Join what lies in ``reels``, and write what belongs to the film; the recipe last."""
+    reel, pieces = reels[0], dict[range, Path]()
+    for other in reels:
+        pieces = other.finished() | pieces
+    if missing := [segment for segment in reel.segments() if segment not in pieces]:
+        ranges = ", ".join(f"{segment.start}-{segment.stop - 1}" for segment in missing[:5]) + (" and more" if len(missing) > 5 else "")
+        raise RequestError(f"frames {ranges} of {reel.count} are missing; 'forgetting resume FOLDER' makes them, or join more folders")
+    with cache.whole(folder / reel.film.name) as piece:
+        encoder.join(reel.film, [(pieces[segment], len(segment)) for segment in reel.segments()], piece, reel.comment)
+    with cache.whole(folder / "poster.png") as piece:
+        shutil.copyfile(_still("poster.png", reels), piece)
+    thumbnails = {reel.film.indices[position]: np.asarray(Image.open(_still(reel.station(position), reels))) for position in reel.stations}
+    with cache.whole(folder / "sheet.png") as piece:
+        save_png(sheet.draw(thumbnails, plan), piece, reel.comment)
+    with cache.whole(folder / "recipe.yaml") as piece:
+        piece.write_text(plan.recipe, encoding="utf-8")
+    return folder / reel.film.name
+
+
+def _still(name: str, reels: Sequence[Reel]) -> Path:
+    return next(path for reel in reels if (path := reel.folder / name).exists())
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a process that was killed had no time to name."""
+    for left in folder.glob("*.part"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _retire(folder: Path) -> None:
+    """Remove the segments of a film that is there."""
+    with told_in_one_sentence(folder), cache.temporary(folder / "segments") as old:
+        (folder / "segments").rename(old)
+
+
+def _plain(recipe: Any) -> dict[str, Any]:
+    found = OmegaConf.to_container(recipe)
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}

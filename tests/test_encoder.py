@@ -1,0 +1,138 @@
+import json
+import shutil
+import subprocess
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from forgetting import cache, encoder
+from forgetting import film as films
+from forgetting.errors import ForgettingError, RequestError, told_in_one_sentence
+from forgetting.film import Film
+from forgetting.segments import Reel
+
+COMMENT = json.dumps({"config": {"latent": {"seed": 7}}})
+
+
+def pictures(count, size=64):
+    ramp = np.linspace(0, 255, size).astype(np.uint8)
+    across = np.tile(ramp, (size, 1))
+    levels = [255 * k // max(count - 1, 1) for k in range(count)]
+    return [np.stack([np.full_like(across, level), across, across.T], -1) for level in levels]
+
+
+def write(film, folder, frames, shape=None):
+    """A film, in segments, joined."""
+    film = encoder.settled(film, "cpu")
+    reel = Reel(folder / "segments", film, shape or film.shape(*frames[0].shape[:2]), COMMENT)
+    arriving = iter(frames)
+    for segment in reel.segments():
+        reel.write(segment, arriving)
+    finished = reel.finished()
+    with cache.whole(folder / film.name) as piece:
+        encoder.join(film, [(finished[segment], len(segment)) for segment in reel.segments()], piece, COMMENT)
+    shutil.rmtree(reel.folder)
+    return folder / film.name
+
+
+def probe(path):
+    """What ffmpeg says about a file."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path)]
+    return subprocess.run(command, capture_output=True, text=True).stderr
+
+
+def decode(path, size):
+    """[F, size, size, 3], as the file's own tags say."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, size, size, 3)
+
+
+@pytest.mark.parametrize("segment", [5, 96])
+@pytest.mark.parametrize("kind", ["mp4", "webm", "gif"])
+def test_films_decode_to_what_went_in(tmp_path, kind, segment):
+    """One segment or several: every frame is there, in order, and the file says what it is."""
+    film = Film(fps=10, duration=1.2, size=96, format=kind, segment=segment)
+    frames = pictures(film.frames)
+    path = write(film, tmp_path, frames)
+    decoded = decode(path, 96)
+    assert decoded.shape == (12, 96, 96, 3)
+    expected = np.stack([films.fit(frame, (96, 96)) for frame in frames])
+    assert np.abs(decoded.astype(float) - expected).mean() < (9 if kind == "gif" else 4)
+    assert [p.name for p in tmp_path.iterdir()] == [film.name]
+    said = probe(path)
+    assert "Duration: 00:00:01.2" in said
+    if kind != "gif":
+        assert "10 fps" in said
+        assert "yuv420p(tv, bt709" in said
+        assert '"seed": 7' in said
+    else:
+        assert COMMENT.encode() in path.read_bytes()
+
+
+def test_mp4_starts_playing_before_it_is_loaded(tmp_path):
+    data = write(Film(fps=5, duration=1), tmp_path, pictures(5)).read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_png_folder(tmp_path):
+    film = Film(fps=4, duration=1, size=80, format="png")
+    for _ in range(2):  # a second film of the same name takes the place of the first
+        folder = write(film, tmp_path, pictures(4))
+    assert [p.name for p in sorted(folder.iterdir())] == [f"{k:05d}.png" for k in range(4)]
+    still = Image.open(folder / "00002.png")
+    assert still.size == (80, 80)
+    assert still.text["Comment"] == COMMENT
+    assert [p.name for p in tmp_path.iterdir()] == ["film"]
+
+
+@pytest.mark.parametrize("fps", [23.976, 24, 60])
+def test_joints_do_not_show(tmp_path, fps):
+    """Timestamps run on as if the film had been written in one piece."""
+    path = write(Film(fps=fps, duration=50 / fps, segment=7, preset="ultrafast"), tmp_path, pictures(50))
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "framemd5", "-"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    stamps = [[int(number) for number in line.split(",")[1:4]] for line in lines if not line.startswith("#")]
+    assert stamps == [[k, k, 1] for k in range(50)]
+
+
+def test_folders_with_strange_names(tmp_path):
+    folder = tmp_path / "l'été: 'film' #1 %d"
+    folder.mkdir()
+    assert decode(write(Film(fps=5, duration=1, segment=2), folder, pictures(5)), 512).shape[0] == 5
+
+
+def test_an_older_film_survives_one_that_fails(tmp_path, monkeypatch):
+    film = Film(fps=5, duration=1)
+    before = write(film, tmp_path, pictures(5)).read_bytes()
+    monkeypatch.setitem(encoder._CODECS, ("mp4", "x264"), encoder.Codec("mp4", "-c:v no_such_codec -f mp4", ""))
+    with pytest.raises(ForgettingError, match=r"the encoder failed on film.format=mp4: .*no_such_codec"):
+        write(film, tmp_path, pictures(5) * 50)
+    assert (tmp_path / film.name).read_bytes() == before
+    assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*-*.mp4")]
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    """/dev/full answers every write as a full disk does."""
+    full = encoder.Codec("mp4", "-c:v rawvideo -f rawvideo -y /dev/full -f null", "")
+    monkeypatch.setitem(encoder._CODECS, ("mp4", "x264"), full)
+    with (
+        pytest.raises(ForgettingError, match="the disk is full at .*; free some space and say 'forgetting resume"),
+        told_in_one_sentence(tmp_path),
+    ):
+        write(Film(fps=5, duration=1, size=1024), tmp_path, pictures(5, 1024))
+    assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*-*.mp4")]
+
+
+def test_which_encoder(monkeypatch):
+    monkeypatch.setattr(encoder, "_nvenc", lambda: True)
+    assert encoder.settled(Film(), "cuda").encoder == "nvenc"
+    assert encoder.settled(Film(), "cpu").encoder == "x264"
+    assert encoder.settled(Film(format="webm"), "cuda").encoder == "x264"
+    assert encoder.settled(Film(encoder="x264"), "cuda").encoder == "x264"
+    monkeypatch.setattr(encoder, "_nvenc", lambda: False)
+    assert encoder.settled(Film(), "cuda").encoder == "x264"
+    with pytest.raises(RequestError, match="film.encoder=nvenc needs an NVIDIA GPU"):
+        encoder.settled(Film(encoder="nvenc"), "cuda")
