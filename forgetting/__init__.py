@@ -3,19 +3,24 @@
 A trained image generator loses its units one after another, by a chosen strategy; every degraded state is a frame.
 """
 
-from importlib.metadata import version
+from __future__ import annotations
 
-from forgetting.latents import Seed
-from forgetting.operators import Average, Mean, Prune, Zero
-from forgetting.orderings import Activation, Contribution, Layers, Magnitude, Random
-from forgetting.pacing import Perceptual
-from forgetting.plan import Plan
-from forgetting.plan import load as load_plan
-from forgetting.plan import make as make_plan
-from forgetting.plan import save as save_plan
-from forgetting.render import frames
-from forgetting.schedules import Ease, Exponential, Gompertz, Linear, Schedule, Sigmoid, Steps
-from forgetting.zoo import load
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from forgetting.latents import Seed
+    from forgetting.operators import Average, Mean, Prune, Zero
+    from forgetting.orderings import Activation, Contribution, Layers, Magnitude, Random
+    from forgetting.pacing import Perceptual
+    from forgetting.plan import Plan
+    from forgetting.plan import load as load_plan
+    from forgetting.plan import make as make_plan
+    from forgetting.plan import save as save_plan
+    from forgetting.render import frames
+    from forgetting.schedules import Ease, Exponential, Gompertz, Linear, Schedule, Sigmoid, Steps
+    from forgetting.zoo import load
 
 __version__ = version("forgetting")
 
@@ -24,3 +29,22 @@ __all__ = [
     "Perceptual", "Plan", "Prune", "Random", "Schedule", "Seed", "Sigmoid", "Steps", "Zero", "frames", "load", "load_plan",
     "make_plan", "save_plan",
 ]  # fmt: skip
+
+_ROOMS = {
+    "latents": ("Seed",),
+    "operators": ("Average", "Mean", "Prune", "Zero"),
+    "orderings": ("Activation", "Contribution", "Layers", "Magnitude", "Random"),
+    "pacing": ("Perceptual",),
+    "plan": ("Plan", "load_plan", "make_plan", "save_plan"),
+    "render": ("frames",),
+    "schedules": ("Ease", "Exponential", "Gompertz", "Linear", "Schedule", "Sigmoid", "Steps"),
+    "zoo": ("load",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Bring a name when it is first asked for: torch takes seconds to import, and help needs none of it."""
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(import_module(f"forgetting.{room}"), name.removesuffix("_plan"))
+    raise AttributeError(f"module 'forgetting' has no attribute {name!r}")

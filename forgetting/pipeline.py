@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 1.0
+PATIENCE = 0.7
 """Seconds that the writing thread gets to tidy up after an interruption."""
 
 

@@ -67,9 +67,10 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
         if len(todo) < len(wanted):
             log.info("%s", f"{len(wanted) - len(todo)} of {len(wanted)} segments are there already")
         try:
-            shoot(run.engine, plan, reel, todo)
+            if todo:
+                shoot(run.engine, plan, reel, todo)
         except KeyboardInterrupt:
-            done = len([segment for segment in reel.finished() if segment in wanted])
+            done = len(reel.named().keys() & set(wanted))
             again = f"forgetting resume {folder}" + (f" --shard {shard}" if shard else "")
             raise Interrupted(f"interrupted; {done} of {len(wanted)} segments are finished; go on with: {again}") from None
         if shard is None:

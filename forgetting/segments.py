@@ -57,20 +57,24 @@ class Reel:
         k, n = part(shard)
         return whole[(k - 1) * len(whole) // n : k * len(whole) // n]
 
-    def finished(self) -> dict[range, Path]:
-        """The segments that are there, every byte of them as it was written."""
+    def named(self) -> dict[range, Path]:
+        """The segments that are there by name."""
         wanted, found = set(self.segments()), dict[range, Path]()
         for path in sorted(self.folder.glob("*-*.*.*")) if self.folder.exists() else []:
-            if not (match := re.fullmatch(rf"(\d+)-(\d+)\.([0-9a-f]{{{HASH}}})\.\w+", path.name)):
-                continue
-            segment = range(int(match[1]), int(match[2]) + 1)
-            if segment not in wanted or segment in found:
-                continue
-            if _hash(path) == match[3]:
-                found[segment] = path
-            else:
+            if match := re.fullmatch(rf"(\d+)-(\d+)\.[0-9a-f]{{{HASH}}}\.\w+", path.name):
+                segment = range(int(match[1]), int(match[2]) + 1)
+                if segment in wanted:
+                    found[segment] = path
+        return found
+
+    def finished(self) -> dict[range, Path]:
+        """The segments that are there, every byte of them as it was written."""
+        found = self.named()
+        for segment, path in list(found.items()):
+            if f".{_hash(path)}." not in path.name:
                 log.info("%s", f"segment {path} was damaged; it is made again")
                 path.unlink(missing_ok=True)
+                del found[segment]
         return found
 
     def write(self, segment: range, pictures: Iterable[Frame]) -> None:

@@ -33,6 +33,8 @@ def beginning(rows: Sequence[Tensor], constant: bool) -> Beginning:
 
     ``constant`` says that what the dead say does not depend on what they heard.
     """
+    if not any(bool(row.any()) for row in rows):
+        return Beginning(0)  # nothing is damaged: a film has few such frames, and they are worth no graph of their own
     gone = [bool((row == 1).all()) for row in rows]
     cut = max((k for k, dead in enumerate(gone) if dead), default=0) if constant else 0
     layer = cut

@@ -56,7 +56,10 @@ class Source:
             # (graphs from torch.export ran half as fast), the second is what is wanted.
             warnings.simplefilter("ignore")
             picture = Picture(self.units, self.dead, *begin(self.synthesis, self.dead, where)).eval()
-            return openvino.convert_model(picture, example_input=torch.zeros(1, len(self.units)), input=[1, len(self.units)])
+            # Traced with a batch of no rows: every operation is recorded and none computes anything, where tracing one
+            # row keeps a gigabyte of intermediate results until it is done.
+            traced = torch.jit.trace(picture, torch.zeros(0, len(self.units)), check_trace=False)  # type: ignore[no-untyped-call]
+            return openvino.convert_model(traced, input=[1, len(self.units)])
 
     def worth(self, where: Beginning) -> bool:
         """Whether what is left to do from there is so little that a graph of its own pays."""
