@@ -1,4 +1,5 @@
 # Everything is set up on the way: a virtual environment in .venv, the package in it, the model in the user's cache.
+# make bench DEVICE=cuda measures a GPU too.
 PYTHON ?= python3
 PY := .venv/bin/python
 
@@ -17,7 +18,7 @@ gallery: .venv/installed
 	$(PY) docs/gallery.py
 
 bench: .venv/installed
-	$(PY) benchmarks/speed.py
+	$(PY) benchmarks/speed.py $(if $(DEVICE),--device $(DEVICE))
 
 evenness: .venv/installed
 	$(PY) benchmarks/evenness.py

@@ -212,10 +212,11 @@ def _impatience() -> Iterator[None]:
     before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
 
     def watch() -> None:
-        while found := heard.recv(1):
-            if found[0] == signal.SIGINT:
-                time.sleep(PATIENCE)
-                _leave("interrupted; what is finished is kept, and the same command goes on from there")
+        with heard:
+            while found := heard.recv(1):
+                if found[0] == signal.SIGINT:
+                    time.sleep(PATIENCE)
+                    _leave("interrupted; what is finished is kept, and the same command goes on from there")
 
     threading.Thread(target=watch, name="listening for Ctrl-C", daemon=True).start()
     try:

@@ -38,13 +38,18 @@ def write(config: Mapping[str, Any], generator: Generator, engine: Engine, why: 
         versions["openvino"] = compiler()
     made_by = {"name": engine.name, "precision": engine.precision, "device": engine.device, "why": why}
     recipe = {
-        "config": {key: value for key, value in config.items() if key != "render"},  # how it is shared out changes nothing
+        "config": lasting(config),
         "engine": made_by,
         "film": {"encoder": film.encoder, "shape": list(film.shape(generator.resolution, generator.resolution))},
         "model": {"sha256": fingerprint(generator)},
         "versions": versions | {"python": platform.python_version()},
     }
     return OmegaConf.to_yaml(OmegaConf.create(recipe))
+
+
+def lasting(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a config a film depends on: neither how it is shared out nor where its plan lay."""
+    return {name: value for name, value in config.items() if name not in ("render", "plan")} | {"plan": None}
 
 
 def read(plan: Plan, path: Path | str) -> DictConfig:

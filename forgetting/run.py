@@ -43,10 +43,10 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
     shard = (config.get("render") or {}).get("shard")
     if shard is not None:
         part(shard)
-    config = {key: value for key, value in config.items() if key != "render"}
-    before = _plan_in(folder)
+    before, given = _plan_in(folder), config.get("plan")
     earlier = recipes.config_of(recipes.read(before, folder)) if before is not None else {}
-    known = before if earlier == config else None
+    same_plan = given is None or (before is not None and plans.load(Path(given)).digest() == before.digest())
+    known = before if earlier == recipes.lasting(config) and same_plan else None
     if known is not None and _is_finished(reel_of(known, folder), known, folder):
         _tidy(folder)
         log.info("%s", f"the film in {folder} is finished already; another hydra.run.dir=PATH makes it again")
@@ -56,7 +56,7 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
     plan = known if same and known is not None else run.plan
     reel = reel_of(plan, folder)
     if before is not None and not same:
-        why = ", ".join(recipes.changes(earlier, config)) or "it was made by other versions or another encoder"
+        why = ", ".join(recipes.changes(earlier, recipes.lasting(config))) or "made by another plan, other versions or another encoder"
         log.info("%s", f"{folder} held another film ({why}): this one is made anew")
     with told_in_one_sentence(folder), _alone(folder, shard):
         reel.folder.mkdir(parents=True, exist_ok=True)
@@ -113,14 +113,17 @@ def join(folders: Sequence[Path], into: Path) -> Path:
 
 
 def preview(config: Mapping[str, Any], folder: Path) -> Path:
-    """Draw the contact sheet that ``render`` would draw, without the film; returns its path."""
+    """Draw the contact sheet that ``render`` would draw, without the film, and keep the plan; returns the sheet's path."""
     run = experiment.prepare(config)
     reel = reel_of(run.plan, folder)
     stops = [reel.film.indices[position] for position in reel.stations]
     seen = track(pictures(run.engine, run.plan, stops), "looking at the stations", len(stops))
     thumbnails = {index: sheet.thumbnail(picture) for index, picture in zip(stops, seen, strict=True)}
-    with told_in_one_sentence(folder), cache.whole(folder / "sheet.png") as piece:
-        save_png(sheet.draw(thumbnails, run.plan), piece, reel.comment)
+    with told_in_one_sentence(folder):
+        with cache.whole(folder / "sheet.png") as piece:
+            save_png(sheet.draw(thumbnails, run.plan), piece, reel.comment)
+        if not (folder / "plan.npz").exists():  # that of a film is left to the film
+            plans.save(run.plan, folder / "plan.npz")
     return folder / "sheet.png"
 
 

@@ -66,7 +66,7 @@ def test_a_plan_again(run, tmp_path):
 def test_preview(run, tmp_path):
     result = run("preview", *QUICK, "hydra.run.dir=run")
     assert result.exit_code == 0, result.output
-    assert [p.name for p in (tmp_path / "run").iterdir()] == ["sheet.png"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["plan.npz", "sheet.png"]
 
 
 def test_layers(run):

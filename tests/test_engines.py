@@ -1,7 +1,7 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
-import openvino
 import pytest
 import torch
 from conftest import faces
@@ -9,9 +9,11 @@ from conftest import faces
 from forgetting.engines import compiled, from_bytes, psnr, to_bytes
 from forgetting.engines import precision as precisions
 from forgetting.engines.auto import Auto
+from forgetting.engines.batched import Batched
 from forgetting.engines.beginning import Beginning, beginning
 from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.eager import Torch
+from forgetting.engines.picture import placed
 from forgetting.errors import RequestError
 from forgetting.operators import Average, Mean, Prune, Zero
 from forgetting.orderings import Layers
@@ -23,7 +25,13 @@ TOLERANCE = {"float32": 50, "float16": 35, "bfloat16": 20}
 """Decibels that tiny random networks keep: bytes may differ by rounding, and their activations are wilder than real ones."""
 
 
+needs_openvino = pytest.mark.skipif(not compiled.available(), reason="there is no package of openvino for this machine")
+ENGINES = [pytest.param(OpenVINO, marks=needs_openvino), Torch]
+
+
 def able(precision):
+    import openvino
+
     return compiled.CAPABILITIES[precision] in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -34,7 +42,7 @@ def rows(generator, count=4):
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: type(o).__name__)
-@pytest.mark.parametrize("start", [OpenVINO, Torch], ids=lambda e: e.__name__)
+@pytest.mark.parametrize("start", ENGINES)
 def test_every_engine_agrees_with_the_reference(tiny, operator, start):
     ws, sample = faces(tiny), rows(tiny)
     reference = Torch().start(tiny, ws, operator)
@@ -55,6 +63,7 @@ def test_every_engine_agrees_with_the_reference(tiny, operator, start):
     assert tried >= 1
 
 
+@needs_openvino
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: type(o).__name__)
 @pytest.mark.parametrize("order", ["coarse_to_fine", "fine_to_coarse"])
 def test_frames_that_begin_late_equal_the_whole_way(tiny, operator, order):
@@ -68,6 +77,82 @@ def test_frames_that_begin_late_equal_the_whole_way(tiny, operator, order):
     assert engine.shorter, "no frame of a film by layer began late"
     plain = replace(engine, source=None)
     assert psnr(engine(plan), list(plain(plan))) >= 50
+
+
+@needs_openvino
+def test_prefix_reuse_can_be_switched_off(tiny):
+    ws, units = faces(tiny), Units(tiny.layers)
+    by_layer = ablation(Layers(order="fine_to_coarse")(tiny, units, ws), torch.linspace(0, 1, 9), 0.1)
+    engine, _ = OpenVINO("float32", reuse=False)(tiny, ws, Zero(), by_layer)
+    list(engine(by_layer))
+    assert not engine.shorter
+
+
+def test_folding_can_be_switched_off(tiny):
+    ws, sample = faces(tiny), rows(tiny)
+    folded, plain = (Torch(fold=fold).start(tiny, ws, Zero()) for fold in (True, False))
+    assert all(np.array_equal(*pair) for pair in zip(folded(sample), plain(sample), strict=True))
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize(("precision", "batch"), [("float32", 1), ("float32", 3), ("bfloat16", 3)])
+def test_batches_agree_with_the_reference(tiny, operator, precision, batch):
+    """What runs on a GPU, run here on the CPU: seven frames in batches of three, the last one filled up."""
+    ws, sample, dtype = faces(tiny), rows(tiny, 7), getattr(torch, precision)
+    network = copy.deepcopy(tiny).to(dtype)
+    dead = placed(operator, operator.bind(tiny, ws), tiny.layers, "cpu", dtype)
+    with torch.inference_mode():
+        engine = Batched.of(network.bind(ws.to(dtype)), dead, Units(tiny.layers), precision, "cpu", batch)
+    expected = list(Torch().start(tiny, ws, operator)(sample))
+    found = list(engine(sample))
+    assert len(found) == 7
+    assert psnr(found, expected) >= TOLERANCE[precision]
+    assert psnr(engine(sample[2:]), found[2:]) >= 50, "where a frame stands in a batch does not matter"
+    assert list(engine([])) == []
+
+
+def test_rows_are_taken_as_they_are_needed(toy):
+    """An endless plan: engines may look a batch ahead, no further."""
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(torch.zeros(52))
+            yield taken[-1]
+
+    with torch.inference_mode():
+        batched = Batched.of(toy.bind(faces(toy)), lambda x, layer: x * 0, Units(toy.layers), "float32", "cpu", 4)
+    for engine, ahead in ((Torch().start(toy, faces(toy), Zero()), 1), (batched, 8)):
+        taken.clear()
+        next(iter(engine(endless())))
+        assert len(taken) <= ahead
+
+
+def test_devices_that_are_not_here(toy):
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    for device in (name for name in here if not here[name]):
+        with pytest.raises(RequestError, match=f"there is no engine.device '{device}' on this machine; .*cpu is here"):
+            Torch(device=device).start(toy, faces(toy), Zero())
+    assert Torch(device="auto").start(toy, faces(toy), Zero()).device in ("cpu", "cuda", "mps")
+
+
+@needs_openvino
+def test_a_compiler_that_makes_another_picture_is_not_taken(toy, monkeypatch):
+    real = compiled.Compiled.of
+    monkeypatch.setattr(compiled.Compiled, "of", staticmethod(lambda *arguments: Inverted(real(*arguments))))
+    engine, why = Auto()(toy, faces(toy), Zero(), rows(toy))
+    assert engine.name == "torch"
+    assert "openvino in float32 does not make the picture that torch makes" in why
+
+
+class Inverted:
+    name = "openvino"
+
+    def __init__(self, engine):
+        self.engine = engine
+
+    def __call__(self, rows):
+        return (255 - frame for frame in self.engine(rows))
 
 
 def test_where_a_frame_begins():
@@ -89,12 +174,14 @@ def test_the_reference_leaves_an_untouched_picture_untouched(tiny):
     assert np.array_equal(frame, to_bytes(tiny.bind(ws)())[0])
 
 
+@needs_openvino
 def test_auto_says_what_it_took_and_why(tiny):
     engine, why = Auto()(tiny, faces(tiny), Zero(), rows(tiny))
     assert engine.name == "openvino"
     assert why.startswith(f"openvino in {engine.precision}: the fastest that keeps 45 dB (float32")
 
 
+@needs_openvino
 def test_auto_keeps_the_picture(toy, monkeypatch):
     """A precision that is fast and wrong is not taken."""
     real = compiled.Compiled.of
@@ -117,6 +204,7 @@ def test_auto_does_without_openvino(toy, monkeypatch):
         OpenVINO()(toy, faces(toy), Zero(), rows(toy))
 
 
+@needs_openvino
 def test_auto_falls_back_with_one_sentence(toy, monkeypatch):
     def refuse(*_):
         raise RuntimeError("unsupported\n operation")
@@ -144,6 +232,7 @@ def test_psnr():
     assert psnr([black, grey], [black, black]) == 0.0
 
 
+@needs_openvino
 @pytest.mark.model
 def test_the_real_face_keeps_its_picture(face_model):
     """The default film's arc: whatever auto takes, at least 45 dB against the reference on frames it did not choose by."""

@@ -169,7 +169,7 @@ def test_a_preview_is_the_sheet_of_the_film(tmp_path):
     settings = config("generator=toy", "film.fps=10", "film.duration=3", "film.preset=ultrafast")
     run.render(settings, tmp_path / "film")
     sheet = run.preview(settings, tmp_path / "preview")
-    assert [path.name for path in (tmp_path / "preview").iterdir()] == ["sheet.png"]
+    assert sorted(path.name for path in (tmp_path / "preview").iterdir()) == ["plan.npz", "sheet.png"]
     assert np.array_equal(np.asarray(Image.open(sheet)), np.asarray(Image.open(tmp_path / "film" / "sheet.png")))
 
 

@@ -1,6 +1,7 @@
 """Films that are interrupted in every way, and go on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from test_encoder import decode
 from test_experiment import config
 
-from forgetting import encoder, run
+from forgetting import encoder, recipe, run
 from forgetting import plan as plans
 from forgetting.errors import ForgettingError, RequestError
 
@@ -172,6 +173,29 @@ def test_shards_make_the_same_film_anywhere(tmp_path, film):
     assert files(tmp_path / "0") == film, "a part can also grow into the whole"
 
 
+def test_parts_by_a_plan_that_was_looked_at(tmp_path):
+    """The plan may lie elsewhere on every machine; what auto chose is taken by all of them."""
+    settings = ["generator=toy", "film.preset=ultrafast", "film.size=64", "film.fps=10", "film.duration=4", "film.segment=10"]
+    run.preview(config(*settings), tmp_path)
+    for k in (1, 2):
+        plan = shutil.copyfile(tmp_path / "plan.npz", tmp_path / f"plan{k}.npz")
+        given = recipe.with_plan(config(f"plan={plan}", f"render.shard={k}/2"), ["plan", "render.shard"])
+        run.render(given, tmp_path / str(k))
+    assert len(decode(run.join([tmp_path / "1", tmp_path / "2"], tmp_path / "film"), 64)) == 40
+
+
+def test_another_plan_is_another_film(tmp_path):
+    for seed in (1, 2):
+        (tmp_path / str(seed)).mkdir()
+        run.preview(config(*SETTINGS, "film.duration=2", "ordering=random", f"ordering.seed={seed}"), tmp_path / str(seed))
+    given = [config(f"plan={tmp_path / str(seed) / 'plan.npz'}") for seed in (1, 2)]
+    settings = recipe.with_plan(given[0], ["plan"])
+    run.render(settings | {"render": {"shard": "1/2"}}, tmp_path / "run")
+    run.render(settings | {"plan": given[1]["plan"]}, tmp_path / "run")
+    run.render(settings | {"plan": given[1]["plan"]}, tmp_path / "other")
+    assert files(tmp_path / "run") == files(tmp_path / "other")
+
+
 def test_parts_of_different_films_are_not_joined(tmp_path):
     for k, seed in ((1, 3), (2, 4)):
         run.render(config(*SETTINGS, "film.duration=4", f"latent.seed={seed}", f"render.shard={k}/2"), tmp_path / str(k))
@@ -205,7 +229,7 @@ def test_other_versions_are_never_mixed(tmp_path, caplog, monkeypatch):
     run.render(config(*SETTINGS, "film.duration=2", "render.shard=1/2"), tmp_path / "run")
     monkeypatch.undo()
     run.resume(tmp_path / "run")
-    assert "it was made by other versions" in caplog.text
+    assert "held another film (made by another plan, other versions" in caplog.text
     run.render(config(*SETTINGS, "film.duration=2"), tmp_path / "other")
     assert files(tmp_path / "run") == files(tmp_path / "other")
 

@@ -31,6 +31,10 @@ SHORT = 0.5
 """A graph of its own is compiled for frames of which at most this share of all multiply-adds is left to do."""
 
 
+KEPT = 2
+"""Such graphs that are kept: films by layer go from one to the next, and each takes hundreds of megabytes."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A face and an operator, from which graphs are made that begin at any layer."""
@@ -139,6 +143,8 @@ class Compiled:
             return self.request
         where = beginning(list(self.source.units.split(row).values()), self.source.constant)
         if where not in self.shorter and self.source.worth(where):
+            while len(self.shorter) >= KEPT:
+                del self.shorter[next(iter(self.shorter))]
             self.shorter[where] = _compile(self.core, self.source.graph(where), self.precision)
         return self.shorter.get(where, self.request)
 
