@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from forgetting.allocator import give_back
 from forgetting.cost import multiply_adds
 from forgetting.engines import PRECISIONS, Engine, Frame
 from forgetting.engines.beginning import Beginning, begin, beginning
@@ -29,10 +30,6 @@ CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
 
 SHORT = 0.5
 """A graph of its own is compiled for frames of which at most this share of all multiply-adds is left to do."""
-
-
-KEPT = 2
-"""Such graphs that are kept: films by layer go from one to the next, and each takes hundreds of megabytes."""
 
 
 @dataclass(frozen=True)
@@ -143,15 +140,15 @@ class Compiled:
             return self.request
         where = beginning(list(self.source.units.split(row).values()), self.source.constant)
         if where not in self.shorter and self.source.worth(where):
-            while len(self.shorter) >= KEPT:
-                del self.shorter[next(iter(self.shorter))]
             self.shorter[where] = _compile(self.core, self.source.graph(where), self.precision)
         return self.shorter.get(where, self.request)
 
 
 def _compile(core: Any, graph: Any, precision: str) -> Any:
     settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
-    return core.compile_model(graph, "CPU", settings).create_infer_request()
+    request = core.compile_model(graph, "CPU", settings).create_infer_request()
+    give_back()
+    return request
 
 
 def available() -> bool:
