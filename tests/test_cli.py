@@ -17,7 +17,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "argv", ["forgetting"])
-    monkeypatch.setattr("forgetting.cli.err._width", 1000)
+    monkeypatch.setattr("forgetting.console.err._width", 1000)
     return lambda *arguments: CliRunner().invoke(app, list(arguments))
 
 
