@@ -32,7 +32,8 @@ class Film:
         crf: quality of mp4 (0 lossless to 51) or webm (to 63), lower is better; None is 18 or 30.
         preset: x264's ``ultrafast`` to ``veryslow``: the slower, the smaller the file.
         encoder: of mp4; ``auto`` is NVIDIA's where the engine is on a GPU that has one, x264 otherwise.
-        segment: frames that are written as one piece, which is what a render that is killed may lose.
+        segment: frames that are written as one piece: what a render that is killed may lose. Every piece begins with a
+            keyframe, at which the picture is refreshed; 240 is about what x264 does by itself.
         poster: which moment the poster shows, as a share of the film.
         stations: pictures on the contact sheet.
     """
@@ -45,7 +46,7 @@ class Film:
     crf: int | None = None
     preset: str = "veryfast"
     encoder: str = "auto"
-    segment: int = 96
+    segment: int = 240
     poster: float = 0.5
     stations: int = 16
 

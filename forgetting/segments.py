@@ -4,7 +4,7 @@ The segments of a film lie in a folder of their own, RUN/segments/KEY. KEY is a 
 on, so pieces of different films never meet. A segment is written under a temporary name; its finished name holds its
 range and the hash of its bytes, and appears in one step:
 
-    0000096-0000191.5f0c….mp4      frames 96 to 191
+    0000240-0000479.5f0c….mp4      frames 240 to 479
     station-0000144.png            what the contact sheet shows of frame 144
     poster.png
 

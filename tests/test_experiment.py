@@ -166,7 +166,7 @@ def test_the_recipe_says_how_a_film_was_made(tmp_path):
 def test_a_preview_is_the_sheet_of_the_film(tmp_path):
     (tmp_path / "film").mkdir()
     (tmp_path / "preview").mkdir()
-    settings = config("generator=toy", "film.fps=10", "film.duration=3", "film.preset=ultrafast")
+    settings = config("generator=toy", "engine=torch", "film.fps=10", "film.duration=3", "film.preset=ultrafast")
     run.render(settings, tmp_path / "film")
     sheet = run.preview(settings, tmp_path / "preview")
     assert sorted(path.name for path in (tmp_path / "preview").iterdir()) == ["plan.npz", "sheet.png"]
