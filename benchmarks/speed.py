@@ -13,7 +13,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -103,20 +103,18 @@ class Filmed:
     fine: bool = False
 
     def __call__(self) -> Frames:
-        plans = {}
+        generator, ws, plan = face_and_plan(2, self.fine)
+        engine, _ = self.start(generator, ws, Zero(), plan.rows([0]))
 
         def frames(count: int) -> None:
-            if count not in plans:
-                plans[count] = face_and_plan(count, self.fine)[2]
+            whole = replace(plan, fraction=torch.linspace(0, 0.6, count).double())
             with tempfile.TemporaryDirectory() as scratch:
                 film = encoder.settled(Film(fps=24, duration=count / 24), engine.device)
                 reel = Reel(Path(scratch) / "segments", film, (1024, 1024), "")
-                shoot(engine, plans[count], reel, reel.segments())
+                shoot(engine, whole, reel, reel.segments())
                 finished = reel.finished()
                 encoder.join(film, [(finished[s], len(s)) for s in reel.segments()], Path(scratch) / "film.mp4", "")
 
-        generator, ws, plan = face_and_plan(2)
-        engine, _ = self.start(generator, ws, Zero(), plan.rows([0]))
         return frames
 
 

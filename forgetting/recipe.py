@@ -70,9 +70,14 @@ def read(plan: Plan, path: Path | str) -> DictConfig:
 
 def config_of(recipe: DictConfig) -> dict[str, Any]:
     """The config in a recipe, as plain values."""
-    found = OmegaConf.to_container(recipe["config"])
+    return plain(recipe["config"])
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """A node as plain values; nothing in it is resolved, for it may be a stranger's."""
+    found = OmegaConf.to_container(node)
     assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
+    return {str(name): value for name, value in found.items()}
 
 
 def engine_of(recipe: DictConfig) -> dict[str, Any]:
@@ -89,10 +94,16 @@ def engine_of(recipe: DictConfig) -> dict[str, Any]:
 
 def key(plan: Plan) -> str:
     """What names a film's segments: a hash of all its pictures depend on. Equal keys, equal films."""
-    recipe = OmegaConf.create(plan.recipe)
-    if isinstance(recipe, DictConfig) and isinstance(recipe.get("engine"), DictConfig):
+    told = OmegaConf.to_yaml(OmegaConf.create(essence(plan)), sort_keys=True)
+    return hashlib.sha256((told + plan.digest()).encode()).hexdigest()[:16]
+
+
+def essence(plan: Plan) -> dict[str, Any]:
+    """The recipe of a plan without what changes nothing: why its engine was taken."""
+    recipe = read(plan, "of this run")
+    if isinstance(recipe.get("engine"), DictConfig):
         recipe["engine"].pop("why", None)
-    return hashlib.sha256((OmegaConf.to_yaml(recipe, sort_keys=True) + plan.digest()).encode()).hexdigest()[:16]
+    return plain(recipe)
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any], where: str = "") -> list[str]:
@@ -129,7 +140,7 @@ def with_plan(config: dict[str, Any], overridden: Iterable[str]) -> dict[str, An
         base["render"] = config.get("render")
         if not any(name.split(".")[0] == "engine" for name in overridden):
             base["engine"] = engine_of(recipe)
-        config = OmegaConf.to_container(base)  # type: ignore[assignment]
+        config = plain(base)
     settings = config["film"]
     if "film.duration" not in overridden:
         settings["duration"] = len(plan) / settings["fps"]

@@ -47,20 +47,19 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
     earlier = recipes.config_of(recipes.read(before, folder)) if before is not None else {}
     same_plan = given is None or (before is not None and plans.load(Path(given)).digest() == before.digest())
     known = before if earlier == recipes.lasting(config) and same_plan else None
-    if known is not None and _is_finished(reel_of(known, folder), known, folder):
+    if known is not None and (there := _finished(known, folder)):
         _tidy(folder)
         log.info("%s", f"the film in {folder} is finished already; another hydra.run.dir=PATH makes it again")
-        return folder / reel_of(known, folder).film.name
+        return there
     run = experiment.prepare(config, known)
-    same = known is not None and recipes.key(known) == recipes.key(run.plan)
-    plan = known if same and known is not None else run.plan
+    plan = known if known is not None and recipes.key(known) == recipes.key(run.plan) else run.plan
     reel = reel_of(plan, folder)
-    if before is not None and not same:
+    if before is not None and plan is not known:
         why = ", ".join(recipes.changes(earlier, recipes.lasting(config))) or "made by another plan, other versions or another encoder"
         log.info("%s", f"{folder} held another film ({why}): this one is made anew")
     with told_in_one_sentence(folder), _alone(folder, shard):
         reel.folder.mkdir(parents=True, exist_ok=True)
-        if not same:
+        if plan is not known:
             plans.save(plan, folder / "plan.npz")
         wanted, finished = reel.segments(shard), reel.finished()
         todo = [segment for segment in wanted if segment not in finished]
@@ -84,24 +83,15 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
 
 def resume(folder: Path, shard: str | None = None) -> Path:
     """Go on with the run in ``folder``."""
-    plan = _plan_in(folder)
-    if plan is None:
-        raise RequestError(f"there is no run in {folder}: it has no plan.npz; forgetting render hydra.run.dir={folder} begins one")
-    return render(recipes.config_of(recipes.read(plan, folder)) | {"render": {"shard": shard}}, folder)
+    return render(recipes.config_of(recipes.read(_begun(folder), folder)) | {"render": {"shard": shard}}, folder)
 
 
 def join(folders: Sequence[Path], into: Path) -> Path:
     """Make a film, in ``into``, of the segments that lie in ``folders``; no network is needed."""
-    found = {folder: _plan_in(folder) for folder in folders}
-    for folder, plan in found.items():
-        if plan is None:
-            raise RequestError(f"there is no run in {folder}: it has no plan.npz")
-    plan = next(iter(found.values()))
-    assert plan is not None
-    for folder, other in found.items():
-        if other is not None and recipes.key(other) != recipes.key(plan):
-            ours, theirs = (_plain(OmegaConf.create(p.recipe)) for p in (plan, other))
-            why = ", ".join(change for change in recipes.changes(ours, theirs) if not change.startswith("engine.why")) or "who dies when"
+    plan, *others = (_begun(folder) for folder in folders)
+    for folder, other in zip(folders[1:], others, strict=True):
+        if recipes.key(other) != recipes.key(plan):
+            why = ", ".join(recipes.changes(recipes.essence(plan), recipes.essence(other))) or "who dies when"
             raise RequestError(f"{folders[0]} and {folder} are parts of different films: {why}")
     into.mkdir(parents=True, exist_ok=True)
     with told_in_one_sentence(into), _alone(into, None):
@@ -134,7 +124,7 @@ def reel_of(plan: Plan, folder: Path) -> Reel:
     film, shape = experiment.instantiate(settings, "film"), OmegaConf.select(recipe, "film.shape")
     if not isinstance(film, Film) or shape is None or len(shape) != 2 or film.frames != len(plan):
         raise RequestError(f"the recipe of the plan in {folder} does not say how its film is written; render it anew, elsewhere")
-    return Reel(folder / "segments" / recipes.key(plan), film, (int(shape[0]), int(shape[1])), json.dumps(_plain(recipe)))
+    return Reel(folder / "segments" / recipes.key(plan), film, (int(shape[0]), int(shape[1])), json.dumps(recipes.plain(recipe)))
 
 
 def _plan_in(folder: Path) -> Plan | None:
@@ -145,14 +135,19 @@ def _plan_in(folder: Path) -> Plan | None:
     return plan if plan.recipe else None
 
 
-def _is_finished(reel: Reel, plan: Plan, folder: Path) -> bool:
-    told = folder / "recipe.yaml"
-    return (
-        (folder / reel.film.name).exists()
-        and not (folder / "segments").exists()
-        and told.exists()
-        and told.read_text(encoding="utf-8") == plan.recipe
-    )
+def _begun(folder: Path) -> Plan:
+    """The plan of the run in ``folder``, which must be there."""
+    if (plan := _plan_in(folder)) is None:
+        raise RequestError(f"there is no run in {folder}: it has no plan.npz; forgetting render hydra.run.dir={folder} begins one")
+    return plan
+
+
+def _finished(plan: Plan, folder: Path) -> Path | None:
+    """The film of ``plan`` in ``folder``, if it is there and nothing is left to do."""
+    film, told = folder / reel_of(plan, folder).film.name, folder / "recipe.yaml"
+    if not film.exists() or not told.exists() or (folder / "segments").exists():
+        return None
+    return film if told.read_text(encoding="utf-8") == plan.recipe else None
 
 
 @contextmanager
@@ -198,19 +193,10 @@ def _still(name: str, reels: Sequence[Reel]) -> Path:
 def _tidy(folder: Path) -> None:
     """Remove what a process that was killed had no time to name."""
     for left in folder.glob("*.part"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+        cache.remove(left)
 
 
 def _retire(folder: Path) -> None:
     """Remove the segments of a film that is there."""
     with told_in_one_sentence(folder), cache.temporary(folder / "segments") as old:
         (folder / "segments").rename(old)
-
-
-def _plain(recipe: Any) -> dict[str, Any]:
-    found = OmegaConf.to_container(recipe)
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}

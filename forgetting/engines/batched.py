@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from forgetting.engines import Frame
+from forgetting.engines.beginning import Beginning, begin
 from forgetting.engines.picture import Picture
 from forgetting.generators import Edit, Synthesis
 from forgetting.units import Units
@@ -35,11 +36,11 @@ class Batched:
     @staticmethod
     @torch.inference_mode()
     def of(synthesis: Synthesis, dead: Edit, units: Units, precision: str, device: str, batch: int) -> Batched:
-        """Make ready a synthesis that is already on the device, its first step folded."""
-        dtype, state = getattr(torch, precision), synthesis.steps[0].run(())
+        """Make ready a synthesis that is already on the device; its first step is done here, once."""
+        dtype, (state, steps) = getattr(torch, precision), begin(synthesis, dead, Beginning(0))
         if dtype != torch.float32:  # what tensor cores read
             state = tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in state)
-        picture = Picture(units, dead, state, synthesis.steps).eval()
+        picture = Picture(units, dead, state, steps).eval()
         if device == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32; 16 bits are a setting of their own
             try:
@@ -63,7 +64,7 @@ class Batched:
         rows = torch.stack(chunk + chunk[-1:] * (self.batch - len(chunk)))
         if self.device != "cuda":
             return self.run(rows).cpu(), lambda: None
-        frames = self.run(rows.pin_memory())
+        frames = self.run(rows)
         host = torch.empty(frames.shape, dtype=frames.dtype, pin_memory=True)
         host.copy_(frames, non_blocking=True)
         there = torch.cuda.Event()  # type: ignore[no-untyped-call]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,12 @@ class Source:
     synthesis: Synthesis
     dead: Edit
     constant: bool
-    costs: dict[str, int]
+    costs: Callable[[], dict[str, int]]
 
     @staticmethod
     def of(generator: Generator, ws: Tensor, operator: Operator) -> Source:
-        """Bind both, and count what each step costs."""
-        dead, costs = operator.bind(generator, ws), multiply_adds(generator, ws)
+        """Bind both; what each step costs is counted when a frame first may begin late."""
+        dead, costs = operator.bind(generator, ws), cache(lambda: multiply_adds(generator, ws))
         return Source(Units(generator.layers), generator.bind(ws), dead, operator.constant, costs)
 
     def graph(self, where: Beginning) -> Any:
@@ -64,10 +65,12 @@ class Source:
 
     def worth(self, where: Beginning) -> bool:
         """Whether what is left to do from there is so little that a graph of its own pays."""
-        names = [step.name for step in self.synthesis.steps]
+        if where == Beginning(0):
+            return False  # that is the whole way
+        names, costs = [step.name for step in self.synthesis.steps], self.costs()
         first = names.index(self.units.layers[where.layer].name)
-        left = sum(self.costs[name] for name in names[first + 1 :])
-        return left <= SHORT * sum(self.costs[name] for name in names)
+        left = sum(costs[name] for name in names[first + 1 :])
+        return left <= SHORT * sum(costs[name] for name in names)
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,12 @@ class OpenVINO:
 
         core = openvino.Core()
         able = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        if self.precision != "auto" and CAPABILITIES[self.precision] not in able:
+            raise RequestError(f"this processor does not compute in {self.precision}; engine.precision=float32 works everywhere")
         source = Source.of(generator, ws, operator)
         graph = source.graph(Beginning(0))
         later = source if self.reuse else None
         if self.precision != "auto":
-            if CAPABILITIES[self.precision] not in able:
-                raise RequestError(f"this processor does not compute in {self.precision}; engine.precision=float32 works everywhere")
             return Compiled.of(core, graph, self.precision, later), f"openvino in {self.precision}, as asked"
         here = [precision for precision in PRECISIONS if CAPABILITIES[precision] in able]  # float32 is everywhere, and first
         intended = list(Torch().start(generator, ws, operator)(sample))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -50,8 +50,8 @@ class Torch:
             engine = self.start(generator, ws, operator)
             return engine, f"torch in {engine.precision} on {_NAMES[device]}, as asked"
         intended = list(Torch().start(generator, ws, operator)(sample))
-        start = lambda precision: Torch(precision, device, self.batch).start(generator, ws, operator)  # noqa: E731
-        engine, why = fastest(start, PRECISIONS if device == "cuda" else PRECISIONS[:2], sample, intended)
+        tried = PRECISIONS if device == "cuda" else PRECISIONS[:2]
+        engine, why = fastest(lambda p: replace(self, precision=p).start(generator, ws, operator), tried, sample, intended)
         return engine, f"torch in {engine.precision} on {_NAMES[device]}: {why}"
 
     @torch.inference_mode()
