@@ -250,7 +250,7 @@ def main() -> None:
     for row, (seconds, memory) in found.items():
         print(f"{row:32} {1000 * seconds:10.0f} {base / seconds:27.2f} {memory:10.1f}")
     costs = sum(cost for step, cost in multiply_adds(generator, ws).items() if step not in ("mapping", "bind"))
-    maps = sum(layer.channels * layer.resolution**2 for layer in generator.layers)
+    maps = sum(layer.channels * layer.size[0] * layer.size[1] for layer in generator.layers)
     products, copies = rates(precisions)
     print(f"\n{costs / 1e9:.2f} thousand million multiply-adds a frame, {maps / 1e6:.0f} million values in the layers' maps,")
     print(f"each written and read once at least; copies run at {copies / 1e9:.0f} GB/s (both ways)")

@@ -181,9 +181,9 @@ def _list_layers(config: dict[str, Any]) -> None:
     table.add_row("[dim]mapping", "", "", f"{generator.mapping_parameters:,}", f"{costs['mapping'] / 1e6:,.1f}")
     table.add_row("[dim]folded once a face", "", "", "", f"{costs['bind'] / 1e6:,.1f}")
     for layer in generator.layers:
-        size = f"{layer.resolution} x {layer.resolution}"
+        size = " x ".join(map(str, layer.size))
         table.add_row(layer.name, size, f"{layer.channels:,}", f"{layer.parameters:,}", f"{costs[layer.name] / 1e6:,.1f}")
-    size = f"{generator.resolution} x {generator.resolution}"
+    size = " x ".join(map(str, generator.size))
     table.add_row("[dim]image", size, "", f"{generator.image_parameters:,}", f"{costs['image'] / 1e6:,.1f}")
     out.print(table)
 

@@ -122,7 +122,7 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     parts = assemble(config)
     generator = parts.generator()
     ws = parts.latent(generator)
-    parts.film.shape(generator.resolution, generator.resolution)
+    parts.film.shape(*generator.size)
     if known is None and parts.plan is not None:
         known = plans.load(Path(parts.plan))
     elif known is not None:

@@ -179,7 +179,7 @@ def save(plan: Plan, path: Path) -> None:
             softness=np.array(plan.softness),
             layers=np.array([layer.name for layer in plan.layers]),
             channels=np.array([layer.channels for layer in plan.layers]),
-            resolutions=np.array([layer.resolution for layer in plan.layers]),
+            resolutions=np.array([layer.size for layer in plan.layers]),
             recipe=np.array(plan.recipe),
         )
 
@@ -199,12 +199,13 @@ def load(path: Path) -> Plan:
             needed = ("rank", "fraction", "softness", "layers", "channels", "resolutions", "recipe")
             arrays: dict[str, Any] = {name: file[name] for name in needed}
             own = torch.from_numpy(file["ablation"].astype(np.float32)) if "ablation" in file else None
-        rows = zip(arrays["layers"], arrays["channels"], arrays["resolutions"], strict=True)
+        sizes = np.broadcast_to(arrays["resolutions"].reshape(len(arrays["layers"]), -1), (len(arrays["layers"]), 2))  # one number: square
+        rows = zip(arrays["layers"], arrays["channels"], sizes.tolist(), strict=True)
         return Plan(
             torch.from_numpy(arrays["rank"].astype(np.float32)),
             torch.from_numpy(arrays["fraction"].astype(np.float64)),
             float(arrays["softness"]),
-            tuple(Layer(str(name), int(channels), int(size)) for name, channels, size in rows),
+            tuple(Layer(str(name), int(channels), (int(height), int(width))) for name, channels, (height, width) in rows),
             str(arrays["recipe"]),
             own,
         )

@@ -40,7 +40,7 @@ def write(config: Mapping[str, Any], generator: Generator, engine: Engine, why: 
     recipe = {
         "config": lasting(config),
         "engine": made_by,
-        "film": {"encoder": film.encoder, "shape": list(film.shape(generator.resolution, generator.resolution))},
+        "film": {"encoder": film.encoder, "shape": list(film.shape(*generator.size))},
         "model": {"sha256": fingerprint(generator)},
         "versions": versions | {"python": platform.python_version()},
     }

@@ -18,8 +18,9 @@ from torch import Tensor
 from forgetting import cache
 from forgetting.checkpoints import fingerprint
 from forgetting.generators import Generator
+from forgetting.latents import one_hot
 from forgetting.progress import track
-from forgetting.units import Units
+from forgetting.units import Layer, Units
 
 FACES = 96
 """How many faces statistics look at: with 16 the ranks already correlate to 0.97, with one to 0.89."""
@@ -28,9 +29,9 @@ SHIPPED = Path(__file__).parent / "data"
 
 
 def faces(generator: Generator, count: int) -> list[Tensor]:
-    """``count`` untruncated faces, each [1, L, W]: the same ones every time."""
+    """``count`` untruncated faces, each [1, L, W]: the same ones every time, and every class in turn."""
     z = torch.from_numpy(np.random.RandomState(0).randn(count, generator.z_dim)).float()
-    return [generator.mapping(row[None]) for row in z]
+    return [generator.mapping(row[None], label=one_hot(generator, k % max(1, generator.labels))) for k, row in enumerate(z)]
 
 
 def rms(generator: Generator, count: int = FACES) -> Tensor:
@@ -50,11 +51,13 @@ def average_maps(generator: Generator, count: int = FACES) -> dict[str, Tensor]:
 
     def compute() -> dict[str, Tensor]:
         total: dict[str, Tensor] = {}
+
+        def add(x: Tensor, layer: Layer) -> Tensor:
+            total[layer.name] = total[layer.name].add_(x[0]) if layer.name in total else x[0].clone()
+            return x
+
         for ws in track(faces(generator, count), "averaging every unit's map", count):
-            for step, state in generator.bind(ws).states():
-                if step.layer is not None:
-                    x = state[0][0]
-                    total[step.name] = total[step.name].add_(x) if step.name in total else x.clone()
+            generator.bind(ws)(add)
         return {name: (maps / count).half() for name, maps in total.items()}
 
     return _cached(generator, f"average-{count}", compute)
@@ -62,11 +65,13 @@ def average_maps(generator: Generator, count: int = FACES) -> dict[str, Tensor]:
 
 def activations(generator: Generator, ws: Tensor) -> Tensor:
     """[U] float32: root mean square of every unit's map over the faces ``ws`` [B, L, W] and over space."""
-    found = [
-        state[0].square().mean(dim=(0, 2, 3)).sqrt()  # [C]
-        for step, state in generator.bind(ws).states()
-        if step.layer is not None
-    ]
+    found = []
+
+    def listen(x: Tensor, layer: Layer) -> Tensor:
+        found.append(x.square().mean(dim=(0, 2, 3)).sqrt())  # [C]
+        return x
+
+    generator.bind(ws)(listen)
     return torch.cat(found)
 
 

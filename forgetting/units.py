@@ -20,11 +20,11 @@ from forgetting.errors import RequestError, unknown
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a generator: ``channels`` units, maps of ``resolution`` x ``resolution``, its own ``parameters``."""
+    """One layer of a generator: ``channels`` units, maps of ``size`` (height, width), its own ``parameters``."""
 
     name: str
     channels: int
-    resolution: int
+    size: tuple[int, int]
     parameters: int = 0
 
 

@@ -157,15 +157,15 @@ class Inverted:
 
 def test_where_a_frame_begins():
     intact, gone, between = torch.zeros(3), torch.ones(3), torch.tensor([0.0, 0.5, 1.0])
-    assert beginning([between, intact, intact], constant=True) == Beginning(0)
-    assert beginning([intact, between, intact], constant=True) == Beginning(1)
-    assert beginning([intact, intact, intact], constant=True) == Beginning(0)
-    assert beginning([intact, intact, between], constant=True) == Beginning(2)
-    assert beginning([gone, intact, between], constant=True) == Beginning(2, frozenset({0}))
-    assert beginning([between, gone, between], constant=True) == Beginning(2, frozenset({1}))
-    assert beginning([between, gone, between], constant=False) == Beginning(0)
-    assert beginning([gone, between, between], constant=False) == Beginning(1, frozenset({0}))
-    assert beginning([between, between, gone], constant=True) == Beginning(2)
+    assert beginning([between, intact, intact], cuts=True) == Beginning(0)
+    assert beginning([intact, between, intact], cuts=True) == Beginning(1)
+    assert beginning([intact, intact, intact], cuts=True) == Beginning(0)
+    assert beginning([intact, intact, between], cuts=True) == Beginning(2)
+    assert beginning([gone, intact, between], cuts=True) == Beginning(2, frozenset({0}))
+    assert beginning([between, gone, between], cuts=True) == Beginning(2, frozenset({1}))
+    assert beginning([between, gone, between], cuts=False) == Beginning(0)
+    assert beginning([gone, between, between], cuts=False) == Beginning(1, frozenset({0}))
+    assert beginning([between, between, gone], cuts=True) == Beginning(2)
 
 
 def test_the_reference_leaves_an_untouched_picture_untouched(tiny):

@@ -26,7 +26,7 @@ def test_frames_are_a_pure_function_of_recipe_and_index(tiny, operator):
     whole = list(frames(tiny, ws, plan, operator))
     assert len(whole) == len(plan)
     assert whole[0].dtype == np.uint8
-    assert whole[0].shape == (tiny.resolution, tiny.resolution, 3)
+    assert whole[0].shape == (*tiny.size, 3)
     assert np.array_equal(whole[0], to_bytes(tiny.bind(ws)())[0]), "frame 0 is the undamaged picture"
     for index in (7, 2, 7):
         engine = Torch().start(tiny, ws, operator)

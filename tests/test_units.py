@@ -4,7 +4,7 @@ import torch
 from forgetting.errors import RequestError
 from forgetting.units import Layer, Units
 
-UNITS = Units((Layer("b4.conv1", 4, 4), Layer("b8.conv0", 6, 8), Layer("b8.conv1", 2, 8)))
+UNITS = Units((Layer("b4.conv1", 4, (4, 4)), Layer("b8.conv0", 6, (8, 8)), Layer("b8.conv1", 2, (8, 8))))
 
 
 def named(*addresses):

@@ -109,7 +109,7 @@ def test_a_damaged_cache_is_noticed(small_face_model, own_cache, cache_folder):
     model = zoo.find("digiface-dcgan")
     model.path.parent.mkdir(parents=True)
     shutil.copy(cache_folder / "models" / model.path.name, model.path)
-    assert zoo.load("digiface-dcgan").resolution == 64
+    assert zoo.load("digiface-dcgan").size == (64, 64)
     data = bytearray(model.path.read_bytes())
     data[-5] ^= 1
     model.path.write_bytes(data)
@@ -146,7 +146,7 @@ def test_models_say_what_they_are(face_model, small_face_model):
     for name, generator in (("ffhq-mobile", face_model), ("digiface-dcgan", small_face_model)):
         model = zoo.find(name)
         assert model.fetched
-        assert (model.resolution, model.architecture) == (generator.resolution, model.architecture)
+        assert (model.resolution, model.resolution) == generator.size
         assert type(generator) is checkpoints.ARCHITECTURES[model.architecture]
     assert sum(layer.channels for layer in face_model.layers) == 5504
     assert dataclasses.asdict(zoo.find("toy"))["fingerprint"] == ""

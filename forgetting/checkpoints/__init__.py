@@ -22,9 +22,17 @@ from forgetting.errors import CheckpointError
 from forgetting.generators import Generator
 from forgetting.generators.dcgan import DCGAN
 from forgetting.generators.mobile_stylegan import MobileStyleGAN
+from forgetting.generators.stylegan2 import StyleGAN2
+from forgetting.generators.stylegan3 import StyleGAN3
 from forgetting.generators.toy import Toy
 
-ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {"mobile_stylegan": MobileStyleGAN, "dcgan": DCGAN, "toy": Toy}
+ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
+    "mobile_stylegan": MobileStyleGAN,
+    "stylegan2": StyleGAN2,
+    "stylegan3": StyleGAN3,
+    "dcgan": DCGAN,
+    "toy": Toy,
+}
 
 
 def build(architecture: str, hyperparameters: Mapping[str, Any], state: Mapping[str, Tensor], where: str) -> Generator:

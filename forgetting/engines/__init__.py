@@ -53,10 +53,11 @@ class Starter(Protocol):
 
 
 def to_bytes(image: Tensor) -> Tensor:
-    """[B, 3, H, W], nominally in [-1, 1] -> [B, H, W, 3] uint8."""
+    """[B, C, H, W], nominally in [-1, 1] -> [B, H, W, 3] uint8; fewer than three channels are grey, others ignored."""
+    image = image[:, :3] if image.shape[1] >= 3 else image[:, :1]
     # Rounded to bytes first: what is transposed is then a quarter of the size.
     image = ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return image.permute(0, 2, 3, 1)
+    return image.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
 
 
 def from_bytes(frame: Frame) -> Tensor:

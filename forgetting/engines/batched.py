@@ -37,10 +37,10 @@ class Batched:
     @torch.inference_mode()
     def of(synthesis: Synthesis, dead: Edit, units: Units, precision: str, device: str, batch: int) -> Batched:
         """Make ready a synthesis that is already on the device; its first step is done here, once."""
-        dtype, (state, steps) = getattr(torch, precision), begin(synthesis, dead, Beginning(0))
-        if dtype != torch.float32:  # what tensor cores read
-            state = tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in state)
-        picture = Picture(units, dead, state, steps).eval()
+        dtype, memory = getattr(torch, precision), torch.contiguous_format
+        if precision != "float32":
+            memory = torch.channels_last  # what tensor cores read
+        picture = Picture(units, dead, begin(synthesis, dead, Beginning(0), memory)).eval()
         if device == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32; 16 bits are a setting of their own
             try:

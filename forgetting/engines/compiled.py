@@ -22,7 +22,7 @@ from forgetting.engines.eager import Torch
 from forgetting.engines.picture import Picture
 from forgetting.engines.precision import fastest
 from forgetting.errors import RequestError, one_of
-from forgetting.generators import Edit, Generator, Synthesis
+from forgetting.generators import Chain, Edit, Generator, Synthesis
 from forgetting.operators import Operator
 from forgetting.units import Units
 
@@ -40,14 +40,16 @@ class Source:
     units: Units
     synthesis: Synthesis
     dead: Edit
-    constant: bool
+    cuts: bool
     costs: Callable[[], dict[str, int]]
 
     @staticmethod
     def of(generator: Generator, ws: Tensor, operator: Operator) -> Source:
         """Bind both; what each step costs is counted when a frame first may begin late."""
         dead, costs = operator.bind(generator, ws), cache(lambda: multiply_adds(generator, ws))
-        return Source(Units(generator.layers), generator.bind(ws), dead, operator.constant, costs)
+        synthesis = generator.bind(ws)
+        cuts = operator.constant and isinstance(synthesis, Chain) and not synthesis.beside
+        return Source(Units(generator.layers), synthesis, dead, cuts, costs)
 
     def graph(self, where: Beginning) -> Any:
         """The graph of frames that begin at ``where``."""
@@ -57,19 +59,19 @@ class Source:
             # Tracing warns that it is deprecated and that shapes become constants; the first is OpenVINO's own way in
             # (graphs from torch.export ran half as fast), the second is what is wanted.
             warnings.simplefilter("ignore")
-            picture = Picture(self.units, self.dead, *begin(self.synthesis, self.dead, where)).eval()
+            picture = Picture(self.units, self.dead, begin(self.synthesis, self.dead, where)).eval()
             # Traced with a batch of no rows: every operation is recorded and none computes anything, where tracing one
-            # row keeps a gigabyte of intermediate results until it is done.
-            traced = torch.jit.trace(picture, torch.zeros(0, len(self.units)), check_trace=False)  # type: ignore[no-untyped-call]
+            # row keeps a gigabyte of intermediate results until it is done. Other people's modules may not take it.
+            rows = 0 if isinstance(self.synthesis, Chain) else 1
+            traced = torch.jit.trace(picture, torch.zeros(rows, len(self.units)), check_trace=False)  # type: ignore[no-untyped-call]
             return openvino.convert_model(traced, input=[1, len(self.units)])
 
     def worth(self, where: Beginning) -> bool:
         """Whether what is left to do from there is so little that a graph of its own pays."""
-        if where == Beginning(0):
+        if where == Beginning(0) or not isinstance(self.synthesis, Chain):
             return False  # that is the whole way
-        names, costs = [step.name for step in self.synthesis.steps], self.costs()
-        first = names.index(self.units.layers[where.layer].name)
-        left = sum(costs[name] for name in names[first + 1 :])
+        names, costs = [*(layer.name for layer in self.units.layers), "image"], self.costs()
+        left = sum(costs[name] for name in names[where.layer + 1 :])
         return left <= SHORT * sum(costs[name] for name in names)
 
 
@@ -141,7 +143,7 @@ class Compiled:
     def _request(self, row: Tensor) -> Any:
         if self.source is None:
             return self.request
-        where = beginning(list(self.source.units.split(row).values()), self.source.constant)
+        where = beginning(list(self.source.units.split(row).values()), self.source.cuts)
         if where not in self.shorter and self.source.worth(where):
             self.shorter[where] = _compile(self.core, self.source.graph(where), self.precision)
         return self.shorter.get(where, self.request)

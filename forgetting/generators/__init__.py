@@ -1,13 +1,14 @@
 """The contract between networks and everything else.
 
 A generator maps ``z`` to ``ws``; ``bind(ws)`` folds whatever depends on the face alone and returns a
-:class:`Synthesis`, a chain of steps that ends in the picture. A step's first output is what its layer says, and
-that is where units are damaged: an *edit* stands between one step and the next, so no network can forget to ask.
+:class:`Synthesis`, which makes the picture and lets an *edit* damage what every layer says on the way. Our own networks
+are a :class:`Chain` of steps: a step's first output is what its layer says, and the edit stands between one step and the
+next, so no network can forget to ask and a picture may begin anywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -35,22 +36,49 @@ class Step:
     run: Callable[[State], State]
 
 
-@dataclass(frozen=True)
-class Synthesis:
+class Synthesis(Protocol):
     """One batch of faces, ready to be damaged."""
 
-    steps: tuple[Step, ...]
+    def __call__(self, edit: Edit | None = None) -> Tensor:
+        """The picture under ``edit``: [B, C, H, W], nominally in [-1, 1]; C is 3, or whatever the network paints.
 
-    def states(self, edit: Edit | None = None) -> Iterator[tuple[Step, State]]:
-        """Run the chain, yielding every step with the (edited) state after it."""
+        ``edit`` is called once for every layer, in their order. Where there is one face, it may return any number of
+        states: every one becomes a picture.
+        """
+        ...
+
+    def folded(self) -> Synthesis:
+        """The same, with what no edit can change done once and for all."""
+        ...
+
+    def repeated(self, count: int) -> Synthesis:
+        """One face, ready for an edit that returns ``count`` states."""
+        ...
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A synthesis of steps, which may be restarted anywhere.
+
+    ``beside`` says that more than the layers' maps flows from step to step - a picture that adds up on the way -, so that
+    a layer which is all gone does not cut off what was before it.
+    """
+
+    steps: tuple[Step, ...]
+    beside: bool = False
+
+    def __call__(self, edit: Edit | None = None) -> Tensor:
         state: State = ()
         for step in self.steps:
             state = step.run(state)
             if edit is not None and step.layer is not None:
                 state = (edit(state[0], step.layer), *state[1:])
-            yield step, state
+        return state[0]
 
-    def folded(self) -> Synthesis:
+    def repeated(self, count: int) -> Chain:
+        return self
+
+    def folded(self) -> Chain:
         """The same chain with its first step done: nothing before the first edit depends on more than the face."""
         first, *others = self.steps
         state = first.run(())
@@ -58,19 +86,15 @@ class Synthesis:
         def again(_: State) -> State:
             return tuple(tensor.clone() for tensor in state)
 
-        return Synthesis((replace(first, run=again), *others))
-
-    def __call__(self, edit: Edit | None = None) -> Tensor:
-        """The picture under ``edit``: [B, 3, H, W], nominally in [-1, 1]."""
-        *_, (_, state) = self.states(edit)
-        return state[0]
+        return replace(self, steps=(replace(first, run=again), *others))
 
 
 class Generator(Protocol):
     """A trained image generator whose units can be addressed.
 
-    ``mapping_parameters`` and ``image_parameters`` count what belongs to no layer: the way to ``ws``, and the last
-    step to RGB.
+    ``size`` is the picture's height and width, ``labels`` how many classes it can be asked for (0: none).
+    ``mapping_parameters`` and ``image_parameters`` count what belongs to no layer: the way to ``ws``, and what makes
+    the picture of the layers' maps.
     """
 
     @property
@@ -78,14 +102,19 @@ class Generator(Protocol):
     @property
     def z_dim(self) -> int: ...
     @property
-    def resolution(self) -> int: ...
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def labels(self) -> int: ...
     @property
     def mapping_parameters(self) -> int: ...
     @property
     def image_parameters(self) -> int: ...
 
     def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
-        """[B, z_dim] -> ws [B, L, W], truncated towards the average face by ``psi`` (1: not at all)."""
+        """[B, z_dim] -> ws [B, L, W], truncated towards the average face by ``psi`` (1: not at all).
+
+        ``label`` [B, labels] is one-hot, or any mixture; without it, a network that has classes takes the first.
+        """
         ...
 
     def bind(self, ws: Tensor) -> Synthesis:

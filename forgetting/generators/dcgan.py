@@ -1,12 +1,14 @@
 """DCGAN (Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
 Networks"): a chain of transposed convolutions with batch normalisation and ReLU, tanh at the end.
 
-There is no mapping network: ``w`` is ``z``, drawn towards zero by psi. Batch normalisation at rest is an affine map
-and is folded into the convolution in front.
+There is no mapping network: ``w`` is ``z``, drawn towards zero by psi, with the class behind it where there are classes
+(Mirza and Osindero 2014, "Conditional Generative Adversarial Nets"). Batch normalisation at rest is an affine map and is
+folded into the convolution in front.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
@@ -14,41 +16,68 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forgetting.generators import State, Step, Synthesis
-from forgetting.generators.ops import check_ws, check_z, parameter_count
+from forgetting.generators import Chain, State, Step
+from forgetting.generators.ops import check_label, check_ws, check_z, parameter_count
 from forgetting.units import Layer
 
 
 class Block(nn.Module):
-    """A transposed convolution and its batch normalisation."""
+    """A transposed convolution and its batch normalisation; the first unfolds ``z`` into a map of its kernel's size."""
 
-    def __init__(self, inputs: int, channels: int, first: bool) -> None:
+    def __init__(self, inputs: int, channels: int, kernel: int, first: bool) -> None:
         super().__init__()
-        stride, padding = (1, 0) if first else (2, 1)
-        self.conv = nn.ConvTranspose2d(inputs, channels, 4, stride, padding, bias=False)
+        self.conv = _doubling(inputs, channels, kernel, False) if not first else nn.ConvTranspose2d(inputs, channels, kernel, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight [in, out, 4, 4] and bias [out] of the two as one convolution."""
+        """Weight [in, out, k, k] and bias [out] of the two as one convolution."""
         mean, var = cast(Tensor, self.norm.running_mean), cast(Tensor, self.norm.running_var)
         scale = self.norm.weight * torch.rsqrt(var + self.norm.eps)
         return self.conv.weight * scale[:, None, None], self.norm.bias - mean * scale
 
 
-class DCGAN(nn.Module):
-    """``channels[k]`` units at resolution ``4 * 2**k``; the picture is twice the last of these."""
+def _doubling(inputs: int, channels: int, kernel: int, bias: bool) -> nn.ConvTranspose2d:
+    """[H, W] -> [2H, 2W]; an odd kernel needs a row and a column more at the end."""
+    return nn.ConvTranspose2d(inputs, channels, kernel, 2, (kernel - 1) // 2, kernel % 2, bias=bias)
 
-    def __init__(self, channels: tuple[int, ...] = (512, 256, 128, 64), z_dim: int = 100) -> None:
+
+class DCGAN(nn.Module):
+    """``channels[k]`` units at ``kernels[0] * 2**k``; the picture is twice the last of these.
+
+    Args:
+        labels: classes, one-hot behind ``z``.
+        kernels: one for every layer and one for the picture; the first is the size of the first maps.
+        image_bias: whether the last convolution has a bias.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (512, 256, 128, 64),
+        z_dim: int = 100,
+        labels: int = 0,
+        kernels: Sequence[int] | None = None,
+        image_channels: int = 3,
+        image_bias: bool = False,
+    ) -> None:
         super().__init__()
-        self.z_dim = z_dim
-        self.hyperparameters = {"channels": list(channels), "z_dim": z_dim}
-        widths = zip((z_dim, *channels), channels, strict=False)
-        self.blocks = nn.ModuleList(Block(inputs, outputs, k == 0) for k, (inputs, outputs) in enumerate(widths))
-        self.to_image = nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1, bias=False)
-        self.resolution = 8 * 2 ** (len(channels) - 1)
+        self.z_dim, self.labels = z_dim, labels
+        self.kernels = list(kernels or [4] * (len(channels) + 1))
+        self.hyperparameters = {
+            "channels": list(channels),
+            "z_dim": z_dim,
+            "labels": labels,
+            "kernels": self.kernels,
+            "image_channels": image_channels,
+            "image_bias": image_bias,
+        }
+        widths = zip((z_dim + labels, *channels), channels, self.kernels, strict=False)
+        self.blocks = nn.ModuleList(Block(inputs, outputs, kernel, k == 0) for k, (inputs, outputs, kernel) in enumerate(widths))
+        self.to_image = _doubling(channels[-1], image_channels, self.kernels[len(channels)], image_bias)
+        sizes = [(self.kernels[0] * 2**k,) * 2 for k in range(len(channels) + 1)]
+        self.size = sizes[-1]
         self.layers = tuple(
-            Layer(f"b{4 * 2**k}.conv", channels[k], 4 * 2**k, sum(p.numel() for p in block.parameters()))
-            for k, block in enumerate(self.blocks)
+            Layer(f"b{size[0]}.conv", outputs, size, sum(p.numel() for p in block.parameters()))
+            for outputs, size, block in zip(channels, sizes, self.blocks, strict=False)
         )
 
     @property
@@ -61,18 +90,20 @@ class DCGAN(nn.Module):
 
     def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
         check_z(z, self.z_dim)
-        return (psi * z)[:, None]  # [B, 1, z_dim]
+        label = check_label(label, self.labels, len(z))
+        w = psi * z
+        return (w if label is None else torch.cat((w, label), dim=1))[:, None]  # [B, 1, z_dim + labels]
 
-    def bind(self, ws: Tensor) -> Synthesis:
-        check_ws(ws, 1, self.z_dim)
-        z = ws[:, 0, :, None, None]  # [B, z_dim, 1, 1]
+    def bind(self, ws: Tensor) -> Chain:
+        check_ws(ws, 1, self.z_dim + self.labels)
+        z = ws[:, 0, :, None, None]  # [B, z_dim + labels, 1, 1]
         steps = []
         for layer, block in zip(self.layers, self.blocks, strict=True):
             weight, bias = cast(Block, block).folded()
-            stride, padding = cast(Block, block).conv.stride, cast(Block, block).conv.padding
-            run = partial(_run, weight, bias, cast(int, stride), cast(int, padding), z if layer is self.layers[0] else None)
-            steps.append(Step(layer.name, layer, run))
-        return Synthesis((*steps, Step("image", None, self._image)))
+            conv = cast(Block, block).conv
+            shape = (conv.stride, cast(tuple[int, ...], conv.padding), conv.output_padding)
+            steps.append(Step(layer.name, layer, partial(_run, weight, bias, shape, z if layer is self.layers[0] else None)))
+        return Chain((*steps, Step("image", None, self._image)))
 
     def _image(self, state: State) -> State:
         return (torch.tanh_(self.to_image(state[0])),)
@@ -92,6 +123,7 @@ class DCGAN(nn.Module):
         return cast(Block, self.blocks[self.layers.index(layer)]).folded()
 
 
-def _run(weight: Tensor, bias: Tensor, stride: int, padding: int, first: Tensor | None, state: State) -> State:
+def _run(weight: Tensor, bias: Tensor, shape: tuple[tuple[int, ...], ...], first: Tensor | None, state: State) -> State:
+    stride, padding, extra = shape
     x = state[0] if first is None else first
-    return (F.conv_transpose2d(x, weight, bias, stride, padding).relu_(),)
+    return (F.conv_transpose2d(x, weight, bias, stride, padding, extra).relu_(),)

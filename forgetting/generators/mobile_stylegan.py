@@ -20,8 +20,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from forgetting.errors import RequestError
-from forgetting.generators import State, Step, Synthesis
-from forgetting.generators.ops import apart, check_ws, check_z, conv2d_per_face, depth_to_space, inverse_haar, parameter_count, pixel_norm
+from forgetting.generators import Chain, State, Step
+from forgetting.generators.ops import (
+    apart,
+    check_label,
+    check_ws,
+    check_z,
+    conv2d_per_face,
+    depth_to_space,
+    inverse_haar,
+    parameter_count,
+    pixel_norm,
+)
 from forgetting.units import Layer
 
 SLOPE = 0.2
@@ -141,14 +151,15 @@ class MobileStyleGAN(nn.Module):
             self.convs[f"b{size}_conv0"] = SeparableConv(z_dim, channels[k - 1] // 4, channels[k], size)
             self.convs[f"b{size}_conv1"] = SeparableConv(z_dim, channels[k], channels[k], size)
         self.to_image = ToImage(z_dim, channels[-1])
-        self.resolution = 2 * 4 * 2 ** (len(channels) - 1)
+        self.labels = 0
+        self.size = (2 * 4 * 2 ** (len(channels) - 1),) * 2
         self.layers = tuple(self._describe(name, conv) for name, conv in self.convs.items())
         self.num_ws = len(self.convs) + len(self.ups) + 1
 
     def _describe(self, name: str, conv: nn.Module) -> Layer:
-        up = parameter_count(self.ups[name]) if name in self.ups else 0
+        parts = (conv, self.ups[name]) if name in self.ups else (conv, self.const) if name == "b4_conv1" else (conv,)
         noise = cast(Tensor, conv.noise)
-        return Layer(_address(name), len(cast(Tensor, conv.bias)), noise.shape[-1], parameter_count(conv) + up)
+        return Layer(_address(name), len(cast(Tensor, conv.bias)), (noise.shape[2], noise.shape[3]), parameter_count(*parts))
 
     @property
     def mapping_parameters(self) -> int:
@@ -160,15 +171,16 @@ class MobileStyleGAN(nn.Module):
 
     def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
         check_z(z, self.z_dim)
+        check_label(label, self.labels, len(z))
         w = pixel_norm(z)
         for dense in self.dense:
             w = F.leaky_relu(dense(w), SLOPE) * 2**0.5
         w = torch.lerp(cast(Tensor, self.w_avg), w, psi)
         return w[:, None].expand(-1, self.num_ws, -1)  # [B, L, W]
 
-    def bind(self, ws: Tensor) -> Synthesis:
+    def bind(self, ws: Tensor) -> Chain:
         check_ws(ws, self.num_ws, self.z_dim)
-        return Synthesis(tuple(self._steps(ws)))
+        return Chain(tuple(self._steps(ws)))
 
     def _steps(self, ws: Tensor) -> Iterator[Step]:
         w = iter(ws.unbind(1))

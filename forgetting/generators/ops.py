@@ -33,6 +33,17 @@ def conv2d_per_face(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int
     return x.view(batch, -1, *x.shape[2:])
 
 
+def demodulated(weight: Tensor, style: Tensor, gain: Tensor | float) -> Tensor:
+    """[O, I, k, k] and [B, I] -> [B, O, I, k, k], scaled so that every output is as loud as ``gain`` times one input.
+
+    Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 2.2, equations 1 and 3. Computed in
+    float32: the squares are beyond the range of 16 bits.
+    """
+    found = weight.float() * style.float()[:, None, :, None, None]
+    found = found * (gain * torch.rsqrt(found.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8))
+    return found.to(weight.dtype)
+
+
 def inverse_haar(x: Tensor) -> Tensor:
     """Inverse Haar wavelet transform: [B, 4C, H, W] -> [B, C, 2H, 2W].
 
@@ -72,6 +83,18 @@ def check_z(z: Tensor, width: int) -> None:
         raise RequestError(f"z must be [B, {width}] for this generator, got {list(z.shape)}")
 
 
-def parameter_count(module: nn.Module) -> int:
+def check_label(label: Tensor | None, labels: int, batch: int) -> Tensor | None:
+    """The label to use, [batch, labels]: the first class where none is given, None where the network has none."""
+    if label is None:
+        return F.one_hot(torch.zeros(batch, dtype=torch.int64), labels).float() if labels else None
+    if not labels:
+        raise RequestError(f"this generator has no classes; leave out the label, got {list(label.shape)}")
+    if label.shape != (batch, labels):
+        raise RequestError(f"a label must be [{batch}, {labels}] for this generator, got {list(label.shape)}")
+    return label
+
+
+def parameter_count(*parts: nn.Module | Tensor) -> int:
     """Number of stored values, noise constants included."""
-    return sum(t.numel() for t in (*module.parameters(), *module.buffers()))
+    tensors = (tensor for part in parts for tensor in ((part,) if isinstance(part, Tensor) else (*part.parameters(), *part.buffers())))
+    return sum(tensor.numel() for tensor in tensors)

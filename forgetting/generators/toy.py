@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forgetting.generators import State, Step, Synthesis
-from forgetting.generators.ops import check_ws, check_z, parameter_count, pixel_norm
+from forgetting.generators import Chain, State, Step
+from forgetting.generators.ops import check_label, check_ws, check_z, parameter_count, pixel_norm
 from forgetting.units import Layer
 
 SLOPE = 0.2
@@ -44,8 +44,12 @@ class Toy(nn.Module):
         widths = zip((channels[0], *channels), channels, strict=False)
         self.convs = nn.ModuleList(ToyConv(z_dim, inputs, outputs) for inputs, outputs in widths)
         self.to_image = nn.Conv2d(channels[-1], 3, 1)
-        self.resolution = 4 * 2 ** (len(channels) - 1)
-        self.layers = tuple(Layer(f"b{4 * 2**k}.conv", channels[k], 4 * 2**k, parameter_count(conv)) for k, conv in enumerate(self.convs))
+        self.labels = 0
+        self.size = (4 * 2 ** (len(channels) - 1),) * 2
+        self.layers = tuple(
+            Layer(f"b{4 * 2**k}.conv", channels[k], (4 * 2**k, 4 * 2**k), parameter_count(conv, *(() if k else (self.const,))))
+            for k, conv in enumerate(self.convs)
+        )
         draw = np.random.RandomState(seed)
         for name, parameter in self.named_parameters():
             values = draw.randn(*parameter.shape) / np.sqrt(max(1, parameter[0].numel()))
@@ -65,10 +69,11 @@ class Toy(nn.Module):
 
     def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
         check_z(z, self.z_dim)
+        check_label(label, self.labels, len(z))
         w = F.leaky_relu(self.dense(pixel_norm(z)), SLOPE) * 2**0.5
         return (psi * w)[:, None].expand(-1, self.num_ws, -1)  # [B, L, W]
 
-    def bind(self, ws: Tensor) -> Synthesis:
+    def bind(self, ws: Tensor) -> Chain:
         check_ws(ws, self.num_ws, self.z_dim)
         steps = []
         for k, (layer, module) in enumerate(zip(self.layers, self.convs, strict=True)):
@@ -76,7 +81,7 @@ class Toy(nn.Module):
             style = conv.affine(ws[:, k])[:, :, None, None]  # [B, C, 1, 1]
             source: Callable[[State], Tensor] = partial(_upsampled, self.const.expand(len(ws), -1, -1, -1)) if k == 0 else _doubled
             steps.append(Step(layer.name, layer, partial(_run, source, style, conv)))
-        return Synthesis((*steps, Step("image", None, self._image)))
+        return Chain((*steps, Step("image", None, self._image)))
 
     def _image(self, state: State) -> State:
         return (torch.tanh(self.to_image(state[0])),)

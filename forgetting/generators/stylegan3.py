@@ -1,0 +1,323 @@
+"""StyleGAN3 (Karras et al. 2021, "Alias-Free Generative Adversarial Networks"): signals on a continuous plane, sampled
+finely enough that a leaky ReLU between an upsampling and a downsampling filter makes no aliases. Configuration T has
+3x3 convolutions, R has 1x1 convolutions and radially symmetric filters.
+
+Where the original puts zeros between the samples, filters, activates and throws samples away again, the signal here
+stays in its phases: the samples of equal position modulo the upsampling are a map of their own, at the resolution that
+came in. Each comes out of a small depthwise convolution, is activated, and goes into another; nothing is computed
+that is zero or thrown away, and nothing is read or written with a stride.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from forgetting.errors import RequestError
+from forgetting.generators import Chain, State, Step
+from forgetting.generators.mapping import SLOPE, Mapping
+from forgetting.generators.ops import check_ws, conv2d_per_face, demodulated, parameter_count
+from forgetting.units import Layer
+
+GAIN = 2**0.5
+"""After the leaky ReLU; it is positively homogeneous, so what goes in may be scaled instead of what comes out."""
+
+Run = Callable[[Tensor], Tensor]
+"""Something with the face folded in: [B, C, H, W] -> [B, C', H', W']."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a layer samples: ``inputs`` and ``outputs`` are the sizes of its maps, margins included; ``up`` and ``down`` the
+    factors around its activation; ``before`` how many samples stand before the first at the upsampled rate."""
+
+    inputs: int
+    outputs: int
+    up: int
+    down: int
+    before: int
+
+
+@dataclass(frozen=True)
+class Band:
+    """What a layer may hold: frequencies up to ``cutoff``, at ``rate`` samples across the picture."""
+
+    cutoff: float
+    rate: int
+
+
+def bands(resolution: int, layers: int, critical: int, first_cutoff: float, first_stop: float, last_stop: float) -> list[Band]:
+    """The bands of ``layers`` + 1 layers, the last that of the picture (section 3.2 and appendix C, "layer specification").
+
+    Cutoffs and stopbands grow geometrically, up to the last ``critical`` layers, which are sampled critically.
+    """
+    last_cutoff = resolution / 2
+    found = []
+    for k in range(layers + 1):
+        way = min(k / (layers - critical), 1.0)
+        cutoff = first_cutoff * (last_cutoff / first_cutoff) ** way
+        stop = first_stop * (last_cutoff * last_stop / first_stop) ** way
+        found.append(Band(cutoff, 2 ** math.ceil(math.log2(min(2 * stop, resolution)))))
+    return found
+
+
+class Source(nn.Module):
+    """The input: sines over the plane, moved and turned as ``w`` says, mixed by a linear layer (section 3.2, appendix F)."""
+
+    def __init__(self, w_dim: int, channels: int, size: int, band: Band) -> None:
+        super().__init__()
+        self.size, self.band = size, band
+        self.affine = nn.Linear(w_dim, 4)
+        self.weight = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
+        for name, shape in (("freqs", (channels, 2)), ("phases", (channels,)), ("transform", (3, 3))):
+            self.register_buffer(name, torch.zeros(*shape))
+
+    def forward(self, w: Tensor) -> Tensor:
+        """[B, w_dim] -> [B, C, size, size]"""
+        cos, sin, right, down = self.affine(w).float().unbind(1)
+        length = (cos.square() + sin.square()).sqrt()
+        cos, sin, right, down = cos / length, sin / length, right / length, down / length
+        zero, one = torch.zeros_like(cos), torch.ones_like(cos)
+        turn = torch.stack((cos, -sin, zero, sin, cos, zero, zero, zero, one), dim=1).view(-1, 3, 3)
+        move = torch.stack((one, zero, -right, zero, one, -down, zero, zero, one), dim=1).view(-1, 3, 3)
+        place = turn @ move @ cast(Tensor, self.transform).float()  # [B, 3, 3]
+        freqs, phases = cast(Tensor, self.freqs).float(), cast(Tensor, self.phases).float()
+        phases = phases + (freqs @ place[:, :2, 2:])[:, :, 0]  # [B, C]
+        freqs = freqs @ place[:, :2, :2]  # [B, C, 2]
+        # What turning and moving brings out of the band fades out between the cutoff and half the sampling rate.
+        loudness = 1 - (freqs.norm(dim=2) - self.band.cutoff) / (self.band.rate / 2 - self.band.cutoff)
+        half = 0.5 * self.size / self.band.rate
+        steps = (torch.arange(self.size, device=w.device) + 0.5) * (2 * half / self.size) - half
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
+        waves = torch.einsum("bcd,dyx->bcyx", freqs, torch.stack((x, y))) + phases[:, :, None, None]
+        waves = torch.sin(2 * torch.pi * waves) * loudness.clamp(0, 1)[:, :, None, None]
+        return torch.einsum("oc,bcyx->boyx", self.weight.float(), waves).to(w.dtype)
+
+
+class FilteredConv(nn.Module):
+    """A modulated, demodulated convolution and a leaky ReLU between two low-pass filters."""
+
+    def __init__(self, w_dim: int, inputs: int, channels: int, kernel: int, sampling: Sampling, taps: int) -> None:
+        super().__init__()
+        self.sampling = sampling
+        self.affine = nn.Linear(w_dim, inputs)
+        self.weight = nn.Parameter(torch.randn(channels, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("loudness", torch.ones(()))  # by which the input is multiplied: what it usually has is one then
+        ups, downs = (taps * factor if factor > 1 else 1 for factor in (sampling.up, sampling.down))
+        self.register_buffer("up_taps", torch.ones(ups) / ups)
+        self.register_buffer("down_taps", torch.ones(downs, downs) / downs**2)
+
+    def fold(self, w: Tensor, clamp: float | None) -> Run:
+        """The layer for the faces ``w`` [B, w_dim]."""
+        weight = demodulated(self.weight, self.affine(w), GAIN * cast(Tensor, self.loudness)).flatten(0, 1)  # [B * out, in, k, k]
+        bias, faces, activated = self.bias.repeat(len(w)) * GAIN, len(w), self._filtered(clamp)
+        return lambda x: activated(conv2d_per_face(x, weight, bias, padding=weight.shape[2] - 1, groups=1, faces=faces))
+
+    def rest(self, clamp: float | None) -> Tensor:
+        """[1, C, H, W]: what is there without weights; towards the margin it fades, for outside there is nothing."""
+        size = self.sampling.inputs + self.weight.shape[2] - 1
+        return self._filtered(clamp)((self.bias * GAIN)[None, :, None, None].expand(1, -1, size, size))
+
+    def _filtered(self, clamp: float | None) -> Run:
+        """Up, leaky ReLU, down: [B, C, n, n] -> [B, C, outputs, outputs], in phases."""
+        up, down, outputs = self.sampling.up, self.sampling.down, self.sampling.outputs
+        narrow, offset = _up_phases(cast(Tensor, self.up_taps), up, self.sampling.before)
+        wide = torch.einsum("ay,bx->abyx", narrow, narrow).flatten(0, 1)  # [up * up, K, K]
+        back = _down_phases(cast(Tensor, self.down_taps), up, down)  # [n * n, up * up, M, M]; n output phases
+        channels, phases = len(self.bias), up // down
+        size = math.ceil(outputs / phases) + back.shape[2] - 1 + wide.shape[1] - 1  # what the output depends on
+        ups = [kernel.expand(channels, 1, -1, -1).contiguous() for kernel in wide]
+        downs = [[kernel.expand(channels, 1, -1, -1).contiguous() for kernel in kernels] for kernels in back]
+
+        def run(x: Tensor) -> Tensor:
+            after = size - x.shape[2] - offset
+            x = F.pad(x, (offset, after, offset, after))
+            parts: list[Tensor] = []
+            for number, kernel in enumerate(ups):
+                plane = F.leaky_relu_(F.conv2d(x, kernel, groups=channels), SLOPE)
+                if clamp is not None:
+                    plane = plane.clamp_(-clamp, clamp)
+                found = [F.conv2d(plane, kernels[number], groups=channels) for kernels in downs]
+                parts = found if not parts else [part.add_(more) for part, more in zip(parts, found, strict=True)]
+            return _interleaved(parts, phases)[:, :, :outputs, :outputs]
+
+        return run
+
+
+def _up_phases(taps: Tensor, up: int, before: int) -> tuple[Tensor, int]:
+    """[n] low-pass -> [up, K]: the kernels that make each phase of the upsampled signal, and the padding in front.
+
+    Sample t of the upsampled signal hears sample i of the input through tap k where t + k - before = up * i.
+    """
+    places = [[(phase + k - before) // up for k in range(len(taps)) if (phase + k - before) % up == 0] for phase in range(up)]
+    first, last = min(place[0] for place in places), max(place[-1] for place in places)
+    kernels = taps.new_zeros(up, last - first + 1)
+    for phase, place in enumerate(places):
+        kernels[phase, place[0] - first : place[-1] - first + 1] = taps.flip(0)[(before - phase) % up :: up] * up
+    return kernels, -first
+
+
+def _down_phases(taps: Tensor, up: int, down: int) -> Tensor:
+    """[n, n] low-pass -> [(up / down)^2, up^2, M, M]: from each phase before downsampling to each phase after it."""
+    after, count = up // down, taps.shape[0]
+    reach = (down * (after - 1) + count - 1) // up + 1
+    kernels = taps.new_zeros(after, after, up, up, reach, reach)
+    for row in range(after):
+        for column in range(after):
+            moved = F.pad(taps.flip(0, 1), (down * column, reach * up - count - down * column, down * row, reach * up - count - down * row))
+            kernels[row, column] = moved.view(reach, up, reach, up).permute(1, 3, 0, 2)
+    return kernels.flatten(2, 3).flatten(0, 1)
+
+
+def _interleaved(parts: list[Tensor], phases: int) -> Tensor:
+    """``phases``^2 maps [B, C, H, W] -> [B, C, phases * H, phases * W]."""
+    if phases == 1:
+        return parts[0]
+    batch, channels, height, width = parts[0].shape
+    x = torch.stack(parts, dim=2).view(batch, channels, phases, phases, height, width)
+    return x.permute(0, 1, 4, 2, 5, 3).reshape(batch, channels, phases * height, phases * width)
+
+
+class ToImage(nn.Module):
+    """A modulated 1x1 convolution to the picture's channels; no demodulation, no filters."""
+
+    def __init__(self, w_dim: int, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, inputs)
+        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1) / inputs**0.5)
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def fold(self, w: Tensor, clamp: float | None, scale: float) -> Run:
+        weight = (self.weight * self.affine(w)[:, None, :, None, None]).flatten(0, 1) * scale  # [B * image, in, 1, 1]
+        bias, faces = self.bias.repeat(len(w)) * scale, len(w)
+        limit = math.inf if clamp is None else clamp * scale
+        return lambda x: conv2d_per_face(x, weight, bias, padding=0, groups=1, faces=faces).clamp(-limit, limit)
+
+
+class StyleGAN3(nn.Module):
+    """``channels[k]`` units in layer k; the picture is square, and has as many channels as it has.
+
+    Args:
+        resolution: of the picture, a power of two.
+        mapping: output widths of the mapping's layers; the last is ``w``'s.
+        labels: classes; ``embed`` is the width in which one stands beside ``z``.
+        kernel: of the convolutions; 3 in configuration T, 1 in R.
+        critical: how many of the last layers are sampled critically.
+        first_cutoff, first_stop, last_stop: the bands, see :func:`bands`; the last is relative to the picture's.
+        margin: samples around the picture that are cut off in the end.
+        taps: length of the filters, for every sample of the upsampling or downsampling.
+        oversampling: of the activation.
+        scale: of the picture.
+        clamp: largest absolute value of a map, or None for no limit.
+    """
+
+    def __init__(
+        self,
+        resolution: int = 1024,
+        channels: Sequence[int] = (512,) * 14,
+        z_dim: int = 512,
+        mapping: Sequence[int] = (512, 512),
+        labels: int = 0,
+        embed: int = 0,
+        image_channels: int = 3,
+        kernel: int = 3,
+        critical: int = 2,
+        first_cutoff: float = 2.0,
+        first_stop: float = 2**2.1,
+        last_stop: float = 2**0.3,
+        margin: int = 10,
+        taps: int = 6,
+        oversampling: int = 2,
+        scale: float = 0.25,
+        clamp: float | None = 256.0,
+    ) -> None:
+        super().__init__()
+        self.hyperparameters = {
+            name: list(value) if isinstance(value, (list, tuple)) else value
+            for name, value in locals().items()
+            if name not in ("self", "__class__")
+        }
+        if not 0 <= critical < len(channels) or not mapping:
+            raise RequestError(
+                f"a StyleGAN3 of {len(channels)} layers cannot have {critical} critical ones and {len(mapping)} mapping layers"
+            )
+        self.z_dim, self.labels, self.w_dim = z_dim, labels, mapping[-1]
+        self.clamp, self.scale, self.size = clamp, scale, (resolution, resolution)
+        self.style = Mapping(z_dim, mapping, labels, embed)
+        layers = bands(resolution, len(channels), critical, first_cutoff, first_stop, last_stop)
+        sizes = [band.rate + 2 * margin for band in layers[:-2]] + [resolution] * 2
+        self.source = Source(self.w_dim, channels[0], sizes[0], layers[0])
+        self.convs = nn.ModuleDict()
+        for k, outputs in enumerate(channels):
+            before = max(k - 1, 0)
+            high = max(layers[before].rate, layers[k].rate) * oversampling
+            sampling = _sampling(sizes[before], sizes[k], high // layers[before].rate, high // layers[k].rate, kernel, taps)
+            self.convs[f"L{k}_{sizes[k]}_{outputs}"] = FilteredConv(self.w_dim, channels[before], outputs, kernel, sampling, taps)
+        self.to_image = ToImage(self.w_dim, channels[-1], image_channels)
+        self.num_ws = len(channels) + 2
+        self.layers = tuple(
+            Layer(name, len(conv.bias), (conv.sampling.outputs, conv.sampling.outputs), parameter_count(*parts))
+            for name, conv in cast("dict[str, FilteredConv]", self.convs).items()
+            for parts in [(conv, self.source) if name.startswith("L0_") else (conv,)]
+        )
+
+    @property
+    def mapping_parameters(self) -> int:
+        return parameter_count(self.style) - self.w_dim  # the centre is no weight
+
+    @property
+    def image_parameters(self) -> int:
+        return parameter_count(self.to_image)
+
+    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
+        w: Tensor = self.style(z, psi, label)
+        return w[:, None].expand(-1, self.num_ws, -1)  # [B, L, W]
+
+    def bind(self, ws: Tensor) -> Chain:
+        check_ws(ws, self.num_ws, self.w_dim)
+        return Chain(tuple(self._steps(ws)))
+
+    def _steps(self, ws: Tensor) -> Iterator[Step]:
+        for k, layer in enumerate(self.layers):
+            conv = self._conv(layer).fold(ws[:, k + 1], self.clamp)
+            yield Step(layer.name, layer, _begun(self.source, ws[:, 0], conv) if k == 0 else _applied(conv))
+        yield Step("image", None, _applied(self.to_image.fold(ws[:, -1], self.clamp, self.scale)))
+
+    def _conv(self, layer: Layer) -> FilteredConv:
+        return cast(FilteredConv, self.convs[layer.name])
+
+    def rest(self, layer: Layer) -> Tensor:
+        return self._conv(layer).rest(self.clamp)
+
+    def incoming(self, layer: Layer) -> Tensor:
+        return self._conv(layer).weight.flatten(1)
+
+    def outgoing(self, layer: Layer) -> Tensor:
+        """The next convolution's kernel; of the last layer, the way to the picture."""
+        k = self.layers.index(layer) + 1
+        weight = self._conv(self.layers[k]).weight if k < len(self.layers) else self.to_image.weight
+        return weight.transpose(0, 1).flatten(1)
+
+
+def _sampling(inputs: int, outputs: int, up: int, down: int, kernel: int, taps: int) -> Sampling:
+    """Pad so that the output's samples stand in the middle of the input's (appendix C)."""
+    if up % down:
+        raise RequestError(f"a StyleGAN3 whose sampling rate falls is not read (up {up}, down {down})")
+    lengths = sum(taps * factor if factor > 1 else 1 for factor in (up, down))
+    padding = (outputs - 1) * down + 1 - (inputs + kernel - 1) * up + lengths - 2
+    return Sampling(inputs, outputs, up, down, (padding + up) // 2)
+
+
+def _begun(source: Source, w: Tensor, conv: Run) -> Callable[[State], State]:
+    return lambda _: (conv(source(w)),)
+
+
+def _applied(run: Run) -> Callable[[State], State]:
+    return lambda state: (run(state[0]),)
