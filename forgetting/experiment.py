@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ import torch
 from forgetting import encoder, film, latents, operators, orderings, pacing, schedules, sheet, zoo
 from forgetting import plan as plans
 from forgetting import recipe as recipes
+from forgetting.checkpoints.file import File
 from forgetting.engines import Engine, Starter
 from forgetting.engines.auto import Auto
 from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError, unknown
+from forgetting.generators import Generator
+from forgetting.generators.factory import Module
 from forgetting.plan import Plan
 from forgetting.units import Units
 
@@ -32,6 +35,8 @@ PARTS: Mapping[str, type] = {
     f"{part.__module__}.{part.__qualname__}": part
     for part in (
         zoo.Named,
+        File,
+        Module,
         latents.Seed,
         orderings.Random,
         orderings.Layers,
@@ -66,7 +71,7 @@ SAMPLES = 5
 class Experiment:
     """The parts of one film."""
 
-    generator: zoo.Named
+    generator: Callable[[], Generator]
     latent: latents.Latent
     ordering: orderings.Ordering
     operator: operators.Operator
@@ -110,10 +115,25 @@ def instantiate(node: Any, where: str = "config") -> Any:
 def assemble(config: Mapping[str, Any]) -> Experiment:
     """A resolved config -> its parts; every value is checked here, before anything slow begins."""
     settings = {key: instantiate(value, key) for key, value in config.items() if key != "render"}  # how, not what
-    for key, kind in (("generator", zoo.Named), ("schedule", schedules.Schedule), ("film", film.Film)):
-        if not isinstance(settings.get(key), kind):
-            raise RequestError(f"config key {key!r} must be a {kind.__module__}.{kind.__qualname__}, got {config.get(key)!r}")
+    for key, *kinds in (("generator", zoo.Named, File, Module), ("schedule", schedules.Schedule), ("film", film.Film)):
+        if not isinstance(settings.get(key), tuple(kinds)):
+            names = " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+            raise RequestError(f"config key {key!r} must be a {names}, got {config.get(key)!r}")
     return Experiment(**settings)
+
+
+def consent(config: Mapping[str, Any], said: Iterable[str]) -> None:
+    """Refuse a config that would run somebody's code, unless that very code was named in what the user ``said``.
+
+    Experiments, plans and begun films may be a stranger's; everything else in them is data.
+    """
+    node = config.get("generator")
+    factory = node.get("factory") if isinstance(node, Mapping) else None
+    if factory and f"generator.factory={factory}" not in said:
+        raise RequestError(
+            f"this asks to run code, {factory!r}; if you trust it, say the command that began it again: "
+            f"forgetting render generator=module generator.factory={factory} hydra.run.dir=FOLDER"
+        )
 
 
 @torch.inference_mode()

@@ -80,6 +80,15 @@ def plain(node: DictConfig) -> dict[str, Any]:
     return {str(name): value for name, value in found.items()}
 
 
+def told(recipe: DictConfig) -> dict[str, Any]:
+    """The recipe as it is told in the film itself, which goes out into the world: where a network lay is nobody's business."""
+    found = plain(recipe)
+    generator = found["config"].get("generator")
+    if isinstance(generator, dict) and generator.get("path"):
+        generator["path"] = Path(str(generator["path"])).name
+    return found
+
+
 def engine_of(recipe: DictConfig) -> dict[str, Any]:
     """The config node of the engine that a recipe names: what ``auto`` chose then, so that the film is the same bit for bit."""
     used, asked = recipe.get("engine"), OmegaConf.select(recipe, "config.engine")

@@ -83,7 +83,9 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
 
 def resume(folder: Path, shard: str | None = None) -> Path:
     """Go on with the run in ``folder``."""
-    return render(recipes.config_of(recipes.read(_begun(folder), folder)) | {"render": {"shard": shard}}, folder)
+    config = recipes.config_of(recipes.read(_begun(folder), folder))
+    experiment.consent(config, ())
+    return render(config | {"render": {"shard": shard}}, folder)
 
 
 def join(folders: Sequence[Path], into: Path) -> Path:
@@ -124,7 +126,7 @@ def reel_of(plan: Plan, folder: Path) -> Reel:
     film, shape = experiment.instantiate(settings, "film"), OmegaConf.select(recipe, "film.shape")
     if not isinstance(film, Film) or shape is None or len(shape) != 2 or film.frames != len(plan):
         raise RequestError(f"the recipe of the plan in {folder} does not say how its film is written; render it anew, elsewhere")
-    return Reel(folder / "segments" / recipes.key(plan), film, (int(shape[0]), int(shape[1])), json.dumps(recipes.plain(recipe)))
+    return Reel(folder / "segments" / recipes.key(plan), film, (int(shape[0]), int(shape[1])), json.dumps(recipes.told(recipe)))
 
 
 def _plan_in(folder: Path) -> Plan | None:

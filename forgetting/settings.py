@@ -41,7 +41,7 @@ def groups(group: str) -> list[Option]:
         text = path.read_text(encoding="utf-8")
         what = next((line[2:] for line in text.splitlines() if line.startswith("# ") and "@package" not in line), "")
         default = f"- {group}: {path.stem}\n" in defaults
-        found = () if group in ("experiment", "generator") else tuple(_settings(group, text))
+        found = () if group == "experiment" else tuple(setting for setting in _settings(group, text) if setting[0] != "generator.name")
         options.append(Option(path.stem, what, default, found))
     return sorted(options, key=lambda option: not option.default)
 

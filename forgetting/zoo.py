@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from forgetting import cache, checkpoints
+from forgetting.checkpoints import dcgan
 from forgetting.checkpoints.openvino_ir import Graph, read_mobile_stylegan
 from forgetting.errors import CheckpointError, FetchError, unknown
 from forgetting.generators import Generator
@@ -77,13 +78,12 @@ def _mobile_stylegan(read: Read) -> tuple[dict[str, object], dict[str, Tensor]]:
 
 def _dcgan(read: Read) -> tuple[dict[str, object], dict[str, Tensor]]:
     archive = torch.load(io.BytesIO(read("gan_face_generate/weights.tar")), map_location="cpu", weights_only=True)
-    names = {"weight": "conv.weight"}
-    state: dict[str, Tensor] = {}
-    for name, tensor in archive["netG_state_dict"].items():
-        _, index, field = name.split(".")  # main.{3k}: convolution, main.{3k+1}: batch normalisation
-        block, norm = divmod(int(index), 3)
-        state["to_image.weight" if block == 4 else f"blocks.{block}.{f'norm.{field}' if norm else names[field]}"] = tensor
-    return {}, state
+    return dcgan.convert(archive["netG_state_dict"])[1:]
+
+
+def _eyes(read: Read) -> tuple[dict[str, object], dict[str, Tensor]]:
+    state = torch.load(io.BytesIO(read("omniart_eye_generator/generator_model_state.pth")), map_location="cpu", weights_only=True)
+    return dcgan.convert(state, labels=8)[1:]
 
 
 MODELS = {
@@ -112,6 +112,18 @@ MODELS = {
             weights_licence="MIT; trained on DigiFace-1M, synthetic faces for non-commercial research",
             fingerprint="9394467d7ba6f3bdb04ba1d3ff59b0dae3d7fc2554616a80b55b25cbcf6b4667",
             convert=_dcgan,
+        ),
+        Model(
+            name="painted-eyes",
+            architecture="dcgan",
+            resolution=128,
+            package="omniart-eye-generator==0.1",
+            sha256="e21910eb2ea8ce1eeadd037454fafd5bb7cee28cee7ed07f14d897b67971fd74",
+            megabytes=48.0,
+            code_licence="MIT",
+            weights_licence="MIT; trained on eyes cut out of paintings, the OmniArt Eye Dataset",
+            fingerprint="f7b911eec927293db63f960320c8bd6f0145ae107996ab10a4352368c550956d",
+            convert=_eyes,
         ),
         Model(
             name="toy",

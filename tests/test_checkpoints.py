@@ -1,11 +1,22 @@
+import argparse
+import json
+from pathlib import Path
+
+import foreign
+import numpy as np
+import persistent
 import pytest
 import torch
-from conftest import faces
+from conftest import TINY, faces, randomised
 from safetensors.torch import save_file
 
 from forgetting import checkpoints
+from forgetting.checkpoints import nvidia, rosinality
+from forgetting.checkpoints.file import File, rewrite
+from forgetting.checkpoints.inspection import inspected
 from forgetting.checkpoints.openvino_ir import Graph
-from forgetting.errors import CheckpointError
+from forgetting.errors import CheckpointError, RequestError
+from forgetting.generators.stylegan2 import StyleGAN2
 
 KINDS = {cls: name for name, cls in checkpoints.ARCHITECTURES.items()}
 
@@ -65,3 +76,103 @@ def test_a_graph_that_is_none():
         Graph(xml, bytes(4), "net.xml").named("w")
     with pytest.raises(CheckpointError, match="has no constant 'v'"):
         Graph(xml, bytes(8), "net.xml").named("v")
+
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.npz")), ids=lambda path: path.stem)
+def test_images_of_the_original_implementations(path):
+    """Relative error of ``ws`` and of the image; measured are 6e-7 and 1e-6 at most."""
+    arrays = np.load(path, allow_pickle=False)
+    made_with = json.loads(str(arrays["__init_kwargs__"]))
+    state = {name: torch.from_numpy(arrays[name]) for name in arrays.files if not name.startswith("__")}
+    if "__latent_avg__" in arrays:
+        found = rosinality.convert(state, torch.from_numpy(arrays["__latent_avg__"]))
+    else:
+        found = nvidia.convert(state, made_with)
+    generator = checkpoints.build(*found, str(path))
+    label = torch.eye(made_with["c_dim"])[:2] if made_with.get("c_dim") else None
+    ws, image = torch.from_numpy(arrays["__ws__"]), torch.from_numpy(arrays["__img__"])
+    ours = generator.mapping(torch.from_numpy(arrays["__z__"]).float(), 0.7, label)
+    for found, expected in ((ours, ws), (generator.bind(ws)(), image), (generator.bind(ws[:1])(), image[:1])):
+        error = float((found - expected).norm() / expected.norm())
+        print(f"{path.stem}: {error:.1e}")
+        assert error <= 1e-4
+
+
+def same(one, other):
+    """Whether two networks paint the same, up to rounding; the scaling by fan-in is not always a power of two."""
+    torch.testing.assert_close(one.bind(faces(one))(), other.bind(faces(other))(), rtol=1e-4, atol=1e-5)
+
+
+def nvidia_file(path, name, protocol=4, **how):
+    network = TINY[name]()
+    write = foreign.nvidia_stylegan2 if name.startswith("stylegan2") else foreign.nvidia_stylegan3
+    state, made_with = write(network, **how)
+    networks = {"G": persistent.network(), "D": persistent.network(), "G_ema": persistent.Network("Generator", state, made_with)}
+    return network, persistent.write_nvidia(path, networks, protocol)
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("name", [name for name in TINY if name.startswith("stylegan")])
+def test_round_trips_through_nvidias_layouts(tmp_path, name, protocol):
+    for number, how in enumerate([{}, {"rate": 1.0}, *([{"nested": False}] if name.startswith("stylegan2") else [])]):
+        network, path = nvidia_file(tmp_path / f"{number}.pkl", name, protocol, **how)
+        same(File(str(path))(), network)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_round_trips_through_the_ports_layout(tmp_path, old):
+    network = randomised(StyleGAN2((10, 8, 6), (4, 5), 8, (8, 12)), 3)
+    whole = {"g": {}, "g_ema": foreign.rosinality(network), "latent_avg": network.style.w_avg}
+    for name, content in (("args", whole | {"args": argparse.Namespace(size=16)}), ("plain", whole), ("bare", whole["g_ema"])):
+        torch.save(content, tmp_path / name, _use_new_zipfile_serialization=not old)
+        found = File(str(tmp_path / name))()
+        if name == "bare":  # its centre is a mean over many faces, which changes nothing without truncation
+            found.style.w_avg.copy_(network.style.w_avg)
+        same(found, network)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_round_trips_of_dcgans(tmp_path, old):
+    for name in ("dcgan", "dcgan-conditional"):
+        network = TINY[name]()
+        for number, content in enumerate([foreign.dcgan(network), {"netG": foreign.dcgan(network, "module.main."), "epoch": 3}]):
+            torch.save(content, tmp_path / f"{name}{number}", _use_new_zipfile_serialization=not old)
+            found = File(str(tmp_path / f"{name}{number}"))()
+            w = faces(network)
+            torch.testing.assert_close(found.bind(w)(), network.bind(w)())
+
+
+def test_a_foreign_file_becomes_ours(tmp_path):
+    network, path = nvidia_file(tmp_path / "net.pkl", "stylegan2")
+    rewrite(path, tmp_path / "net.safetensors")
+    same(File(str(tmp_path / "net.safetensors"))(), network)
+    with pytest.raises(RequestError, match=r"name it .*net2.safetensors"):
+        rewrite(path, tmp_path / "net2.pt")
+    with pytest.raises(CheckpointError, match="is a safetensors file already"):
+        rewrite(tmp_path / "net.safetensors", tmp_path / "again.safetensors")
+
+
+def test_what_is_told_of_a_file(tmp_path):
+    _, path = nvidia_file(tmp_path / "net.pkl", "stylegan2")
+    told = dict(inspected(path))
+    assert told["networks"] == "G, D, G_ema"
+    assert told["network"] == "stylegan2, 16 x 20, 3 classes, z of 8, 38 units in 5 layers"
+    assert "torch_utils.persistence._reconstruct_persistent_obj" in told["asks for"]
+    assert "it is not run" in told["source code"]
+    rewrite(path, tmp_path / "net.safetensors")
+    told = dict(inspected(tmp_path / "net.safetensors"))
+    assert told["network"].startswith("stylegan2, 16 x 20, 3 classes")
+    assert told["provenance"].startswith("net.pkl sha256:")
+
+
+def test_other_networks_of_a_file(tmp_path):
+    _, path = nvidia_file(tmp_path / "net.pkl", "stylegan2")
+    with pytest.raises(CheckpointError, match="holds no network 'H'; it holds G, D, G_ema"):
+        File(str(path), "H")()
+    with pytest.raises(CheckpointError, match="net.pkl: G "):
+        File(str(path), "G")()  # a stump
+    with pytest.raises(RequestError, match="say generator.path="):
+        File("")

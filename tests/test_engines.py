@@ -64,7 +64,7 @@ def test_every_engine_agrees_with_the_reference(tiny, operator, start):
 
 
 @needs_openvino
-@pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("operator", [Zero(), Mean()], ids=lambda o: type(o).__name__)  # what they heard cut off, and not
 @pytest.mark.parametrize("order", ["coarse_to_fine", "fine_to_coarse"])
 def test_frames_that_begin_late_equal_the_whole_way(tiny, operator, order):
     """Prefix reuse against the plain path, on plans by layer and on random rows."""

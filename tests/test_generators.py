@@ -1,10 +1,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import faces
+from conftest import TINY, faces
 
 from forgetting.cost import multiply_adds
 from forgetting.errors import RequestError
+from forgetting.generators import plain, stylegan2, stylegan3
 from forgetting.generators.mobile_stylegan import MobileStyleGAN
 from forgetting.generators.ops import inverse_haar
 from forgetting.units import Units
@@ -95,6 +96,90 @@ def test_inverse_haar_against_transposed_convolutions():
         for band, (vertical, horizontal) in zip(x.chunk(4, dim=1), filters, strict=True)
     )
     torch.testing.assert_close(inverse_haar(x), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if name.startswith("stylegan")])
+def test_fast_networks_against_plain_ones(name):
+    network = TINY[name]()
+    ws = faces(network, 3)
+    slow = plain.stylegan2 if name.startswith("stylegan2") else plain.stylegan3
+    torch.testing.assert_close(network.bind(ws)(), slow(network, ws), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network.bind(ws[:1])(), slow(network, ws[:1]), rtol=1e-4, atol=1e-5)
+
+
+def zeros_inserted(x, up):
+    batch, channels, height, width = x.shape
+    found = x.new_zeros(batch, channels, height * up, width * up)
+    found[:, :, ::up, ::up] = x
+    return found
+
+
+@pytest.mark.parametrize(("up", "down", "kernel"), [(2, 2, 3), (4, 2, 3), (4, 2, 1), (2, 1, 1), (2, 2, 1), (4, 4, 3), (6, 2, 3)])
+@pytest.mark.parametrize("outputs", [9, 12])
+def test_filtering_in_phases_against_inserting_zeros(up, down, kernel, outputs):
+    """As the paper says it: zeros between the samples, a low-pass, a leaky ReLU, a low-pass, samples thrown away."""
+    draw = torch.Generator().manual_seed(0)
+    sampling = stylegan3._sampling(7, outputs, up, down, kernel, taps=6)
+    conv = stylegan3.FilteredConv(4, 3, 3, kernel, sampling, taps=6)
+    conv.up_taps.copy_(torch.rand(conv.up_taps.shape, generator=draw))
+    conv.down_taps.copy_(torch.rand(conv.down_taps.shape, generator=draw))
+    size = 7 + kernel - 1
+    x = torch.randn(2, 3, size, size, generator=draw)
+    before = sampling.before
+    count = (outputs - 1) * down + conv.down_taps.shape[0]  # samples between the filters
+    after = count + len(conv.up_taps) - 1 - up * size - before
+    expected = F.pad(zeros_inserted(x, up), (before, after, before, after))
+    wide = torch.outer(conv.up_taps, conv.up_taps).flip(0, 1) * up**2
+    expected = F.leaky_relu(F.conv2d(expected, wide.expand(3, 1, -1, -1), groups=3), 0.2).clamp(-9, 9)
+    expected = F.conv2d(expected, conv.down_taps.flip(0, 1).expand(3, 1, -1, -1), stride=down, groups=3)
+    torch.testing.assert_close(conv._filtered(9.0)(x), expected, rtol=1e-4, atol=1e-4)
+    assert expected.shape[2:] == (outputs, outputs)
+
+
+def test_doubling_against_inserting_zeros():
+    draw = torch.Generator().manual_seed(0)
+    taps, x = torch.rand(4, generator=draw), torch.randn(2, 3, 4, 5, generator=draw)
+    expected = F.conv2d(F.pad(zeros_inserted(x, 2), (2, 1, 2, 1)), torch.outer(taps, taps).flip(0, 1).expand(3, 1, 4, 4) * 4, groups=3)
+    torch.testing.assert_close(stylegan2._doubling(taps, 3)(x), expected)
+
+
+def test_the_sampling_of_a_real_stylegan3():
+    """Table of the configuration at 1024 x 1024: sizes, as the names of its layers have them since 2021."""
+    with torch.device("meta"):
+        network = stylegan3.StyleGAN3()
+    sizes = [int(layer.name.split("_")[1]) for layer in network.layers]
+    assert sizes == [36, 36, 52, 52, 84, 148, 148, 276, 276, 532, 1044, 1044, 1044, 1024]
+    assert sum(layer.channels for layer in network.layers) == 14 * 512
+
+
+@pytest.mark.parametrize(("labels", "label"), [(3, None), (3, torch.eye(3)[1:2])])
+def test_classes(labels, label):
+    network = TINY["stylegan2"]()
+    z = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
+    first = network.mapping(z, label=torch.eye(labels)[:1])
+    assert torch.equal(network.mapping(z, label=label), first) == (label is None)
+
+
+def test_wrong_labels():
+    with pytest.raises(RequestError, match=r"label must be \[1, 3\] for this generator, got \[1, 4\]"):
+        TINY["stylegan2"]().mapping(torch.zeros(1, 8), label=torch.eye(4)[:1])
+    with pytest.raises(RequestError, match="no classes; leave out the label"):
+        TINY["dcgan"]().mapping(torch.zeros(1, 10), label=torch.eye(4)[:1])
+
+
+def test_a_layer_at_rest_says_what_it_says_without_weights(tiny):
+    """With all incoming weights zero a layer says ``rest``, whatever the face; before, something else."""
+
+    def said():
+        found = {}
+        tiny.bind(faces(tiny, 2))(lambda x, layer: found.setdefault(layer.name, x.clone()))
+        return found[layer.name]
+
+    layer, ways = tiny.layers[1], ("const", "depthwise", "to_image.weight", "source.weight")
+    kernels = [weight for name, weight in tiny.named_parameters() if weight.ndim == 4 and not name.endswith(ways)]
+    assert not torch.allclose(said(), tiny.rest(layer).expand_as(said()), atol=1e-3)
+    kernels[1].zero_()
+    torch.testing.assert_close(said(), tiny.rest(layer).expand_as(said()))
 
 
 def test_channels_must_suit_the_wavelet():

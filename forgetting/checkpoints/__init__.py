@@ -46,8 +46,9 @@ def build(architecture: str, hyperparameters: Mapping[str, Any], state: Mapping[
     try:
         with torch.device("meta"):
             network = ARCHITECTURES[architecture](**hyperparameters)
-        network.load_state_dict(dict(state), strict=True, assign=True)
-    except (TypeError, ValueError, RuntimeError) as error:
+        types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+        network.load_state_dict({name: tensor.to(types.get(name)) for name, tensor in state.items()}, strict=True, assign=True)
+    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{where} does not fit a {architecture}: {' '.join(str(error).split())[:300]}") from None
     return cast(Generator, network.eval().requires_grad_(False))
 

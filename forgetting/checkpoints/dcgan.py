@@ -26,8 +26,8 @@ def convert(state: Mapping[str, Tensor], labels: int = 0) -> Found:
     """
     modules: dict[str, dict[str, Tensor]] = {}
     for name, tensor in state.items():
-        module, _, field = name.rpartition(".")
-        modules.setdefault(module, {})[field] = tensor
+        where, _, field = name.rpartition(".")
+        modules.setdefault(where, {})[field] = tensor
     convs: list[dict[str, Tensor]] = []
     norms: list[dict[str, Tensor] | None] = []
     for name, module in modules.items():

@@ -6,40 +6,46 @@ does in every pass - by fan-in, by learning-rate multipliers, by the strength of
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from forgetting.checkpoints.stylegan import Found, linear, taps
-from forgetting.errors import CheckpointError
+
+_ARGUMENTS = {
+    "critical": "num_critical",
+    "first_cutoff": "first_cutoff",
+    "first_stop": "first_stopband",
+    "last_stop": "last_stopband_rel",
+    "margin": "margin_size",
+    "taps": "filter_size",
+    "oversampling": "lrelu_upsampling",
+    "scale": "output_scale",
+    "clamp": "conv_clamp",
+}
+"""Ours, and what NVIDIA calls it."""
+
+_NUMBERS = {*_ARGUMENTS.values(), "lr_multiplier"}
 
 
-def convert(state: Mapping[str, Tensor], made_with: Mapping[str, Any], where: str) -> Found:
+def convert(state: Mapping[str, Tensor], made_with: Mapping[str, Any]) -> Found:
     """A generator's state dict and constructor arguments, as NVIDIA names them -> a network of ours.
 
     Raises:
-        CheckpointError: a network that is none of these, or that lacks something.
+        KeyError, ValueError, TypeError: it lacks something, or does not fit together.
     """
-    kinds: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Found]] = {
-        "synthesis.b4.const": _stylegan2,
-        "synthesis.input.freqs": _stylegan3,
-    }
-    for key, read in kinds.items():
-        if key in state:
-            try:
-                return read(state, made_with)
-            except KeyError as error:
-                raise CheckpointError(f"{where} has no {error}; it is damaged, or another kind of network") from None
-            except (RuntimeError, ValueError, TypeError, IndexError) as error:
-                raise CheckpointError(f"{where} does not fit together ({' '.join(str(error).split())[:200]})") from None
-    raise CheckpointError(f"{where} is neither a StyleGAN2 nor a StyleGAN3; we know those with synthesis.b4.const or synthesis.input.freqs")
-
-
-def _stylegan2(state: Mapping[str, Tensor], made_with: Mapping[str, Any]) -> Found:
     settings = {**made_with, **made_with.get("synthesis_kwargs", {})}
+    for name, value in settings.items():
+        if name in _NUMBERS and not (type(value) in (int, float) and math.isfinite(value)) and not (value is None and name == "conv_clamp"):
+            raise ValueError(f"its {name} is no number")
+    return _stylegan3(state, settings) if "synthesis.input.freqs" in state else _stylegan2(state, settings)
+
+
+def _stylegan2(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Found:
     if any(key.endswith(".skip.weight") for key in state):
         raise ValueError("its architecture is resnet, which is not read; skip and orig are")
     blocks = sorted({int(match[1]) for key in state if (match := re.match(r"synthesis\.b(\d+)\.", key))})
@@ -58,7 +64,7 @@ def _stylegan2(state: Mapping[str, Tensor], made_with: Mapping[str, Any]) -> Fou
             ours |= linear(state, f"{block}.torgb.affine", f"{name}.affine")
             ours |= {f"{name}.weight": weight / weight[0].numel() ** 0.5, f"{name}.bias": state[f"{block}.torgb.bias"]}
     last = state[f"synthesis.b{blocks[-1]}.torgb.weight"]
-    found, weights = _mapping(state, made_with)
+    found, weights = _mapping(state, settings)
     hyperparameters = found | {
         "channels": [len(state[f"synthesis.b{size}.conv1.weight"]) for size in blocks],
         "size": list(ours["const"].shape[2:]),
@@ -69,8 +75,7 @@ def _stylegan2(state: Mapping[str, Tensor], made_with: Mapping[str, Any]) -> Fou
     return "stylegan2", hyperparameters, ours | weights
 
 
-def _stylegan3(state: Mapping[str, Tensor], made_with: Mapping[str, Any]) -> Found:
-    settings = {**made_with, **made_with.get("synthesis_kwargs", {})}
+def _stylegan3(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Found:
     source = "synthesis.input"
     ours = {f"source.{name}": state[f"{source}.{name}"] for name in ("freqs", "phases", "transform")}
     ours |= linear(state, f"{source}.affine", "source.affine")
@@ -91,30 +96,19 @@ def _stylegan3(state: Mapping[str, Tensor], made_with: Mapping[str, Any]) -> Fou
     ours |= linear(state, f"{last}.affine", "to_image.affine")
     ours["to_image.weight"] = weight * state[f"{last}.magnitude_ema"].rsqrt() / weight[0].numel() ** 0.5
     ours["to_image.bias"] = state[f"{last}.bias"]
-    found, weights = _mapping(state, made_with)
-    arguments = {
-        "critical": "num_critical",
-        "first_cutoff": "first_cutoff",
-        "first_stop": "first_stopband",
-        "last_stop": "last_stopband_rel",
-        "margin": "margin_size",
-        "taps": "filter_size",
-        "oversampling": "lrelu_upsampling",
-        "scale": "output_scale",
-        "clamp": "conv_clamp",
-    }
+    found, weights = _mapping(state, settings)
     hyperparameters = found | {
-        "resolution": made_with["img_resolution"],
+        "resolution": int(last.split("_")[1]),
         "channels": [len(state[f"{name}.weight"]) for name in convs],
         "image_channels": len(weight),
         "kernel": state[f"{convs[0]}.weight"].shape[2],
-        **{ours: settings[name] for ours, name in arguments.items() if name in settings},
+        **{ours: settings[name] for ours, name in _ARGUMENTS.items() if name in settings},
     }
     return "stylegan3", hyperparameters, ours | weights
 
 
-def _mapping(state: Mapping[str, Tensor], made_with: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    settings = made_with.get("mapping_kwargs", {})
+def _mapping(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    settings = settings.get("mapping_kwargs", {})
     if settings.get("activation", "lrelu") != "lrelu":
         raise ValueError(f"its mapping is activated by {settings['activation']!r}, which is not read; lrelu is")
     layers = sorted(int(match[1]) for key in state if (match := re.fullmatch(r"mapping\.fc(\d+)\.weight", key)))

@@ -46,7 +46,7 @@ def convert(state: Mapping[str, Tensor], centre: Tensor | None) -> Found:
         ours[f"{name}.weight"], ours[f"{name}.bias"] = weight / weight[0].numel() ** 0.5, state[f"{theirs}.bias"].flatten()
     layers = [f"style.{k}" for k in range(1, len(state)) if f"style.{k}.weight" in state]
     widths, z_dim = [len(state[f"{layer}.weight"]) for layer in layers], state[f"{layers[0]}.weight"].shape[1]
-    mapping = {}
+    mapping: dict[str, Tensor] = {}
     for k, layer in enumerate(layers):
         mapping |= stylegan.linear(state, layer, f"dense.{k}", RATE)
     mapping["w_avg"] = torch.zeros(widths[-1]) if centre is None else centre.flatten()

@@ -48,7 +48,7 @@ class StyleConv(nn.Module):
         if self.up:
             # Zeros between the pixels, the kernel, the low-pass: the first two are a transposed convolution.
             weight = weight.transpose(1, 2).flatten(0, 1)  # [B * in, out, 3, 3]
-            blur = torch.outer(taps, taps).expand(len(bias), 1, -1, -1) * 4  # as much light on four times the pixels
+            blur = torch.outer(taps, taps).flip(0, 1).expand(len(bias), 1, -1, -1) * 4  # as much light on four times the pixels
         else:
             weight = weight.flatten(0, 1)  # [B * out, in, 3, 3]
 

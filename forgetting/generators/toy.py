@@ -52,11 +52,12 @@ class Toy(nn.Module):
         )
         draw = np.random.RandomState(seed)
         for name, parameter in self.named_parameters():
+            if parameter.is_meta:
+                break  # its weights will come from a file
             values = draw.randn(*parameter.shape) / np.sqrt(max(1, parameter[0].numel()))
             if name.endswith("affine.bias"):
                 values += 1.0  # styles around one, as trained networks have them
-            if not parameter.is_meta:
-                parameter.data.copy_(torch.from_numpy(values))
+            parameter.data.copy_(torch.from_numpy(values))
         self.requires_grad_(False)
 
     @property
