@@ -40,7 +40,9 @@ def wheel(path):
 
 
 def test_unknown_models():
-    with pytest.raises(RequestError, match="no model 'ffhq' .did you mean 'ffhq-mobile'..; known are ffhq-mobile, digiface-dcgan, toy"):
+    with pytest.raises(
+        RequestError, match="no model 'ffhq' .did you mean 'ffhq-mobile'..; known are ffhq-mobile, digiface-dcgan, painted-eyes, toy"
+    ):
         zoo.load("ffhq")
     with pytest.raises(RequestError, match="no model"):
         zoo.Named("nobody")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from torch import nn
 from forgetting.errors import RequestError
 from forgetting.generators import Generator
 from forgetting.generators.hooked import Hooked
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Module:
             ) from None
         finally:
             sys.path.remove(str(Path.cwd()))
+        log.info("%s", f"running your own code: {self.factory}")
         network = factory()
         if not isinstance(network, nn.Module):
             raise RequestError(f"generator.factory={self.factory} must return a torch.nn.Module, got a {type(network).__name__}")
