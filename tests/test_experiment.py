@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import TINY
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 from test_encoder import decode, probe
 
-from forgetting import experiment, operators, orderings, pacing, recipe, run, schedules, zoo
+from forgetting import checkpoints, experiment, operators, orderings, pacing, recipe, run, schedules, zoo
 from forgetting import plan as plans
 from forgetting.errors import RequestError
 from forgetting.settings import CONFIGS, GROUPS, groups
@@ -176,3 +177,37 @@ def test_a_preview_is_the_sheet_of_the_film(tmp_path):
 def test_no_path_of_this_machine_in_a_film(tmp_path):
     path = run.render(config(*THREE_FRAMES), tmp_path)
     assert str(Path.home()).encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("architecture", TINY)
+def test_every_experiment_on_every_architecture(tmp_path, architecture):
+    """As a file of one's own; a few frames each, without writing them."""
+    network = TINY[architecture]()
+    path = tmp_path / "network.safetensors"
+    kind = next(name for name, part in checkpoints.ARCHITECTURES.items() if type(network) is part)
+    checkpoints.write(path, kind, network.hyperparameters, network.state_dict(), "a test")
+    for name in EXPERIMENTS:
+        settings = (f"experiment={name}", *THREE_FRAMES[1:], "generator=file", f"generator.path={path}", "pacing.probes=8")
+        ready = experiment.prepare(config(*settings))
+        frames = list(ready.engine(ready.plan.rows([0, 1, 2])))
+        assert len(frames) == 3
+        assert frames[0].shape == (*network.size, 3)
+
+
+def test_nobodys_code_is_run_unasked(tmp_path):
+    node = {"generator": {"_target_": "forgetting.generators.factory.Module", "factory": "some.where:make"}}
+    with pytest.raises(RequestError, match="asks to run code, 'some.where:make'; if you trust it"):
+        experiment.consent(node, ["generator=module", "generator.factory=another:make"])
+    experiment.consent(node, ["generator.factory=some.where:make"])
+    experiment.consent(config("generator=toy"), [])
+
+
+def test_a_film_does_not_tell_where_its_network_lay(tmp_path):
+    network = TINY["dcgan"]()
+    path = tmp_path / "secret" / "mine.safetensors"
+    path.parent.mkdir()
+    checkpoints.write(path, "dcgan", network.hyperparameters, network.state_dict(), "a test")
+    film = run.render(config(*THREE_FRAMES[1:], "generator=file", f"generator.path={path}"), tmp_path / "film")
+    assert b"secret" not in film.read_bytes()
+    assert b"mine.safetensors" in film.read_bytes()
+    assert "secret" in (tmp_path / "film" / "recipe.yaml").read_text(), "or resuming could not find it"

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import TINY
 
 from forgetting.errors import RequestError
 from forgetting.latents import Seed
@@ -29,3 +30,13 @@ def test_psi_zero_is_the_average_face(tiny):
 def test_out_of_range(settings, says):
     with pytest.raises(RequestError, match=says):
         Seed(**settings)
+
+
+def test_classes():
+    conditional, plain = TINY["stylegan2"](), TINY["toy"]()
+    assert torch.equal(Seed(1)(conditional), Seed(1, label=0)(conditional))
+    assert not torch.equal(Seed(1)(conditional), Seed(1, label=2)(conditional))
+    with pytest.raises(RequestError, match="latent.label must lie between 0 and 2, got 3"):
+        Seed(1, label=3)(conditional)
+    with pytest.raises(RequestError, match="no classes; leave out latent.label, got 1"):
+        Seed(1, label=1)(plain)
