@@ -12,7 +12,7 @@ from torch import Tensor
 
 from forgetting.checkpoints import stylegan
 from forgetting.checkpoints.stylegan import Found
-from forgetting.generators.mapping import Mapping as MappingNetwork
+from forgetting.generators.style import Mapping as MappingNetwork
 
 FACES = 4096
 """Over how many the centre of truncation is a mean, where the file has none; as many as the port itself takes."""

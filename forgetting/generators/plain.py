@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from forgetting.generators.mapping import SLOPE
-from forgetting.generators.stylegan2 import StyleConv, StyleGAN2, ToImage
+from forgetting.generators.style import GAIN, SLOPE, ToImage
+from forgetting.generators.stylegan2 import StyleConv, StyleGAN2
 from forgetting.generators.stylegan3 import FilteredConv, StyleGAN3
 
 
@@ -28,7 +28,7 @@ def stylegan2(network: StyleGAN2, ws: Tensor) -> Tensor:
             x = _low_pass(F.pad(x, (1, 1, 1, 1)), wide * 4)
         else:
             x = _modulated(F.pad(x, (1, 1, 1, 1)), conv.weight, conv.affine(ws[:, k]), demodulate=True)
-        x = F.leaky_relu(x + conv.noise + conv.bias[:, None, None], SLOPE) * 2**0.5
+        x = F.leaky_relu(x + conv.noise + conv.bias[:, None, None], SLOPE) * GAIN
         x = _limited(x, network.clamp)
         size = name.partition("_")[0]
         if name.endswith("conv1") and size in network.to_image:
@@ -53,7 +53,7 @@ def stylegan3(network: StyleGAN3, ws: Tensor) -> Tensor:
         after = (conv.sampling.outputs - 1) * down + len(down_taps) + len(up_taps) - 1 - up * x.shape[2] - before
         x = F.pad(_zeros_between(x, up), (before, after, before, after))
         x = _low_pass(_low_pass(x, up_taps[None] * up), up_taps[:, None] * up)
-        x = _limited(F.leaky_relu(x, SLOPE) * 2**0.5, network.clamp)
+        x = _limited(F.leaky_relu(x, SLOPE) * GAIN, network.clamp)
         rows = down_taps.sum(dim=0, keepdim=True)
         separable = torch.allclose(rows.T @ rows, down_taps)  # configuration T
         x = _low_pass(_low_pass(x, rows), rows.T) if separable else _low_pass(x, down_taps)

@@ -18,15 +18,9 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError
 from forgetting.generators import Chain, State, Step
-from forgetting.generators.mapping import SLOPE, Mapping
 from forgetting.generators.ops import apart, check_ws, conv2d_per_face, demodulated, depth_to_space, parameter_count
+from forgetting.generators.style import GAIN, SLOPE, Mapping, Run, ToImage
 from forgetting.units import Layer
-
-GAIN = 2**0.5
-"""After the leaky ReLU; it is positively homogeneous, so what goes in may be scaled instead of what comes out."""
-
-Run = Callable[[Tensor], Tensor]
-"""Something with the face folded in: [B, C, H, W] -> [B, C', H', W']."""
 
 
 class StyleConv(nn.Module):
@@ -59,26 +53,6 @@ class StyleConv(nn.Module):
             else:
                 x = conv2d_per_face(x, weight, bias if faces == 1 else bias.repeat(faces), padding=1, groups=1, faces=faces)
             return _activated(x, noise, clamp)
-
-        return run
-
-
-class ToImage(nn.Module):
-    """A modulated 1x1 convolution to the picture's channels; no demodulation."""
-
-    def __init__(self, w_dim: int, inputs: int, channels: int) -> None:
-        super().__init__()
-        self.affine = nn.Linear(w_dim, inputs)
-        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1) / inputs**0.5)
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def fold(self, w: Tensor, clamp: float | None) -> Run:
-        weight = (self.weight * self.affine(w)[:, None, :, None, None]).flatten(0, 1)  # [B * image, in, 1, 1]
-        bias, faces = self.bias.repeat(len(w)), len(w)
-
-        def run(x: Tensor) -> Tensor:
-            x = conv2d_per_face(x, weight, bias, padding=0, groups=1, faces=faces)
-            return x if clamp is None else x.clamp(-clamp, clamp)
 
         return run
 

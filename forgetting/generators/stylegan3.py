@@ -21,15 +21,9 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError
 from forgetting.generators import Chain, State, Step
-from forgetting.generators.mapping import SLOPE, Mapping
 from forgetting.generators.ops import check_ws, conv2d_per_face, demodulated, parameter_count
+from forgetting.generators.style import GAIN, SLOPE, Mapping, Run, ToImage
 from forgetting.units import Layer
-
-GAIN = 2**0.5
-"""After the leaky ReLU; it is positively homogeneous, so what goes in may be scaled instead of what comes out."""
-
-Run = Callable[[Tensor], Tensor]
-"""Something with the face folded in: [B, C, H, W] -> [B, C', H', W']."""
 
 
 @dataclass(frozen=True)
@@ -183,22 +177,6 @@ def _interleaved(parts: list[Tensor], phases: int) -> Tensor:
     batch, channels, height, width = parts[0].shape
     x = torch.stack(parts, dim=2).view(batch, channels, phases, phases, height, width)
     return x.permute(0, 1, 4, 2, 5, 3).reshape(batch, channels, phases * height, phases * width)
-
-
-class ToImage(nn.Module):
-    """A modulated 1x1 convolution to the picture's channels; no demodulation, no filters."""
-
-    def __init__(self, w_dim: int, inputs: int, channels: int) -> None:
-        super().__init__()
-        self.affine = nn.Linear(w_dim, inputs)
-        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1) / inputs**0.5)
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def fold(self, w: Tensor, clamp: float | None, scale: float) -> Run:
-        weight = (self.weight * self.affine(w)[:, None, :, None, None]).flatten(0, 1) * scale  # [B * image, in, 1, 1]
-        bias, faces = self.bias.repeat(len(w)) * scale, len(w)
-        limit = math.inf if clamp is None else clamp * scale
-        return lambda x: conv2d_per_face(x, weight, bias, padding=0, groups=1, faces=faces).clamp(-limit, limit)
 
 
 class StyleGAN3(nn.Module):

@@ -1,0 +1,71 @@
+"""What StyleGAN2 and StyleGAN3 share: the mapping network (Karras et al. 2019, "A Style-Based Generator Architecture for
+Generative Adversarial Networks", section 2), and the way from the last maps to the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from forgetting.generators.ops import check_label, check_z, conv2d_per_face, pixel_norm
+
+SLOPE = 0.2
+"""Of the leaky ReLU."""
+
+GAIN = 2**0.5
+"""After the leaky ReLU; it is positively homogeneous, so what goes in may be scaled instead of what comes out."""
+
+Run = Callable[[Tensor], Tensor]
+"""Something with the face folded in: [B, C, H, W] -> [B, C', H', W']."""
+
+
+class Mapping(nn.Module):
+    """Linear layers of ``widths`` outputs, each followed by a leaky ReLU and times the square root of two.
+
+    Learning-rate multipliers and the scaling by fan-in are part of the weights. ``embed`` is the width in which a class
+    stands beside ``z``; each of the two is normalised by itself (Karras et al. 2020, "Training Generative Adversarial
+    Networks with Limited Data", appendix D). ``w_avg`` is the centre of truncation.
+    """
+
+    def __init__(self, z_dim: int, widths: Sequence[int], labels: int = 0, embed: int = 0) -> None:
+        super().__init__()
+        self.z_dim, self.labels = z_dim, labels
+        self.embed = nn.Linear(labels, embed) if labels else None
+        inputs = (z_dim + embed * bool(labels), *widths)
+        self.dense = nn.ModuleList(nn.Linear(i, o) for i, o in zip(inputs, widths, strict=False))
+        self.register_buffer("w_avg", torch.zeros(widths[-1]))
+
+    def forward(self, z: Tensor, psi: float, label: Tensor | None) -> Tensor:
+        """[B, z_dim], [B, labels] or None -> [B, w_dim], truncated by ``psi``."""
+        check_z(z, self.z_dim)
+        label = check_label(label, self.labels, len(z))
+        x = pixel_norm(z)
+        if self.embed is not None:
+            x = torch.cat((x, pixel_norm(self.embed(label))), dim=1)
+        for dense in self.dense:
+            x = F.leaky_relu(dense(x), SLOPE) * GAIN
+        return torch.lerp(cast(Tensor, self.w_avg), x, psi)
+
+
+class ToImage(nn.Module):
+    """A modulated 1x1 convolution to the picture's channels; no demodulation, no noise, no filters."""
+
+    def __init__(self, w_dim: int, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, inputs)
+        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1) / inputs**0.5)
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def fold(self, w: Tensor, clamp: float | None, scale: float = 1.0) -> Run:
+        """The picture of the faces ``w`` [B, w_dim], limited to ``clamp`` and then scaled."""
+        weight = (self.weight * self.affine(w)[:, None, :, None, None]).flatten(0, 1) * scale  # [B * image, in, 1, 1]
+        bias, faces = self.bias.repeat(len(w)) * scale, len(w)
+
+        def run(x: Tensor) -> Tensor:
+            x = conv2d_per_face(x, weight, bias, padding=0, groups=1, faces=faces)
+            return x if clamp is None else x.clamp(-clamp * scale, clamp * scale)
+
+        return run
