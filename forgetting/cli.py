@@ -122,7 +122,8 @@ def inspect(
         from forgetting.checkpoints.inspection import inspected
 
         for what, told in inspected(file, network):
-            out.print(f"[b]{what}[/b]  {escape(told)}", soft_wrap=True, highlight=False)
+            lines = f"\n{told}".replace("\n", "\n  ") if "\n" in told else told
+            out.print(f"[b]{what}[/b]  {escape(lines)}", soft_wrap=True, highlight=False)
 
 
 @models_app.command(help="Make a file of ours, safetensors, of a network in a foreign one; it opens at once.")

@@ -28,6 +28,7 @@ class Network:
     buffers: tuple[str, ...] = ("resample_filter", "noise_const", "w_avg")  # last parts of names that are buffers
     classes: Mapping[str, str] = field(default_factory=dict)
     source: str = SOURCE
+    attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # 'synthesis.b4' -> what else the object has
 
 
 class _Object:
@@ -82,6 +83,7 @@ def _object(network: Network, easy: type[dict[str, Any]], prefix: str = "") -> _
         "_init_args": (),
         "_init_kwargs": {} if prefix else easy({key: easy(one) if isinstance(one, dict) else one for key, one in network.kwargs.items()}),
     }
+    state |= network.attributes.get(prefix[:-1], {})
     name = network.classes.get(prefix[:-1], "Part") if prefix else network.class_name
     return _Object({"type": "class", "version": 6, "module_src": network.source, "class_name": name, "state": state})
 

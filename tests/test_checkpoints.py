@@ -1,5 +1,9 @@
 import argparse
+import collections
+import contextlib
 import json
+import os
+import re
 from pathlib import Path
 
 import foreign
@@ -54,16 +58,23 @@ def test_files_that_are_not_ours(toy, tmp_path):
     save_file(state, tmp_path / "no-metadata")
     save_file(state, tmp_path / "unknown", metadata | {"architecture": "gpt"})
     save_file(state, tmp_path / "no-json", metadata | {"hyperparameters": "{"})
+    strange = ("[]", "3", "[" * 9000, " " * 20_000 + "{}", '{"channels": []}', '{"channels": [1' + "0" * 30 + "]}", '{"channels": "ab"}')
+    for number, text in enumerate(strange):
+        save_file(state, tmp_path / f"strange{number}", metadata | {"hyperparameters": text})
+    save_file({name: t * torch.nan if t.ndim else t for name, t in state.items()}, tmp_path / "nan", metadata)
     save_file(state, tmp_path / "wrong-setting", metadata | {"hyperparameters": '{"width": 3}'})
     save_file(state, tmp_path / "wrong-shape", metadata | {"hyperparameters": '{"channels": [8, 8]}'})
     save_file({name: t for name, t in state.items() if name != "const"}, tmp_path / "missing-key", metadata)
     (tmp_path / "good.safetensors").unlink()
     files = list(tmp_path.iterdir())
-    assert len(files) == 10
+    assert len(files) == 18
     for path in files:
         with pytest.raises(CheckpointError, match=str(path)) as caught:
             checkpoints.read(path)
         assert "\n" not in str(caught.value)
+        if path.name not in ("empty", "text"):
+            with contextlib.suppress(CheckpointError):
+                dict(inspected(path))
 
 
 def test_a_graph_that_is_none():
@@ -106,12 +117,99 @@ def same(one, other):
     torch.testing.assert_close(one.bind(faces(one))(), other.bind(faces(other))(), rtol=1e-4, atol=1e-5)
 
 
-def nvidia_file(path, name, protocol=4, **how):
+def test_what_the_file_does_not_say_stands_in_its_objects(tmp_path):
+    network = randomised(StyleGAN2((10, 8), (4, 4), 8, (8, 12), clamp=0.5), 3)
+    state, made_with = foreign.nvidia_stylegan2(network)
+    del made_with["synthesis_kwargs"]["conv_clamp"]
+    whole = persistent.Network("Generator", state, made_with, attributes={"synthesis.b4": {"conv_clamp": 0.5}})
+    same(File(str(persistent.write_nvidia(tmp_path / "n.pkl", {"G_ema": whole})))(), network)
+
+
+def only_sentences(path):
+    """The one sentence with which a network is refused, when it is opened and when it is looked at."""
+    with pytest.raises(CheckpointError, match=re.escape(str(path))) as caught:
+        File(str(path))()
+    said = str(caught.value)
+    assert "\n" not in said, said
+    assert len(said) < len(str(path)) + 500, said
+    with contextlib.suppress(CheckpointError):
+        dict(inspected(path))
+    return said
+
+
+@pytest.mark.parametrize("name", ["stylegan2-orig", "stylegan3-t"])
+def test_networks_with_a_part_missing_or_of_another_shape(tmp_path, name):
+    network, write = TINY[name](), foreign.nvidia_stylegan2 if name == "stylegan2-orig" else foreign.nvidia_stylegan3
+    state, made_with = write(network)
+    without = ("noise_const", "noise_strength", "resample_filter")  # what a network can do without, or has several of
+    for key in state:
+        bad = [{k: v for k, v in state.items() if k != key}] if not key.endswith(without) else []
+        if state[key].ndim:
+            bad += [state | {key: state[key][..., :-1]}, state | {key: state[key][None]}]
+        bad.append(state | {key: torch.full_like(state[key], torch.nan)})
+        for one in bad:
+            path = persistent.write_nvidia(tmp_path / "n.pkl", {"G_ema": persistent.Network("Generator", one, made_with)})
+            said = None
+            try:
+                File(str(path))()
+            except CheckpointError:
+                said = only_sentences(path)
+            assert said or key.endswith("resample_filter"), key
+
+
+@pytest.mark.parametrize("name", ["stylegan2", "stylegan3-t"])
+def test_networks_with_strange_settings(tmp_path, name):
+    network, write = TINY[name](), foreign.nvidia_stylegan2 if name == "stylegan2" else foreign.nvidia_stylegan3
+    state, made_with = write(network)
+    more = made_with.get("synthesis_kwargs", {})
+    strange = [{"synthesis_kwargs": value} for value in (3, "a", [1])] + [{"mapping_kwargs": value} for value in (3, "a", [1])]
+    strange += [{"mapping_kwargs": {"lr_multiplier": value}} for value in ("a", None, float("nan"), [1.0])]
+    strange += [{"mapping_kwargs": {"activation": value}} for value in ("relu", 3)]
+    numbers = [key for key in made_with | more if key.startswith(("num_critical", "first", "last", "margin", "filter", "lrelu"))]
+    strange += [{key: value} for key in numbers for value in ("a", None, -1, 0.5, 10**9, float("inf"))]
+    strange += [{"synthesis_kwargs": more | {"conv_clamp": value}} for value in ("a", float("nan"), [256])]
+    for one in strange:
+        whole = persistent.Network("Generator", state, made_with | one)
+        try:
+            network = File(str(persistent.write_nvidia(tmp_path / "n.pkl", {"G_ema": whole})))()
+        except CheckpointError:
+            only_sentences(tmp_path / "n.pkl")
+        else:  # some are only odd: they paint
+            network.bind(faces(network))()
+
+
+def test_sizes_that_no_weights_prove(tmp_path):
+    """Only names in a file say how often a size doubles; nobody allocates what they claim."""
+    one = {"input.input": torch.zeros(1, 1, 4, 4), "convs.0.conv.blur.kernel": torch.ones(4, 4) / 4, "style.1.weight": torch.ones(2, 2)}
+    one |= {"style.1.bias": torch.zeros(2)}
+    fields = {"conv.modulation.weight": torch.ones(1, 2), "conv.modulation.bias": torch.ones(1)}
+    conv = {"conv.weight": torch.ones(1, 1, 1, 3, 3), "activate.bias": torch.zeros(1), "noise.weight": torch.ones(1)}
+    paint = {"conv.weight": torch.ones(1, 3, 1, 1, 1), "bias": torch.zeros(1, 3, 1, 1)}
+    for name in ("conv1", *(f"convs.{k}" for k in range(40))):
+        one |= {f"{name}.{field}": value.clone() for field, value in (fields | conv).items()}
+    for name in ("to_rgb1", *(f"to_rgbs.{k}" for k in range(20))):
+        one |= {f"{name}.{field}": value.clone() for field, value in (fields | paint).items()}
+    torch.save({"g_ema": one, "latent_avg": torch.zeros(2)}, tmp_path / "n.pt")
+    assert "larger than 8192" in only_sentences(tmp_path / "n.pt")
+    wide = {f"style.1.{field}": torch.zeros(shape) for field, shape in (("weight", (2, 10**5)), ("bias", (2,)))}
+    torch.save({"g_ema": one | wide}, tmp_path / "n.pt")
+    assert "wider" in only_sentences(tmp_path / "n.pt")
+    chain = {f"main.{k}.weight": torch.ones(1, 1, 4, 4) for k in range(20)}
+    torch.save(chain, tmp_path / "n.pt")
+    assert "larger than 8192" in only_sentences(tmp_path / "n.pt")
+    state, made_with = foreign.nvidia_stylegan3(TINY["stylegan3-t"]())
+    renamed = {re.sub(r"L(\d+)_16_3", rf"L\1_{2**40}_3", key): value for key, value in state.items()}
+    assert renamed.keys() != state.keys()
+    persistent.write_nvidia(tmp_path / "n.pkl", {"G_ema": persistent.Network("Generator", renamed, made_with)})
+    assert "larger than 8192" in only_sentences(tmp_path / "n.pkl")
+
+
+def nvidia_file(path, name, protocol=4, more=(), **how):
     network = TINY[name]()
     write = foreign.nvidia_stylegan2 if name.startswith("stylegan2") else foreign.nvidia_stylegan3
     state, made_with = write(network, **how)
     networks = {"G": persistent.network(), "D": persistent.network(), "G_ema": persistent.Network("Generator", state, made_with)}
-    return network, persistent.write_nvidia(path, networks, protocol)
+    return network, persistent.write_nvidia(path, networks | dict(more), protocol)
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])
@@ -166,6 +264,24 @@ def test_what_is_told_of_a_file(tmp_path):
     told = dict(inspected(tmp_path / "net.safetensors"))
     assert told["network"].startswith("stylegan2, 16 x 20, 3 classes")
     assert told["provenance"].startswith("net.pkl sha256:")
+
+
+def test_everything_that_a_refused_file_asks_for_is_told(tmp_path):
+    class Calls:
+        def __init__(self, function, *arguments):
+            self.function, self.arguments = function, arguments
+
+        def __reduce__(self):
+            return self.function, self.arguments
+
+    evil = {"a": Calls(os.system, "true"), "b": Calls(collections.Counter, "abc"), "c": Calls(Path, "x")}
+    _, path = nvidia_file(tmp_path / "net.pkl", "stylegan2", more=evil)
+    with pytest.raises(CheckpointError, match=f"asks for {os.name}.system, which no checkpoint needs"):
+        File(str(path))()
+    told = dict(inspected(path))
+    assert told["network"].startswith("stylegan2, 16 x 20")
+    assert told["refused"].startswith("collections.Counter, which is of no kind")
+    assert all(name in told["refused"] for name in ("pathlib", f"{os.name}.system, which no checkpoint needs"))
 
 
 def test_other_networks_of_a_file(tmp_path):

@@ -49,6 +49,8 @@ def test_every_engine_agrees_with_the_reference(tiny, operator, start):
     expected = list(reference(sample))
     tried = 0
     for precision, decibels in TOLERANCE.items():
+        if precision != "float32" and not isinstance(operator, Zero):
+            continue  # what the operators do does not depend on it
         if start is OpenVINO and not able(precision):
             with pytest.raises(RequestError, match=f"does not compute in {precision}"):
                 start(precision)(tiny, ws, operator, sample)
@@ -64,8 +66,9 @@ def test_every_engine_agrees_with_the_reference(tiny, operator, start):
 
 
 @needs_openvino
-@pytest.mark.parametrize("operator", [Zero(), Mean()], ids=lambda o: type(o).__name__)  # what they heard cut off, and not
-@pytest.mark.parametrize("order", ["coarse_to_fine", "fine_to_coarse"])
+@pytest.mark.parametrize(
+    ("order", "operator"), [("coarse_to_fine", Zero()), ("fine_to_coarse", Mean())]
+)  # what they heard cut off, and not
 def test_frames_that_begin_late_equal_the_whole_way(tiny, operator, order):
     """Prefix reuse against the plain path, on plans by layer and on random rows."""
     ws, units = faces(tiny), Units(tiny.layers)

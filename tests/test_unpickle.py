@@ -20,7 +20,7 @@ import pytest
 import torch
 from persistent import Network, fake_modules, network, write_nvidia
 
-from forgetting.checkpoints import unpickle
+from forgetting.checkpoints import records, unpickle
 from forgetting.errors import CheckpointError
 
 TYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8]
@@ -38,14 +38,14 @@ def everything(path):
     kind = unpickle.kind(path)
     if kind == "safetensors":
         return None
-    tree = unpickle.open_pickle(path) if kind == "pickle" else unpickle.open_torch(path)
+    tree = unpickle.opened(path)
     parts = [tree.root, *(tree.root.values() if isinstance(tree.root, dict) else ())]
     for part in parts:
-        repr(part), unpickle.plain(part)
-        if isinstance(part, unpickle.Stored):
+        repr(part), records.plain(part)
+        if isinstance(part, records.Stored):
             part.read()
-        for look in (unpickle.shapes, unpickle.tensors, unpickle.settings):
-            if isinstance(part, (unpickle.Persistent, dict)):
+        for look in (records.shapes, records.tensors, records.settings):
+            if isinstance(part, (records.Persistent, dict)):
                 with contextlib.suppress(CheckpointError):
                     look(part, str(path))
     return tree
@@ -133,16 +133,16 @@ def test_nvidia(tmp_path, protocol, dtype):
     more = {"D": None, "training_set_kwargs": {"path": "x.zip", "resolution": np.int64(4), "rates": np.arange(6.0).reshape(2, 3)}}
     path = write_nvidia(tmp_path / "n.pkl", {"G": network(2), "G_ema": made}, protocol, **more)
     assert unpickle.kind(path) == "pickle"
-    tree = unpickle.open_pickle(path)
+    tree = unpickle.opened(path)
     assert list(tree.root) == ["G", "G_ema", "D", "training_set_kwargs"]
-    read = unpickle.tensors(tree.root["G_ema"], "G_ema")
+    read = records.tensors(tree.root["G_ema"], "G_ema")
     assert read.keys() == made.state.keys()
-    assert unpickle.shapes(tree.root["G_ema"], "") == {name: (tuple(t.shape), t.dtype) for name, t in read.items()}
-    assert unpickle.settings(tree.root["G_ema"], "") == ("Generator", (), made.kwargs)
+    assert records.shapes(tree.root["G_ema"], "") == {name: (tuple(t.shape), t.dtype) for name, t in read.items()}
+    assert records.settings(tree.root["G_ema"], "") == ("Generator", (), made.kwargs)
     assert {name for name, _ in tree.sources} == {"Generator", "SynthesisNetwork", "SynthesisBlock", "Part"}
     assert {length for _, length in tree.sources} == {len(made.source)}
     assert tree.globals["torch._utils._rebuild_parameter"] >= 1
-    kwargs = unpickle.plain(tree.root["training_set_kwargs"])
+    kwargs = records.plain(tree.root["training_set_kwargs"])
     assert kwargs["resolution"] == 4
     assert np.array_equal(kwargs["rates"], np.arange(6.0).reshape(2, 3))
     del tree, kwargs
@@ -162,13 +162,13 @@ def test_the_order_is_that_of_torch(tmp_path):
 
     state = Both(Both()).state_dict()
     path = write_nvidia(tmp_path / "n.pkl", {"G": Network("G", state, buffers=("taps",))})
-    assert list(unpickle.tensors(unpickle.open_pickle(path).root["G"], "")) == list(state)
+    assert list(records.tensors(unpickle.opened(path).root["G"], "")) == list(state)
 
 
 def test_nothing_is_read_before_it_is_asked_for(tmp_path, monkeypatch):
     path = write_nvidia(tmp_path / "n.pkl", {"G": network()})
-    monkeypatch.setattr(unpickle.Stored, "read", None)
-    assert unpickle.shapes(unpickle.open_pickle(path).root["G"], "")["synthesis.b4.const"] == ((4, 4, 4), torch.float32)
+    monkeypatch.setattr(records.Stored, "read", None)
+    assert records.shapes(unpickle.opened(path).root["G"], "")["synthesis.b4.const"] == ((4, 4, 4), torch.float32)
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
@@ -180,7 +180,7 @@ def test_numpy_of_old(tmp_path, protocol):
     old = old[:3] + struct.pack("<Q", len(old) - 11) + old[11:] if protocol == 4 else old
     for content in (new, old):
         (tmp_path / "n.pkl").write_bytes(content)
-        read = unpickle.plain(unpickle.open_pickle(tmp_path / "n.pkl").root)
+        read = records.plain(unpickle.opened(tmp_path / "n.pkl").root)
         assert (read["a"], read["b"].tolist(), read["c"].tolist(), read["d"]) == (1.5, [0, 1, 2], [[0, 1, 2], [3, 4, 5]], True)
 
 
@@ -211,8 +211,8 @@ def test_torch(tmp_path, zipped):
     path = tmp_path / "n.pt"
     path.write_bytes(torch_bytes(value, zipped))
     assert unpickle.kind(path) == ("torch zip" if zipped else "torch legacy")
-    tree = unpickle.open_torch(path)
-    assert {key: unpickle.plain(tree.root[key]) for key in ("args", "iter", "set", "type", "size")} == {
+    tree = unpickle.opened(path)
+    assert {key: records.plain(tree.root[key]) for key in ("args", "iter", "set", "type", "size")} == {
         "args": vars(args),
         "iter": 5,
         "set": {1, 2},
@@ -221,7 +221,7 @@ def test_torch(tmp_path, zipped):
     }
     with torch.serialization.safe_globals([argparse.Namespace]):
         theirs = torch.load(path, weights_only=True)
-    mine = unpickle.tensors(tree.root["g_ema"], "g_ema")
+    mine = records.tensors(tree.root["g_ema"], "g_ema")
     average = tree.root["latent_avg"].read()
     del tree
     path.unlink()
@@ -234,25 +234,25 @@ def test_torch(tmp_path, zipped):
 def test_python_2_and_other_protocols(tmp_path):
     path = tmp_path / "n.pkl"
     path.write_bytes(b"\x80\x02ccollections\nOrderedDict\n]](U\x01aK\x01ea\x85R.")
-    assert unpickle.open_pickle(path).root == {"a": 1}
+    assert unpickle.opened(path).root == {"a": 1}
     for protocol in range(6):
         value = {"a": [1, -2, 10**30, 2.5, None, True, "é\n", (1, 2, 3, 4), ()], 3: {1: {}}, None: [], "x" * 300: [list(range(1500))]}
         path.write_bytes(pickle.dumps(value, protocol))
-        assert unpickle.open_pickle(path).root == value
+        assert unpickle.opened(path).root == value
 
 
 def test_what_has_no_weights(tmp_path):
     path = write_nvidia(tmp_path / "n.pkl", {"G": network(), "E": Network("Empty", {}), "D": None, "n": {"a": 1}, "e": {}})
-    root = unpickle.open_pickle(path).root
+    root = unpickle.opened(path).root
     for key, match in {"D": "D is neither", "n": "it holds 'a'", "e": "no weights", "E": "no weights"}.items():
         with pytest.raises(CheckpointError, match=match):
-            unpickle.tensors(root[key], key)
-    for value in (None, {}, unpickle.Persistent("G", {}), unpickle.Persistent("G", {"_init_args": (), "_init_kwargs": {1: 2}})):
+            records.tensors(root[key], key)
+    for value in (None, {}, records.Persistent("G", {}), records.Persistent("G", {"_init_args": (), "_init_kwargs": {1: 2}})):
         with pytest.raises(CheckpointError, match="how it was made"):
-            unpickle.settings(value, "G")
+            records.settings(value, "G")
     for state in ({"_parameters": 3}, {"_modules": {"a": {}}}, {"_buffers": {"a": "b"}}, {"_parameters": {"x" * 1000: root["G"]}}):
         with pytest.raises(CheckpointError, match="neither a tensor nor a network"):
-            unpickle.tensors(unpickle.Persistent("G", state), "G")
+            records.tensors(records.Persistent("G", state), "G")
 
 
 # What it is not
@@ -280,15 +280,10 @@ def test_kinds(tmp_path):
         if match == "pickle":
             path.write_bytes(content)
             assert unpickle.kind(path) == "pickle"
-            with pytest.raises(CheckpointError, match="is a pickle file and no torch zip or torch legacy file; "):
-                unpickle.open_torch(path)
         else:
             refused(path, content, match)
     (tmp_path / "s").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     assert unpickle.kind(tmp_path / "s") == "safetensors"
-    (tmp_path / "t.pt").write_bytes(torch_bytes({}))
-    with pytest.raises(CheckpointError, match="is a torch zip file and no pickle file; "):
-        unpickle.open_pickle(tmp_path / "t.pt")
     assert "folder" in refused(tmp_path)
     assert "No such file" in refused(tmp_path / "missing")
     assert "cannot be opened" in refused(tmp_path / ("x" * 300))
@@ -377,7 +372,7 @@ def tensor(offset=0, shape=(2, 3), stride=(3, 1), storage=SIX):
 def test_tensors_that_do_not_fit(tmp_path):
     path = tmp_path / "n.pkl"
     path.write_bytes(opcodes(tensor(1, (2, 2), (3, 1))))
-    assert unpickle.open_pickle(path).root.read().tolist() == [[0, 0], [0, 0]]
+    assert unpickle.opened(path).root.read().tolist() == [[0, 0], [0, 0]]
     for offset, shape, stride in [
         (0, (7,), (1,)),
         (1, (6,), (1,)),
@@ -407,9 +402,9 @@ def test_tensors_that_do_not_fit(tmp_path):
     refused(path, opcodes(call("torch._utils._rebuild_parameter", 1, True, {})))
     many = b"".join(dumped(str(n)) + b"h\1" for n in range(1000))  # a few numbers, taken so often that they are far more than the file
     path.write_bytes(opcodes(tensor(0, (6,), (1,)), b"q\1}(", many, b"u\x86"))
-    tree = unpickle.open_pickle(path)
+    tree = unpickle.opened(path)
     with pytest.raises(CheckpointError, match="repeats its weights"):
-        unpickle.tensors(tree.root[1], "a")
+        records.tensors(tree.root[1], "a")
 
 
 def test_storages_that_lie(tmp_path):
@@ -454,7 +449,7 @@ def test_zips_that_lie(tmp_path):
     path = tmp_path / "n.pt"
     good, data = opcodes(b"}", dumped("a"), tensor(storage=persistent()), b"s"), ("a/data/0", bytes(24))
     path.write_bytes(zip_bytes(good, data))
-    assert unpickle.tensors(unpickle.open_torch(path).root, "")["a"].tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert records.tensors(unpickle.opened(path).root, "")["a"].tolist() == [[0, 0, 0], [0, 0, 0]]
     for lie in (
         persistent(b"K\x07"),
         persistent(b"\x8a\x08\0\0\0\0\0\0\0\x10"),
@@ -661,14 +656,14 @@ def test_memory_and_time(tmp_path):
     script = """
 import resource, sys, time
 from pathlib import Path
-from forgetting.checkpoints import unpickle
+from forgetting.checkpoints import records, unpickle
 from forgetting.errors import CheckpointError
 def most():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
 for path in Path(sys.argv[1]).iterdir():
     before, start = most(), time.perf_counter()
     try:
-        (unpickle.open_torch if path.stem == "zip" else unpickle.open_pickle)(path)
+        unpickle.opened(path)
     except CheckpointError as error:
         print(path.stem, most() - before, time.perf_counter() - start, path.stat().st_size, error, sep=" | ")
 """

@@ -35,22 +35,53 @@ ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
 }
 
 
+LARGEST = 8192
+"""Pixels in height or width beyond which a file is not believed: sizes need not have any weights that prove them."""
+
+_SETTINGS = 10_000  # longest text of hyperparameters
+
+
+def skeleton(architecture: str, hyperparameters: Mapping[str, Any], where: str) -> Any:
+    """The network of that architecture without weights; it takes no memory.
+
+    Raises:
+        CheckpointError: an architecture that is not known, or hyperparameters that it cannot have.
+    """
+    if architecture not in ARCHITECTURES:
+        raise CheckpointError(f"{where} holds a {architecture[:60]!a}; known architectures are {', '.join(ARCHITECTURES)}")
+    try:
+        with torch.device("meta"):
+            network: Any = ARCHITECTURES[architecture](**hyperparameters)
+        if max(*network.size, *(size for layer in network.layers for size in layer.size)) > LARGEST:
+            raise ValueError(f"its maps would be larger than {LARGEST} x {LARGEST}")
+    except _MISFITS as error:
+        raise CheckpointError(f"{where} does not fit a {architecture}: {_said(error)}") from None
+    return network
+
+
 def build(architecture: str, hyperparameters: Mapping[str, Any], state: Mapping[str, Tensor], where: str) -> Generator:
     """The network of that architecture with exactly those weights, ready to use and never trained again.
 
     Raises:
-        CheckpointError: an architecture, a key or a shape that does not fit.
+        CheckpointError: an architecture, a key or a shape that does not fit, or weights that are no numbers.
     """
-    if architecture not in ARCHITECTURES:
-        raise CheckpointError(f"{where} holds a {architecture!r}; known architectures are {', '.join(ARCHITECTURES)}")
+    network = skeleton(architecture, hyperparameters, where)
+    types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
     try:
-        with torch.device("meta"):
-            network = ARCHITECTURES[architecture](**hyperparameters)
-        types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
         network.load_state_dict({name: tensor.to(types.get(name)) for name, tensor in state.items()}, strict=True, assign=True)
-    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError, MemoryError) as error:
-        raise CheckpointError(f"{where} does not fit a {architecture}: {' '.join(str(error).split())[:300]}") from None
+    except _MISFITS as error:
+        raise CheckpointError(f"{where} does not fit a {architecture}: {_said(error)}") from None
+    for name, tensor in state.items():
+        if not (tensor.numel() and torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{where} has a {name} that is empty, infinite or no number; take a file from before its training broke")
     return cast(Generator, network.eval().requires_grad_(False))
+
+
+_MISFITS = (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError, MemoryError)
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def write(path: Path, architecture: str, hyperparameters: Mapping[str, Any], state: Mapping[str, Tensor], provenance: str) -> None:
@@ -66,15 +97,34 @@ def read(path: Path) -> Generator:
     Raises:
         CheckpointError: it is not one, or it is damaged.
     """
+    architecture, hyperparameters, _ = described(path)
+    try:
+        with safe_open(path, "pt") as file:
+            # Copied: in the file tensors lie at any address, and which kernel runs, hence how it rounds, can depend on that.
+            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); fetch or convert it again") from None
+    return build(architecture, hyperparameters, state, str(path))
+
+
+def described(path: Path) -> tuple[str, dict[str, Any], str]:
+    """Architecture, hyperparameters and provenance that a file of our own names.
+
+    Raises:
+        CheckpointError: it is not one, or it is damaged.
+    """
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            # Copied: in the file tensors lie at any address, and which kernel runs, hence how it rounds, can depend on that.
-            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        architecture, hyperparameters = metadata["architecture"], json.loads(metadata["hyperparameters"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a model of ours or is damaged ({error}); fetch or convert it again") from None
-    return build(architecture, hyperparameters, state, str(path))
+        if "architecture" not in metadata:
+            raise CheckpointError(f"{path} is no model of ours: it names no architecture; 'forgetting models convert' writes files that do")
+        text = metadata["hyperparameters"]
+        hyperparameters = json.loads(text) if len(text) <= _SETTINGS else None
+        if type(hyperparameters) is not dict:
+            raise ValueError("its hyperparameters are not what we write")
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); fetch or convert it again") from None
+    return metadata["architecture"], hyperparameters, metadata.get("provenance", "unknown")
 
 
 def fingerprint(generator: Generator) -> str:

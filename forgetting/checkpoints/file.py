@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetting import checkpoints
-from forgetting.checkpoints import dcgan, nvidia, rosinality, unpickle
+from forgetting.checkpoints import dcgan, nvidia, records, rosinality, unpickle
 from forgetting.checkpoints.stylegan import Found
 from forgetting.errors import CheckpointError, RequestError
 from forgetting.generators import Generator
@@ -66,7 +66,7 @@ def rewrite(path: Path, into: Path, network: str | None = None) -> None:
         raise CheckpointError(f"{into} cannot be written ({error.strerror or error}); choose another place") from None
 
 
-def convert(tree: unpickle.Tree, network: str | None = None) -> Found:
+def convert(tree: records.Tree, network: str | None = None) -> Found:
     """The network of that name in a file, as one of ours.
 
     Raises:
@@ -76,35 +76,35 @@ def convert(tree: unpickle.Tree, network: str | None = None) -> Found:
     name = chosen(tree, found, network)
     where = f"{tree.path}: {name}" if name else str(tree.path)
     value = found[name]
-    made_with = {"conv_clamp": _clamp(value)} | unpickle.settings(value, where)[2] if isinstance(value, unpickle.Persistent) else {}
+    made_with = {"conv_clamp": _clamp(value)} | records.settings(value, where)[2] if isinstance(value, records.Persistent) else {}
     centre = _beside(tree.root, name, "latent_avg")
-    state = _stripped(unpickle.tensors(value, where))
+    state = _stripped(records.tensors(value, where))
     try:
         match architecture(state):
             case "stylegan2" | "stylegan3":
                 return nvidia.convert(state, made_with)
             case "rosinality":
-                return rosinality.convert(state, None if centre is None else unpickle.tensors({"centre": centre}, where)["centre"])
+                return rosinality.convert(state, None if centre is None else records.tensors({"centre": centre}, where)["centre"])
             case "dcgan":
                 return dcgan.convert(state)
     except KeyError as error:
         raise CheckpointError(f"{where} has no {error}; it is damaged, or a kind of network that is not read") from None
     except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{where} does not fit together: {' '.join(str(error).split())[:200]}") from None
-    what = f"a {value.class_name}" if isinstance(value, unpickle.Persistent) else f"a network with {next(iter(state))!r}"
+    what = f"a {value.class_name}" if isinstance(value, records.Persistent) else f"a network with {next(iter(state))!r}"
     raise CheckpointError(
         f"{where} is {what}, which is not read; StyleGAN2, StyleGAN3 and DCGAN are, and generator=module takes what your own code loads"
     )
 
 
-def networks(tree: unpickle.Tree) -> dict[str, unpickle.Persistent | dict[str, unpickle.Stored]]:
+def networks(tree: records.Tree) -> dict[str, records.Persistent | dict[str, records.Stored]]:
     """Name -> every network in a file; the name of a bare one is empty."""
 
     def walk(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, unpickle.Persistent):
+        if isinstance(value, records.Persistent):
             yield name, value
-        elif isinstance(value, dict) and sum(isinstance(one, unpickle.Stored) for one in value.values()) > 2:
-            yield name, {key: one for key, one in value.items() if isinstance(one, unpickle.Stored)}
+        elif isinstance(value, dict) and sum(isinstance(one, records.Stored) for one in value.values()) > 2:
+            yield name, {key: one for key, one in value.items() if isinstance(one, records.Stored)}
         elif isinstance(value, dict) and depth:
             for key, one in value.items():
                 yield from walk(one, f"{name}.{key}" if name else str(key), depth - 1)
@@ -112,7 +112,7 @@ def networks(tree: unpickle.Tree) -> dict[str, unpickle.Persistent | dict[str, u
     return dict(walk(tree.root, "", DEPTH))
 
 
-def chosen(tree: unpickle.Tree, found: Mapping[str, Any], network: str | None) -> str:
+def chosen(tree: records.Tree, found: Mapping[str, Any], network: str | None) -> str:
     """The name of the one that is meant: by ``network``, by preference, or because it is the only one that paints."""
     names = ", ".join(ascii(name)[1:-1][:60] for name in found) or "no network at all"
     if network is not None:
@@ -122,7 +122,7 @@ def chosen(tree: unpickle.Tree, found: Mapping[str, Any], network: str | None) -
     for name in PREFERRED:
         if name in found:
             return name
-    painting = [name for name, value in found.items() if architecture(_stripped(unpickle.stored(value, str(tree.path))))]
+    painting = [name for name, value in found.items() if architecture(_stripped(records.stored(value, str(tree.path))))]
     if len(painting) == 1:
         return painting[0]
     if not painting:
@@ -140,10 +140,10 @@ def architecture(state: Mapping[str, Any]) -> str | None:
     return "dcgan" if len(kernels) > 1 and chained and kernels[-1][1] <= 4 else None
 
 
-def _clamp(module: unpickle.Persistent) -> Any:
+def _clamp(module: records.Persistent) -> Any:
     """The limit that a network's convolutions keep to: where it was left to a default, only they know."""
     parts = module.state.get("_modules")
-    inside = [part for part in parts.values() if isinstance(part, unpickle.Persistent)] if isinstance(parts, dict) else []
+    inside = [part for part in parts.values() if isinstance(part, records.Persistent)] if isinstance(parts, dict) else []
     return module.state.get("conv_clamp", next((found for part in inside if (found := _clamp(part)) is not None), None))
 
 
@@ -152,9 +152,9 @@ def _stripped(state: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
-def _beside(root: Any, name: str, key: str) -> unpickle.Stored | None:
+def _beside(root: Any, name: str, key: str) -> records.Stored | None:
     """What stands under ``key`` where the network ``name`` stands."""
     for part in name.split(".")[:-1]:
         root = root.get(part) if isinstance(root, dict) else None
     value = root.get(key) if isinstance(root, dict) else None
-    return value if isinstance(value, unpickle.Stored) else None
+    return value if isinstance(value, records.Stored) else None

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from forgetting.checkpoints.stylegan import Found, linear, taps
+from forgetting.checkpoints.stylegan import Found, linear, quiet, taps
 
 _ARGUMENTS = {
     "critical": "num_critical",
@@ -56,8 +56,10 @@ def _stylegan2(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Foun
             theirs, name = f"{block}.{conv}", f"convs.b{4 * 2**index}_{conv}"
             ours |= linear(state, f"{theirs}.affine", f"{name}.affine")
             ours |= {f"{name}.weight": state[f"{theirs}.weight"], f"{name}.bias": state[f"{theirs}.bias"]}
-            height, width = (n * 2**index for n in ours["const"].shape[2:])
-            noise = state.get(f"{theirs}.noise_const", torch.zeros(height, width)) * state.get(f"{theirs}.noise_strength", torch.zeros(()))
+            if f"{theirs}.noise_const" in state:
+                noise = state[f"{theirs}.noise_const"] * state.get(f"{theirs}.noise_strength", 0.0)
+            else:
+                noise = quiet(ours["const"], index)
             ours[f"{name}.noise"] = noise[None, None]
         if f"{block}.torgb.weight" in state:
             weight, name = state[f"{block}.torgb.weight"], f"to_image.b{4 * 2**index}"
@@ -107,8 +109,8 @@ def _stylegan3(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Foun
     return "stylegan3", hyperparameters, ours | weights
 
 
-def _mapping(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    settings = settings.get("mapping_kwargs", {})
+def _mapping(state: Mapping[str, Tensor], made_with: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    settings = made_with.get("mapping_kwargs", {})
     if settings.get("activation", "lrelu") != "lrelu":
         raise ValueError(f"its mapping is activated by {settings['activation']!r}, which is not read; lrelu is")
     layers = sorted(int(match[1]) for key in state if (match := re.fullmatch(r"mapping\.fc(\d+)\.weight", key)))
@@ -121,4 +123,8 @@ def _mapping(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> tuple[
         ours |= linear(state, "mapping.embed", "style.embed")
         embed, labels = state["mapping.embed.weight"].shape
     z_dim = state["mapping.fc0.weight"].shape[1] - embed
+    said = {**made_with, **settings}
+    for name, found in (("z_dim", z_dim), ("c_dim", labels), ("w_dim", widths[-1]), ("num_layers", len(widths))):
+        if said.get(name, found) != found:
+            raise ValueError(f"its {name} is {said[name]!r}, and its weights are for {found}")
     return {"z_dim": z_dim, "mapping": widths, "labels": labels, "embed": embed}, ours

@@ -17,6 +17,9 @@ from forgetting.generators.style import Mapping as MappingNetwork
 FACES = 4096
 """Over how many the centre of truncation is a mean, where the file has none; as many as the port itself takes."""
 
+WIDEST = 8192
+"""Of a mapping; so many faces at once would take too much memory otherwise."""
+
 RATE = 0.01
 """The mapping's learning-rate multiplier, which no such file tells and nobody changes."""
 
@@ -29,7 +32,6 @@ def convert(state: Mapping[str, Tensor], centre: Tensor | None) -> Found:
     """
     blocks = 1 + sum(key.startswith("to_rgbs.") and key.endswith(".conv.weight") for key in state)
     ours = {"const": state["input.input"], "taps": stylegan.taps(state["convs.0.conv.blur.kernel"])}
-    height, width = ours["const"].shape[2:]
     for k in range(2 * blocks - 1):  # conv1, convs.0, convs.1, ...: one at the first size, two at every other
         theirs, size = ("conv1" if k == 0 else f"convs.{k - 1}"), (k + 1) // 2
         name = f"convs.b{4 * 2**size}_conv{(k + 1) % 2}"
@@ -37,8 +39,8 @@ def convert(state: Mapping[str, Tensor], centre: Tensor | None) -> Found:
         ours |= stylegan.linear(state, f"{theirs}.conv.modulation", f"{name}.affine")
         ours[f"{name}.weight"], ours[f"{name}.bias"] = weight / weight[0].numel() ** 0.5, state[f"{theirs}.activate.bias"]
         # Files from before the noise was kept have none: theirs was drawn anew for every picture, and zero is its mean.
-        noise = state.get(f"noises.noise_{k}", torch.zeros(1, 1, height * 2**size, width * 2**size))
-        ours[f"{name}.noise"] = noise * state[f"{theirs}.noise.weight"]
+        quiet, noise = stylegan.quiet(ours["const"], size)[None, None], state.get(f"noises.noise_{k}")
+        ours[f"{name}.noise"] = quiet if noise is None else noise * state[f"{theirs}.noise.weight"]
     for k in range(blocks):
         theirs, name = ("to_rgb1" if k == 0 else f"to_rgbs.{k - 1}"), f"to_image.b{4 * 2**k}"
         weight = state[f"{theirs}.conv.weight"][0]
@@ -46,6 +48,8 @@ def convert(state: Mapping[str, Tensor], centre: Tensor | None) -> Found:
         ours[f"{name}.weight"], ours[f"{name}.bias"] = weight / weight[0].numel() ** 0.5, state[f"{theirs}.bias"].flatten()
     layers = [f"style.{k}" for k in range(1, len(state)) if f"style.{k}.weight" in state]
     widths, z_dim = [len(state[f"{layer}.weight"]) for layer in layers], state[f"{layers[0]}.weight"].shape[1]
+    if max(z_dim, *widths) > WIDEST:
+        raise ValueError(f"its mapping is wider than {WIDEST}")
     mapping: dict[str, Tensor] = {}
     for k, layer in enumerate(layers):
         mapping |= stylegan.linear(state, layer, f"dense.{k}", RATE)
@@ -58,7 +62,7 @@ def convert(state: Mapping[str, Tensor], centre: Tensor | None) -> Found:
             mapping["w_avg"] = network(z, 1.0, None).mean(dim=0)
     hyperparameters: dict[str, Any] = {
         "channels": [len(ours[f"convs.b{4 * 2**k}_conv1.weight"]) for k in range(blocks)],
-        "size": [height, width],
+        "size": list(ours["const"].shape[2:]),
         "z_dim": z_dim,
         "mapping": widths,
         "image_channels": len(ours["to_image.b4.bias"]),

@@ -19,6 +19,11 @@ def linear(state: Mapping[str, Tensor], theirs: str, ours: str, rate: float = 1.
     return {f"{ours}.weight": weight * (rate / weight.shape[1] ** 0.5), f"{ours}.bias": state[f"{theirs}.bias"] * rate}
 
 
+def quiet(const: Tensor, doublings: int) -> Tensor:
+    """[H, W]: the noise of a layer that has none. It takes no memory, for how often a size doubles is only a name in the file."""
+    return const.new_zeros(()).expand(*(n * 2**doublings for n in const.shape[2:]))
+
+
 def taps(kernel: Tensor) -> Tensor:
     """[4, 4] low-pass, however loud -> [4]: the taps that sum to one and whose product with themselves it is.
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forgetting.errors import RequestError
+from forgetting.errors import RequestError, whole
 from forgetting.generators import Chain, State, Step
 from forgetting.generators.ops import check_ws, conv2d_per_face, demodulated, parameter_count
 from forgetting.generators.style import GAIN, SLOPE, Mapping, Run, ToImage
@@ -222,10 +222,17 @@ class StyleGAN3(nn.Module):
             for name, value in locals().items()
             if name not in ("self", "__class__")
         }
-        if not 0 <= critical < len(channels) or not mapping:
-            raise RequestError(
-                f"a StyleGAN3 of {len(channels)} layers cannot have {critical} critical ones and {len(mapping)} mapping layers"
-            )
+        for name, value, low, high in (
+            ("layers", len(channels), 1, 64),
+            ("mapping layers", len(mapping), 1, 64),
+            ("critical layers", critical, 0, len(channels) - 1),
+            ("margin", margin, 0, 64),
+            ("taps", taps, 1, 32),
+            ("oversampling", oversampling, 1, 8),
+        ):
+            whole(f"a StyleGAN3's {name}", value, low, high)
+        if not 0 < first_cutoff < resolution / 2 or not 0 < first_stop <= last_stop * resolution / 2 or not resolution.bit_count() == 1:
+            raise RequestError(f"the bands of a StyleGAN3 must rise to half of its resolution, a power of two, got {resolution}")
         self.z_dim, self.labels, self.w_dim = z_dim, labels, mapping[-1]
         self.clamp, self.scale, self.size = clamp, scale, (resolution, resolution)
         self.style = Mapping(z_dim, mapping, labels, embed)
