@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: film test gallery bench evenness clean
+.PHONY: film test gallery bench networks evenness clean
 
 film: .venv/installed
 	.venv/bin/forgetting render
@@ -19,6 +19,9 @@ gallery: .venv/installed
 
 bench: .venv/installed
 	$(PY) benchmarks/speed.py $(if $(DEVICE),--device $(DEVICE))
+
+networks: .venv/installed
+	$(PY) benchmarks/networks.py
 
 evenness: .venv/installed
 	$(PY) benchmarks/evenness.py

@@ -7,6 +7,7 @@ a verb needs them, so that help is there at once.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -81,7 +82,7 @@ def layers(context: typer.Context) -> None:
 
     with sentences(context.args):
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = compose("config", context.args)
+            config = compose("config", [*map(_quoted, context.args)])
         _list_layers(_plain(config), context.args)
 
 
@@ -167,11 +168,24 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
             failures.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what went wrong instead of printing it its own way
-    sys.argv = [f"forgetting {verb}", *arguments]
+    sys.argv = [f"forgetting {verb}", *map(_quoted, arguments)]
     with sentences(arguments):
         hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")(run)()
         if failures:
             raise failures[0]
+
+
+def _quoted(argument: str) -> str:
+    """``key=PATH`` as Hydra's grammar wants it where a file's name has signs that mean something in it.
+
+    >>> _quoted("film.size=256")
+    'film.size=256'
+    """
+    key, _, value = argument.partition("=")
+    if not re.search(r"[^\w./:~\\-]", value) or not Path(value).expanduser().exists():
+        return argument
+    value = value.replace("'", "\\'")
+    return f"{key}='{value}'"
 
 
 def _timed(task: Callable[[], Path]) -> None:

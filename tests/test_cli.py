@@ -4,6 +4,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from forgetting import checkpoints
 from forgetting import plan as plans
 from forgetting.cli import app
 from forgetting.settings import GROUPS
@@ -74,6 +75,14 @@ def test_layers(run):
     assert result.exit_code == 0, result.output
     assert re.search(r"b8.conv +8 x 8 +16 +2,592", result.output)
     assert re.search(r"all +52", result.output)
+
+
+def test_files_with_signs_in_their_names(run, tmp_path, toy):
+    path = tmp_path / "it's [a] = {net}, (1).safetensors"
+    checkpoints.write(path, "toy", toy.hyperparameters, toy.state_dict(), "a test")
+    for verb in ("layers", "preview"):
+        found = run(verb, "generator=file", f"generator.path={path}", *(["engine=torch"] if verb == "preview" else []))
+        assert found.exit_code == 0, found.output
 
 
 def test_models(run):

@@ -5,7 +5,7 @@ from conftest import TINY, faces
 
 from forgetting.cost import multiply_adds
 from forgetting.errors import RequestError
-from forgetting.generators import plain, stylegan2, stylegan3
+from forgetting.generators import phases, plain, stylegan2, stylegan3
 from forgetting.generators.mobile_stylegan import MobileStyleGAN
 from forgetting.generators.ops import inverse_haar
 from forgetting.units import Units
@@ -119,7 +119,7 @@ def zeros_inserted(x, up):
 def test_filtering_in_phases_against_inserting_zeros(up, down, kernel, outputs):
     """As the paper says it: zeros between the samples, a low-pass, a leaky ReLU, a low-pass, samples thrown away."""
     draw = torch.Generator().manual_seed(0)
-    sampling = stylegan3._sampling(7, outputs, up, down, kernel, taps=6)
+    sampling = phases.sampled(7, outputs, up, down, kernel, taps=6)
     conv = stylegan3.FilteredConv(4, 3, 3, kernel, sampling, taps=6)
     conv.up_taps.copy_(torch.rand(conv.up_taps.shape, generator=draw))
     conv.down_taps.copy_(torch.rand(conv.down_taps.shape, generator=draw))
@@ -217,3 +217,11 @@ def test_face_model_equals_the_original_runtime(face_model, tmp_path):
         psnr = 10 * torch.log10(4 / (ours - theirs).square().mean())
         print(f"seed {seed}: {psnr:.1f} dB")
         assert psnr >= 80
+
+
+def test_nothing_needs_more_than_float32(tiny):
+    """Apple's GPUs have no float64."""
+    with torch.inference_mode():
+        ws = tiny.mapping(torch.zeros(1, tiny.z_dim))
+        found = [*tiny.state_dict().values(), ws, tiny.bind(ws)(), *(tiny.rest(layer) for layer in tiny.layers)]
+    assert {tensor.dtype for tensor in found} <= {torch.float32, torch.int64}

@@ -47,7 +47,7 @@ def inspected(path: Path, network: str | None = None) -> Iterator[tuple[str, str
     if tree.refused:
         yield "refused", _list(f"{name}, which {why}" for name, why in sorted(tree.refused.items()))
     source = sum(length for _, length in tree.sources)
-    classes = _list(sorted({name for name, _ in tree.sources}))
+    classes = _list(sorted({name for name, _ in tree.sources})).replace("\n", ", ")
     yield "source code", f"{source:,} characters for {classes}; it is not run" if tree.sources else "none"
 
 

@@ -28,6 +28,7 @@ from forgetting.generators.ops import (
     check_z,
     conv2d_per_face,
     depth_to_space,
+    drawn,
     inverse_haar,
     parameter_count,
     pixel_norm,
@@ -46,7 +47,7 @@ class DenseConv(nn.Module):
     def __init__(self, w_dim: int, channels: int, resolution: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, channels)
-        self.weight = nn.Parameter(torch.randn(channels, channels, 3, 3) / (3 * channels**0.5))
+        self.weight = drawn(channels, channels, 3, 3, std=1 / (3 * channels**0.5))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.noise: Tensor
         self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
@@ -66,8 +67,8 @@ class SeparableConv(nn.Module):
     def __init__(self, w_dim: int, inputs: int, channels: int, resolution: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, inputs)
-        self.depthwise = nn.Parameter(torch.randn(inputs, 1, 3, 3) / 3)
-        self.pointwise = nn.Parameter(torch.randn(channels, inputs, 1, 1) / inputs**0.5)
+        self.depthwise = drawn(inputs, 1, 3, 3, std=1 / 3)
+        self.pointwise = drawn(channels, inputs, 1, 1, std=1 / inputs**0.5)
         self.bias = nn.Parameter(torch.zeros(channels))
         self.noise: Tensor
         self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
@@ -105,7 +106,7 @@ class ToImage(nn.Module):
     def __init__(self, w_dim: int, channels: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, channels)
-        self.weight = nn.Parameter(torch.randn(12, channels, 1, 1) / channels**0.5)
+        self.weight = drawn(12, channels, 1, 1, std=1 / channels**0.5)
         self.bias = nn.Parameter(torch.zeros(12))
 
     def fold(self, w: Tensor) -> Fold:
@@ -142,7 +143,7 @@ class MobileStyleGAN(nn.Module):
         self.hyperparameters = {"channels": list(channels), "z_dim": z_dim, "mapping_layers": mapping_layers}
         self.dense = nn.ModuleList(nn.Linear(z_dim, z_dim) for _ in range(mapping_layers))
         self.register_buffer("w_avg", torch.zeros(z_dim))
-        self.const = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+        self.const = drawn(1, channels[0], 4, 4)
         self.convs = nn.ModuleDict({"b4_conv1": DenseConv(z_dim, channels[0], 4)})
         self.ups = nn.ModuleDict()
         for k in range(1, len(channels)):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +17,12 @@ FAR = 65504.0
 # MKL picks its kernel when a function is first called; where that happens in two threads at once, one of them may compute
 # that first call with a coarser one (9e-5 off, in three of a hundred processes with torch 2.15). One value, one thread.
 torch.tanh(torch.zeros(1))
+
+
+def drawn(*shape: int, std: float = 1.0) -> nn.Parameter:
+    """Normally distributed weights; where there is no data, none are drawn: that alone would import torch's compiler."""
+    values = torch.empty(shape)
+    return nn.Parameter(values if values.is_meta else values.normal_(std=std))
 
 
 def pixel_norm(x: Tensor) -> Tensor:
@@ -92,6 +101,12 @@ def check_label(label: Tensor | None, labels: int, batch: int) -> Tensor | None:
     if label.shape != (batch, labels):
         raise RequestError(f"a label must be [{batch}, {labels}] for this generator, got {list(label.shape)}")
     return label
+
+
+def hyperparameters(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What a network was made with, as JSON has it; ``arguments`` are the ``locals()`` at the beginning of its ``__init__``."""
+    made_with = {name: value for name, value in arguments.items() if name not in ("self", "__class__")}
+    return {name: [*value] if isinstance(value, (list, tuple)) else value for name, value in made_with.items()}
 
 
 def parameter_count(*parts: nn.Module | Tensor) -> int:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forgetting.generators.ops import check_label, check_z, conv2d_per_face, pixel_norm
+from forgetting.generators.ops import check_label, check_z, conv2d_per_face, drawn, pixel_norm
 
 SLOPE = 0.2
 """Of the leaky ReLU."""
@@ -56,7 +56,7 @@ class ToImage(nn.Module):
     def __init__(self, w_dim: int, inputs: int, channels: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, inputs)
-        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1) / inputs**0.5)
+        self.weight = drawn(channels, inputs, 1, 1, std=1 / inputs**0.5)
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def fold(self, w: Tensor, clamp: float | None, scale: float = 1.0) -> Run:

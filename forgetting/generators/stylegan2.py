@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError
 from forgetting.generators import Chain, State, Step
-from forgetting.generators.ops import apart, check_ws, conv2d_per_face, demodulated, depth_to_space, parameter_count
+from forgetting.generators.ops import apart, check_ws, conv2d_per_face, demodulated, depth_to_space, drawn, hyperparameters, parameter_count
 from forgetting.generators.style import GAIN, SLOPE, Mapping, Run, ToImage
 from forgetting.units import Layer
 
@@ -30,7 +30,7 @@ class StyleConv(nn.Module):
         super().__init__()
         self.up = up
         self.affine = nn.Linear(w_dim, inputs)
-        self.weight = nn.Parameter(torch.randn(channels, inputs, 3, 3))
+        self.weight = drawn(channels, inputs, 3, 3)
         self.bias = nn.Parameter(torch.zeros(channels))
         self.noise: Tensor
         self.register_buffer("noise", torch.zeros(1, 1, *size))
@@ -83,21 +83,11 @@ class StyleGAN2(nn.Module):
         super().__init__()
         if not channels or not mapping or len(size) != 2:
             raise RequestError(f"a StyleGAN2 needs channels, mapping and a size, got {list(channels)}, {list(mapping)} and {list(size)}")
-        self.hyperparameters = {
-            "channels": list(channels),
-            "size": list(size),
-            "z_dim": z_dim,
-            "mapping": list(mapping),
-            "labels": labels,
-            "embed": embed,
-            "image_channels": image_channels,
-            "skip": skip,
-            "clamp": clamp,
-        }
+        self.hyperparameters = hyperparameters(locals())
         self.z_dim, self.labels, self.w_dim, self.clamp = z_dim, labels, mapping[-1], clamp
         self.style = Mapping(z_dim, mapping, labels, embed)
-        self.const = nn.Parameter(torch.randn(1, channels[0], *size))
-        self.register_buffer("taps", torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8)
+        self.const = drawn(1, channels[0], *size)
+        self.register_buffer("taps", torch.tensor([0.125, 0.375, 0.375, 0.125]))
         self.convs, self.to_image = nn.ModuleDict(), nn.ModuleDict()
         for k, outputs in enumerate(channels):
             here = (size[0] * 2**k, size[1] * 2**k)

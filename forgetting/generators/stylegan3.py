@@ -1,11 +1,6 @@
 """StyleGAN3 (Karras et al. 2021, "Alias-Free Generative Adversarial Networks"): signals on a continuous plane, sampled
 finely enough that a leaky ReLU between an upsampling and a downsampling filter makes no aliases. Configuration T has
 3x3 convolutions, R has 1x1 convolutions and radially symmetric filters.
-
-Where the original puts zeros between the samples, filters, activates and throws samples away again, the signal here
-stays in its phases: the samples of equal position modulo the upsampling are a map of their own, at the resolution that
-came in. Each comes out of a small depthwise convolution, is activated, and goes into another; nothing is computed
-that is zero or thrown away, and nothing is read or written with a stride.
 """
 
 from __future__ import annotations
@@ -16,26 +11,14 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from forgetting.errors import RequestError, whole
 from forgetting.generators import Chain, State, Step
-from forgetting.generators.ops import check_ws, conv2d_per_face, demodulated, parameter_count
-from forgetting.generators.style import GAIN, SLOPE, Mapping, Run, ToImage
+from forgetting.generators.ops import check_ws, conv2d_per_face, demodulated, drawn, hyperparameters, parameter_count
+from forgetting.generators.phases import Sampling, filtered, sampled
+from forgetting.generators.style import GAIN, Mapping, Run, ToImage
 from forgetting.units import Layer
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a layer samples: ``inputs`` and ``outputs`` are the sizes of its maps, margins included; ``up`` and ``down`` the
-    factors around its activation; ``before`` how many samples stand before the first at the upsampled rate."""
-
-    inputs: int
-    outputs: int
-    up: int
-    down: int
-    before: int
 
 
 @dataclass(frozen=True)
@@ -68,7 +51,7 @@ class Source(nn.Module):
         super().__init__()
         self.size, self.band = size, band
         self.affine = nn.Linear(w_dim, 4)
-        self.weight = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
+        self.weight = drawn(channels, channels, std=1 / channels**0.5)
         for name, shape in (("freqs", (channels, 2)), ("phases", (channels,)), ("transform", (3, 3))):
             self.register_buffer(name, torch.zeros(*shape))
 
@@ -101,12 +84,12 @@ class FilteredConv(nn.Module):
         super().__init__()
         self.sampling = sampling
         self.affine = nn.Linear(w_dim, inputs)
-        self.weight = nn.Parameter(torch.randn(channels, inputs, kernel, kernel))
+        self.weight = drawn(channels, inputs, kernel, kernel)
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("loudness", torch.ones(()))  # by which the input is multiplied: what it usually has is one then
         ups, downs = (taps * factor if factor > 1 else 1 for factor in (sampling.up, sampling.down))
-        self.register_buffer("up_taps", torch.ones(ups) / ups)
-        self.register_buffer("down_taps", torch.ones(downs, downs) / downs**2)
+        self.register_buffer("up_taps", torch.full((ups,), 1 / ups))
+        self.register_buffer("down_taps", torch.full((downs, downs), 1 / downs**2))
 
     def fold(self, w: Tensor, clamp: float | None) -> Run:
         """The layer for the faces ``w`` [B, w_dim]."""
@@ -120,63 +103,7 @@ class FilteredConv(nn.Module):
         return self._filtered(clamp)((self.bias * GAIN)[None, :, None, None].expand(1, -1, size, size))
 
     def _filtered(self, clamp: float | None) -> Run:
-        """Up, leaky ReLU, down: [B, C, n, n] -> [B, C, outputs, outputs], in phases."""
-        up, down, outputs = self.sampling.up, self.sampling.down, self.sampling.outputs
-        narrow, offset = _up_phases(cast(Tensor, self.up_taps), up, self.sampling.before)
-        wide = torch.einsum("ay,bx->abyx", narrow, narrow).flatten(0, 1)  # [up * up, K, K]
-        back = _down_phases(cast(Tensor, self.down_taps), up, down)  # [n * n, up * up, M, M]; n output phases
-        channels, phases = len(self.bias), up // down
-        size = math.ceil(outputs / phases) + back.shape[2] - 1 + wide.shape[1] - 1  # what the output depends on
-        ups = [kernel.expand(channels, 1, -1, -1).contiguous() for kernel in wide]
-        downs = [[kernel.expand(channels, 1, -1, -1).contiguous() for kernel in kernels] for kernels in back]
-
-        def run(x: Tensor) -> Tensor:
-            after = size - x.shape[2] - offset
-            x = F.pad(x, (offset, after, offset, after))
-            parts: list[Tensor] = []
-            for number, kernel in enumerate(ups):
-                plane = F.leaky_relu_(F.conv2d(x, kernel, groups=channels), SLOPE)
-                if clamp is not None:
-                    plane = plane.clamp_(-clamp, clamp)
-                found = [F.conv2d(plane, kernels[number], groups=channels) for kernels in downs]
-                parts = found if not parts else [part.add_(more) for part, more in zip(parts, found, strict=True)]
-            return _interleaved(parts, phases)[:, :, :outputs, :outputs]
-
-        return run
-
-
-def _up_phases(taps: Tensor, up: int, before: int) -> tuple[Tensor, int]:
-    """[n] low-pass -> [up, K]: the kernels that make each phase of the upsampled signal, and the padding in front.
-
-    Sample t of the upsampled signal hears sample i of the input through tap k where t + k - before = up * i.
-    """
-    places = [[(phase + k - before) // up for k in range(len(taps)) if (phase + k - before) % up == 0] for phase in range(up)]
-    first, last = min(place[0] for place in places), max(place[-1] for place in places)
-    kernels = taps.new_zeros(up, last - first + 1)
-    for phase, place in enumerate(places):
-        kernels[phase, place[0] - first : place[-1] - first + 1] = taps.flip(0)[(before - phase) % up :: up] * up
-    return kernels, -first
-
-
-def _down_phases(taps: Tensor, up: int, down: int) -> Tensor:
-    """[n, n] low-pass -> [(up / down)^2, up^2, M, M]: from each phase before downsampling to each phase after it."""
-    after, count = up // down, taps.shape[0]
-    reach = (down * (after - 1) + count - 1) // up + 1
-    kernels = taps.new_zeros(after, after, up, up, reach, reach)
-    for row in range(after):
-        for column in range(after):
-            moved = F.pad(taps.flip(0, 1), (down * column, reach * up - count - down * column, down * row, reach * up - count - down * row))
-            kernels[row, column] = moved.view(reach, up, reach, up).permute(1, 3, 0, 2)
-    return kernels.flatten(2, 3).flatten(0, 1)
-
-
-def _interleaved(parts: list[Tensor], phases: int) -> Tensor:
-    """``phases``^2 maps [B, C, H, W] -> [B, C, phases * H, phases * W]."""
-    if phases == 1:
-        return parts[0]
-    batch, channels, height, width = parts[0].shape
-    x = torch.stack(parts, dim=2).view(batch, channels, phases, phases, height, width)
-    return x.permute(0, 1, 4, 2, 5, 3).reshape(batch, channels, phases * height, phases * width)
+        return filtered(cast(Tensor, self.up_taps), cast(Tensor, self.down_taps), self.sampling, len(self.bias), clamp)
 
 
 class StyleGAN3(nn.Module):
@@ -217,11 +144,7 @@ class StyleGAN3(nn.Module):
         clamp: float | None = 256.0,
     ) -> None:
         super().__init__()
-        self.hyperparameters = {
-            name: list(value) if isinstance(value, (list, tuple)) else value
-            for name, value in locals().items()
-            if name not in ("self", "__class__")
-        }
+        self.hyperparameters = hyperparameters(locals())
         for name, value, low, high in (
             ("layers", len(channels), 1, 64),
             ("mapping layers", len(mapping), 1, 64),
@@ -243,7 +166,7 @@ class StyleGAN3(nn.Module):
         for k, outputs in enumerate(channels):
             before = max(k - 1, 0)
             high = max(layers[before].rate, layers[k].rate) * oversampling
-            sampling = _sampling(sizes[before], sizes[k], high // layers[before].rate, high // layers[k].rate, kernel, taps)
+            sampling = sampled(sizes[before], sizes[k], high // layers[before].rate, high // layers[k].rate, kernel, taps)
             self.convs[f"L{k}_{sizes[k]}_{outputs}"] = FilteredConv(self.w_dim, channels[before], outputs, kernel, sampling, taps)
         self.to_image = ToImage(self.w_dim, channels[-1], image_channels)
         self.num_ws = len(channels) + 2
@@ -289,15 +212,6 @@ class StyleGAN3(nn.Module):
         k = self.layers.index(layer) + 1
         weight = self._conv(self.layers[k]).weight if k < len(self.layers) else self.to_image.weight
         return weight.transpose(0, 1).flatten(1)
-
-
-def _sampling(inputs: int, outputs: int, up: int, down: int, kernel: int, taps: int) -> Sampling:
-    """Pad so that the output's samples stand in the middle of the input's (appendix C)."""
-    if up % down:
-        raise RequestError(f"a StyleGAN3 whose sampling rate falls is not read (up {up}, down {down})")
-    lengths = sum(taps * factor if factor > 1 else 1 for factor in (up, down))
-    padding = (outputs - 1) * down + 1 - (inputs + kernel - 1) * up + lengths - 2
-    return Sampling(inputs, outputs, up, down, (padding + up) // 2)
 
 
 def _begun(source: Source, w: Tensor, conv: Run) -> Callable[[State], State]:
