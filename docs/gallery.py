@@ -1,4 +1,4 @@
-"""The contact sheets in the README: for every experiment what 'forgetting preview experiment=NAME' draws, as JPEG."""
+"""The contact sheets in the README, as JPEG: what 'forgetting preview' draws of every experiment, and of other networks."""
 
 import logging
 import subprocess
@@ -12,15 +12,17 @@ from forgetting.settings import CONFIGS
 
 GALLERY = Path(__file__).parent / "gallery"
 WIDTH = 1568
+SHEETS = {path.stem: [f"experiment={path.stem}"] for path in sorted((CONFIGS / "experiment").glob("*.yaml"))}
+SHEETS["painted-eyes"] = ["generator=painted-eyes", "latent.label=1"]
 
 
 def main() -> None:
     """Draw all of them, or those that are named."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     GALLERY.mkdir(exist_ok=True)
-    for name in sys.argv[1:] or sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml")):
+    for name in sys.argv[1:] or SHEETS:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "forgetting", "preview", f"experiment={name}", f"hydra.run.dir={folder}"]
+            command = [sys.executable, "-m", "forgetting", "preview", *SHEETS[name], f"hydra.run.dir={folder}"]
             subprocess.run(command, check=True)
             sheet = Image.open(Path(folder) / "sheet.png")
         size = (WIDTH, round(WIDTH * sheet.height / sheet.width))
