@@ -31,6 +31,7 @@ from forgetting.generators import plain
 from forgetting.generators.stylegan2 import StyleGAN2
 from forgetting.generators.stylegan3 import StyleGAN3, bands
 from forgetting.operators import Zero
+from forgetting.scene import Scene
 from forgetting.units import Units
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # they know the layouts
@@ -107,7 +108,7 @@ class Fast:
     def __call__(self) -> Frames:
         network = NETWORKS[self.name]()
         gone = (torch.rand(8, len(Units(network.layers)), generator=torch.Generator().manual_seed(0)) < 0.3).float()
-        engine, _ = self.start(network, face(network), Zero(), gone[:1])
+        engine, _ = self.start(Scene.of(network, face(network), Zero()), gone[:1])
         return lambda count: [None for _ in engine(gone[k % 8] for k in range(count))]
 
 

@@ -34,6 +34,7 @@ from forgetting.operators import Zero
 from forgetting.orderings import Contribution, Layers
 from forgetting.plan import Plan
 from forgetting.render import shoot
+from forgetting.scene import Scene
 from forgetting.segments import Reel
 from forgetting.units import Units
 
@@ -91,7 +92,7 @@ class Ours:
 
     def __call__(self) -> Frames:
         generator, ws, plan = face_and_plan(32)
-        engine, _ = self.start(generator, ws, Zero(), plan.rows([0]))
+        engine, _ = self.start(Scene.of(generator, ws, Zero()), plan.rows([0]))
         return lambda count: [None for _ in engine(plan.row(k % len(plan)) for k in range(count))]
 
 
@@ -104,7 +105,7 @@ class Filmed:
 
     def __call__(self) -> Frames:
         generator, ws, plan = face_and_plan(2, self.fine)
-        engine, _ = self.start(generator, ws, Zero(), plan.rows([0]))
+        engine, _ = self.start(Scene.of(generator, ws, Zero()), plan.rows([0]))
 
         def frames(count: int) -> None:
             whole = replace(plan, fraction=torch.linspace(0, 0.6, count).double())
@@ -195,7 +196,7 @@ def growth(start: OpenVINO, generator: MobileStyleGAN) -> None:
     draw = torch.Generator().manual_seed(0)
 
     def engine(network: MobileStyleGAN) -> Engine:
-        return start(network, Seed()(network), Zero(), torch.zeros(1, len(Units(network.layers))))[0]
+        return start(Scene.of(network, Seed()(network), Zero()), torch.zeros(1, len(Units(network.layers))))[0]
 
     def rows(network: MobileStyleGAN, count: int, gone: float) -> torch.Tensor:
         return (torch.rand(count, len(Units(network.layers)), generator=draw) < gone).float()

@@ -27,6 +27,7 @@ from forgetting.errors import RequestError, unknown
 from forgetting.generators import Generator
 from forgetting.generators.factory import Module
 from forgetting.plan import Plan
+from forgetting.scene import Scene
 from forgetting.units import Units
 
 log = logging.getLogger(__name__)
@@ -143,18 +144,19 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     generator = parts.generator()
     ws = parts.latent(generator)
     parts.film.shape(*generator.size)
+    scene = Scene.of(generator, ws, parts.operator)
     if known is None and parts.plan is not None:
         known = plans.load(Path(parts.plan))
     elif known is not None:
         parts = dataclasses.replace(parts, engine=instantiate(recipes.engine_of(recipes.read(known, "of this run")), "engine"))
     if known is not None:
         known.check(generator)
-        engine, why = parts.engine(generator, ws, parts.operator, known.rows(sheet.stations(len(known), SAMPLES)))
+        engine, why = parts.engine(scene, known.rows(sheet.stations(len(known), SAMPLES)))
         plan = known
     else:
         rank = parts.ordering(generator, Units(generator.layers), ws)
         sample = plans.faded(rank, torch.linspace(0, parts.schedule.until, SAMPLES), parts.operator, parts.schedule)
-        engine, why = parts.engine(generator, ws, parts.operator, sample)
+        engine, why = parts.engine(scene, sample)
         plan = plans.make(
             generator, ws, parts.film.frames, lambda *_: rank, parts.operator, parts.schedule, parts.pacing, engine
         )  # fmt: skip

@@ -16,9 +16,8 @@ from typing import ClassVar, Protocol
 from torch import Tensor
 
 from forgetting import statistics
-from forgetting.errors import RequestError, within
-from forgetting.generators import Edit, Generator
-from forgetting.units import Layer, Units
+from forgetting.errors import within
+from forgetting.generators import Edit, Generator, parts
 
 SOFTNESS = 0.06
 """About 45 frames a unit in a film of 30 seconds: enough that nothing pops."""
@@ -34,7 +33,7 @@ class Operator(Protocol):
     def softness(self) -> float: ...
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        """What the units of a layer say once they are gone."""
+        """What the units of a layer say once they are gone; of a ``constant`` one, asked once for every layer."""
         ...
 
 
@@ -67,8 +66,7 @@ class Prune:
         _check(self.softness)
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        rest = {layer.name: generator.rest(layer) for layer in generator.layers}
-        return lambda x, layer: rest[layer.name]
+        return lambda x, layer: parts.rest(generator, layer)
 
 
 @dataclass(frozen=True)
@@ -96,20 +94,4 @@ class Average:
         _check(self.softness)
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        maps = {name: half.float() for name, half in statistics.average_maps(generator).items()}
-        return lambda x, layer: maps[layer.name]
-
-
-def damage(dead: Edit, units: Units, ablation: Tensor) -> Edit:
-    """The edit that damages a batch of faces by ``ablation`` [B, U] in [0, 1], one row a face."""
-    rows = units.split(ablation)
-
-    def edit(x: Tensor, layer: Layer) -> Tensor:
-        row = rows[layer.name]
-        if len(row) != len(x):
-            raise RequestError(f"there are {len(row)} rows of ablation for {len(x)} faces; give one row a face")
-        if not row.any():
-            return x  # an untouched layer stays as it is, bit for bit
-        return x.lerp_(dead(x, layer), row[:, :, None, None])  # [B, C, H, W]
-
-    return edit
+        return lambda x, layer: statistics.average_maps(generator, layer.kind)[layer.name].float()

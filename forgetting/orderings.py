@@ -20,7 +20,7 @@ from torch import Tensor
 
 from forgetting import errors, statistics
 from forgetting.errors import RequestError, one_of, within
-from forgetting.generators import Generator
+from forgetting.generators import Generator, parts
 from forgetting.units import Units
 
 NEVER = torch.inf
@@ -80,7 +80,7 @@ class Magnitude:
         one_of("ordering.norm", self.norm, ("l1", "l2"))
 
     def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
-        score = weight_norms(generator, self.weights, self.norm)
+        score = weight_norms(generator, units, self.weights, self.norm)
         return _by_score(score, units, self)
 
 
@@ -98,7 +98,7 @@ class Activation:
         _check(self.seed, self.scope, self.first, self.normalise)
 
     def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
-        return _by_score(statistics.activations(generator, ws), units, self)
+        return _by_score(statistics.activations(generator, units, ws), units, self)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Contribution:
         _check(self.seed, self.scope, self.first, self.normalise)
 
     def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
-        score = statistics.rms(generator).double() * weight_norms(generator, "outgoing", "l2")
+        score = statistics.rms(generator, units).double() * weight_norms(generator, units, "outgoing", "l2")
         return _by_score(score, units, self)
 
 
@@ -169,11 +169,11 @@ class Layers:
         return groups
 
 
-def weight_norms(generator: Generator, which: str, norm: str) -> Tensor:
+def weight_norms(generator: Generator, units: Units, which: str, norm: str) -> Tensor:
     """[U] float64: the l1 or l2 norm of every unit's ``incoming`` or ``outgoing`` weights."""
-    weights = generator.incoming if which == "incoming" else generator.outgoing
+    weights = parts.incoming if which == "incoming" else parts.outgoing
     order = 1 if norm == "l1" else 2
-    return torch.cat([torch.linalg.vector_norm(weights(layer).double(), order, dim=1) for layer in generator.layers])
+    return torch.cat([torch.linalg.vector_norm(weights(generator, layer).double(), order, dim=1) for layer in units.layers])
 
 
 def normalised(score: Tensor, units: Units, how: str) -> Tensor:

@@ -40,6 +40,7 @@ from forgetting.generators import Generator
 from forgetting.operators import Operator
 from forgetting.orderings import Ordering
 from forgetting.pacing import Pacing
+from forgetting.scene import Scene
 from forgetting.schedules import Schedule
 from forgetting.units import Layer, Units
 
@@ -158,7 +159,7 @@ def make(
     whole("the number of frames (film.fps x film.duration)", frames, 1, MAX_FRAMES)
     units = Units(generator.layers)
     rank = ordering(generator, units, ws)
-    engine = engine or Torch().start(generator, ws, operator)
+    engine = engine or Torch().start(Scene.of(generator, ws, operator))
 
     def picture(p: float) -> Tensor:
         return from_bytes(*engine(faded(rank, torch.tensor([p], dtype=torch.float64), operator, schedule)))

@@ -19,6 +19,7 @@ from forgetting.operators import Operator
 from forgetting.pipeline import alongside
 from forgetting.plan import Plan
 from forgetting.progress import track
+from forgetting.scene import Scene
 from forgetting.segments import Reel
 
 
@@ -55,4 +56,4 @@ def frames(
     if len(ws) != 1:
         raise RequestError(f"a film shows one face, got ws for {len(ws)}")
     plan.check(generator)
-    return pictures(engine or Torch().start(generator, ws, operator), plan, range(len(plan)) if indices is None else indices)
+    return pictures(engine or Torch().start(Scene.of(generator, ws, operator)), plan, range(len(plan)) if indices is None else indices)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from forgetting import cache
 from forgetting.checkpoints import fingerprint
-from forgetting.generators import Generator
+from forgetting.generators import Generator, parts
 from forgetting.latents import one_hot
 from forgetting.progress import track
 from forgetting.units import Layer, Units
@@ -34,45 +34,69 @@ def faces(generator: Generator, count: int) -> list[Tensor]:
     return [generator.mapping(row[None], label=one_hot(generator, k % max(1, generator.labels))) for k, row in enumerate(z)]
 
 
-def rms(generator: Generator, count: int = FACES) -> Tensor:
+def rms(generator: Generator, units: Units, count: int = FACES) -> Tensor:
     """[U] float32: root mean square of every unit's map over ``count`` faces at psi 1."""
+    found: dict[str, Tensor] = {}
+    for kind in dict.fromkeys(layer.kind for layer in units.layers):
+        those = parts.anatomy(generator, kind)
+        found |= those.split(_rms(generator, those, kind, count))
+    return torch.cat([found[layer.name] for layer in units.layers])
 
+
+def _rms(generator: Generator, units: Units, kind: str, count: int) -> Tensor:
     def compute() -> dict[str, Tensor]:
-        total = torch.zeros(len(Units(generator.layers)), dtype=torch.float64)
+        total = torch.zeros(len(units), dtype=torch.float64)
         for ws in track(faces(generator, count), "listening to every unit", count):
-            total += activations(generator, ws).double().square()
+            total += activations(generator, units, ws).double().square()
         return {"rms": (total / count).sqrt().float()}
 
-    return _cached(generator, f"rms-{count}", compute)["rms"]
+    return _cached(generator, _named("rms", kind, count), compute)["rms"]
 
 
-def average_maps(generator: Generator, count: int = FACES) -> dict[str, Tensor]:
+def average_maps(generator: Generator, kind: str = "channels", count: int = FACES) -> dict[str, Tensor]:
     """Layer name -> [C, H, W] float16: every unit's mean map over ``count`` faces at psi 1."""
+    units = parts.anatomy(generator, kind)
 
     def compute() -> dict[str, Tensor]:
         total: dict[str, Tensor] = {}
 
-        def add(x: Tensor, layer: Layer) -> Tensor:
+        def add(x: Tensor, layer: Layer) -> None:
             total[layer.name] = total[layer.name].add_(x[0]) if layer.name in total else x[0].clone()
-            return x
 
         for ws in track(faces(generator, count), "averaging every unit's map", count):
-            generator.bind(ws)(add)
+            listen(generator, units, ws, add)
         return {name: (maps / count).half() for name, maps in total.items()}
 
-    return _cached(generator, f"average-{count}", compute)
+    return _cached(generator, _named("average", kind, count), compute)
 
 
-def activations(generator: Generator, ws: Tensor) -> Tensor:
+def activations(generator: Generator, units: Units, ws: Tensor) -> Tensor:
     """[U] float32: root mean square of every unit's map over the faces ``ws`` [B, L, W] and over space."""
-    found = []
+    found: dict[str, Tensor] = {}
 
-    def listen(x: Tensor, layer: Layer) -> Tensor:
-        found.append(x.square().mean(dim=(0, 2, 3)).sqrt())  # [C]
+    def hear(x: Tensor, layer: Layer) -> None:
+        found[layer.name] = x.square().mean(dim=(0, 2, 3)).sqrt()  # [C]
+
+    listen(generator, units, ws, hear)
+    return torch.cat([found[layer.name] for layer in units.layers])
+
+
+def listen(generator: Generator, units: Units, ws: Tensor, hear: Callable[[Tensor, Layer], object]) -> None:
+    """Call ``hear`` with what the units of every layer say, [B, C, H, W], for the faces ``ws``; it is not to be kept as it is."""
+
+    def edit(x: Tensor, layer: Layer) -> Tensor:
+        if layer.name in units.slices:
+            hear(x, layer)
         return x
 
-    generator.bind(ws)(listen)
-    return torch.cat(found)
+    folded = any(layer.kind != "channels" for layer in units.layers)
+    synthesis = generator.bind(ws, edit if folded else None)
+    if any(layer.kind == "channels" for layer in units.layers):
+        synthesis(edit)
+
+
+def _named(what: str, kind: str, count: int) -> str:
+    return f"{what}-{count}" if kind == "channels" else f"{what}-{kind}-{count}"
 
 
 @torch.inference_mode()

@@ -1,8 +1,11 @@
 """The address of every unit.
 
-A *unit* is one output channel of one layer. Units are numbered 0..U-1, layer after layer from coarse to fine.
-An *address* names some of them: ``b64.conv1`` (a layer), ``b64.*`` (a glob over layers), ``b64.conv1:137`` (one
-unit), ``b64.conv1:0-99,200`` (ranges, both ends included).
+A *unit* is one thing in a network that can die. There are four kinds: ``channels`` (an output channel of a layer, after
+noise, bias and activation), ``styles`` (an input channel's modulation), ``weights`` (a single synapse) and ``mapping`` (a
+neuron of the mapping network). Layers of other kinds than channels have the kind in front of their name.
+
+Units are numbered 0..U-1, layer after layer. An *address* names some of them: ``b64.conv1`` (a layer), ``b64.*`` (a glob
+over layers), ``b64.conv1:137`` (one unit), ``b64.conv1:0-99,200`` (ranges, both ends included), ``styles/b64.*``.
 """
 
 from __future__ import annotations
@@ -17,15 +20,24 @@ from torch import Tensor
 
 from forgetting.errors import RequestError, unknown
 
+KINDS = ("channels", "styles", "weights", "mapping")
+
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a generator: ``channels`` units, maps of ``size`` (height, width), its own ``parameters``."""
+    """One layer of a generator: ``channels`` units, maps of ``size`` (height, width), its own ``parameters``.
+
+    Units of other kinds have no maps; their size is 1 x 1.
+    """
 
     name: str
     channels: int
-    size: tuple[int, int]
+    size: tuple[int, int] = (1, 1)
     parameters: int = 0
+
+    @property
+    def kind(self) -> str:
+        return self.name.partition("/")[0] if "/" in self.name else "channels"
 
 
 @dataclass(frozen=True)

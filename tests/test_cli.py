@@ -8,6 +8,7 @@ from forgetting import checkpoints
 from forgetting import plan as plans
 from forgetting.cli import app
 from forgetting.settings import GROUPS
+from forgetting.units import Units
 
 QUICK = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast"]
 
@@ -209,6 +210,7 @@ def test_the_library_does_not_print(capsys):
 
     from forgetting import statistics
 
-    statistics.rms(TINY["toy"](), 3)
+    toy = TINY["toy"]()
+    statistics.rms(toy, Units(toy.layers), 3)
     assert faces(TINY["toy"]()).ndim == 3
     assert capsys.readouterr().out == ""

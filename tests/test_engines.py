@@ -13,11 +13,11 @@ from forgetting.engines.batched import Batched
 from forgetting.engines.beginning import Beginning, beginning
 from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.eager import Torch
-from forgetting.engines.picture import placed
 from forgetting.errors import RequestError
 from forgetting.operators import Average, Mean, Prune, Zero
 from forgetting.orderings import Layers
 from forgetting.plan import ablation
+from forgetting.scene import Scene
 from forgetting.units import Units
 
 OPERATORS = [Zero(), Prune(), Mean(), Average()]
@@ -45,7 +45,7 @@ def rows(generator, count=4):
 @pytest.mark.parametrize("start", ENGINES)
 def test_every_engine_agrees_with_the_reference(tiny, operator, start):
     ws, sample = faces(tiny), rows(tiny)
-    reference = Torch().start(tiny, ws, operator)
+    reference = Torch().start(Scene.of(tiny, ws, operator))
     expected = list(reference(sample))
     tried = 0
     for precision, decibels in TOLERANCE.items():
@@ -53,9 +53,9 @@ def test_every_engine_agrees_with_the_reference(tiny, operator, start):
             continue  # what the operators do does not depend on it
         if start is OpenVINO and not able(precision):
             with pytest.raises(RequestError, match=f"does not compute in {precision}"):
-                start(precision)(tiny, ws, operator, sample)
+                start(precision)(Scene.of(tiny, ws, operator), sample)
             continue
-        engine, why = start(precision)(tiny, ws, operator, sample)
+        engine, why = start(precision)(Scene.of(tiny, ws, operator), sample)
         found = list(engine(sample))
         assert engine.precision == precision
         assert precision in why
@@ -74,8 +74,8 @@ def test_frames_that_begin_late_equal_the_whole_way(tiny, operator, order):
     ws, units = faces(tiny), Units(tiny.layers)
     by_layer = ablation(Layers(order=order)(tiny, units, ws), torch.linspace(0, 1, 9), 0.1)
     plan = torch.cat((by_layer, rows(tiny)))
-    reference = Torch().start(tiny, ws, operator)
-    engine, _ = OpenVINO("float32")(tiny, ws, operator, plan)
+    reference = Torch().start(Scene.of(tiny, ws, operator))
+    engine, _ = OpenVINO("float32")(Scene.of(tiny, ws, operator), plan)
     assert psnr(engine(plan), list(reference(plan))) >= 50
     assert engine.shorter, "no frame of a film by layer began late"
     plain = replace(engine, source=None)
@@ -86,14 +86,14 @@ def test_frames_that_begin_late_equal_the_whole_way(tiny, operator, order):
 def test_prefix_reuse_can_be_switched_off(tiny):
     ws, units = faces(tiny), Units(tiny.layers)
     by_layer = ablation(Layers(order="fine_to_coarse")(tiny, units, ws), torch.linspace(0, 1, 9), 0.1)
-    engine, _ = OpenVINO("float32", reuse=False)(tiny, ws, Zero(), by_layer)
+    engine, _ = OpenVINO("float32", reuse=False)(Scene.of(tiny, ws, Zero()), by_layer)
     list(engine(by_layer))
     assert not engine.shorter
 
 
 def test_folding_can_be_switched_off(tiny):
     ws, sample = faces(tiny), rows(tiny)
-    folded, plain = (Torch(fold=fold).start(tiny, ws, Zero()) for fold in (True, False))
+    folded, plain = (Torch(fold=fold).start(Scene.of(tiny, ws, Zero())) for fold in (True, False))
     assert all(np.array_equal(*pair) for pair in zip(folded(sample), plain(sample), strict=True))
 
 
@@ -103,10 +103,10 @@ def test_batches_agree_with_the_reference(tiny, operator, precision, batch):
     """What runs on a GPU, run here on the CPU: seven frames in batches of three, the last one filled up."""
     ws, sample, dtype = faces(tiny), rows(tiny, 7), getattr(torch, precision)
     network = copy.deepcopy(tiny).to(dtype)
-    dead = placed(operator, operator.bind(tiny, ws), tiny.layers, "cpu", dtype)
+    knobs = Scene.of(tiny, ws, operator).turned("cpu", dtype)
     with torch.inference_mode():
-        engine = Batched.of(network.bind(ws.to(dtype)), dead, Units(tiny.layers), precision, "cpu", batch)
-    expected = list(Torch().start(tiny, ws, operator)(sample))
+        engine = Batched.of(network, ws.to(dtype), knobs, False, precision, "cpu", batch)
+    expected = list(Torch().start(Scene.of(tiny, ws, operator))(sample))
     found = list(engine(sample))
     assert len(found) == 7
     assert psnr(found, expected) >= TOLERANCE[precision]
@@ -124,8 +124,8 @@ def test_rows_are_taken_as_they_are_needed(toy):
             yield taken[-1]
 
     with torch.inference_mode():
-        batched = Batched.of(toy.bind(faces(toy)), lambda x, layer: x * 0, Units(toy.layers), "float32", "cpu", 4)
-    for engine, ahead in ((Torch().start(toy, faces(toy), Zero()), 1), (batched, 8)):
+        batched = Batched.of(toy, faces(toy), Scene.of(toy, faces(toy), Zero()).turned(), False, "float32", "cpu", 4)
+    for engine, ahead in ((Torch().start(Scene.of(toy, faces(toy), Zero())), 1), (batched, 8)):
         taken.clear()
         next(iter(engine(endless())))
         assert len(taken) <= ahead
@@ -135,15 +135,15 @@ def test_devices_that_are_not_here(toy):
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     for device in (name for name in here if not here[name]):
         with pytest.raises(RequestError, match=f"there is no engine.device '{device}' on this machine; .*cpu is here"):
-            Torch(device=device).start(toy, faces(toy), Zero())
-    assert Torch(device="auto").start(toy, faces(toy), Zero()).device in ("cpu", "cuda", "mps")
+            Torch(device=device).start(Scene.of(toy, faces(toy), Zero()))
+    assert Torch(device="auto").start(Scene.of(toy, faces(toy), Zero())).device in ("cpu", "cuda", "mps")
 
 
 @needs_openvino
 def test_a_compiler_that_makes_another_picture_is_not_taken(toy, monkeypatch):
     real = compiled.Compiled.of
     monkeypatch.setattr(compiled.Compiled, "of", staticmethod(lambda *arguments: Inverted(real(*arguments))))
-    engine, why = Auto()(toy, faces(toy), Zero(), rows(toy))
+    engine, why = Auto()(Scene.of(toy, faces(toy), Zero()), rows(toy))
     assert engine.name == "torch"
     assert "openvino in float32 does not make the picture that torch makes" in why
 
@@ -173,13 +173,13 @@ def test_where_a_frame_begins():
 
 def test_the_reference_leaves_an_untouched_picture_untouched(tiny):
     ws = faces(tiny)
-    frame = next(Torch().start(tiny, ws, Zero())(rows(tiny)))
+    frame = next(Torch().start(Scene.of(tiny, ws, Zero()))(rows(tiny)))
     assert np.array_equal(frame, to_bytes(tiny.bind(ws)())[0])
 
 
 @needs_openvino
 def test_auto_says_what_it_took_and_why(tiny):
-    engine, why = Auto()(tiny, faces(tiny), Zero(), rows(tiny))
+    engine, why = Auto()(Scene.of(tiny, faces(tiny), Zero()), rows(tiny))
     assert engine.name == "openvino"
     assert why.startswith(f"openvino in {engine.precision}: the fastest that keeps 45 dB (float32")
 
@@ -195,16 +195,16 @@ def test_auto_keeps_the_picture(toy, monkeypatch):
 
     monkeypatch.setattr(compiled.Compiled, "of", staticmethod(wrong_when_half))
     monkeypatch.setattr(precisions, "_seconds", lambda engine, sample: 1.0 if isinstance(engine, compiled.Compiled) else 0.1)
-    engine, _ = Auto()(toy, faces(toy), Zero(), rows(toy))
+    engine, _ = Auto()(Scene.of(toy, faces(toy), Zero()), rows(toy))
     assert engine.precision == "float32"
 
 
 def test_auto_does_without_openvino(toy, monkeypatch):
     monkeypatch.setattr(compiled, "available", lambda: False)
-    engine, why = Auto()(toy, faces(toy), Zero(), rows(toy))
+    engine, why = Auto()(Scene.of(toy, faces(toy), Zero()), rows(toy))
     assert (engine.name, why) == ("torch", "torch in float32: openvino is not installed")
     with pytest.raises(RequestError, match="not installed; use engine=torch, or pip install openvino"):
-        OpenVINO()(toy, faces(toy), Zero(), rows(toy))
+        OpenVINO()(Scene.of(toy, faces(toy), Zero()), rows(toy))
 
 
 @needs_openvino
@@ -213,7 +213,7 @@ def test_auto_falls_back_with_one_sentence(toy, monkeypatch):
         raise RuntimeError("unsupported\n operation")
 
     monkeypatch.setattr(compiled.Source, "graph", refuse)
-    engine, why = Auto("bfloat16")(toy, faces(toy), Zero(), rows(toy))
+    engine, why = Auto("bfloat16")(Scene.of(toy, faces(toy), Zero()), rows(toy))
     assert (engine.name, engine.precision) == ("torch", "bfloat16")
     assert why == "torch in bfloat16: openvino did not take the network (RuntimeError: unsupported operation)"
 
@@ -244,8 +244,8 @@ def test_the_real_face_keeps_its_picture(face_model):
 
     ws = Seed()(face_model)
     rank = Contribution()(face_model, Units(face_model.layers), ws)
-    engine, why = Auto()(face_model, ws, Zero(), ablation(rank, torch.linspace(0, 0.6, 5), 0.036))
+    engine, why = Auto()(Scene.of(face_model, ws, Zero()), ablation(rank, torch.linspace(0, 0.6, 5), 0.036))
     print(why)
-    reference, others = Torch().start(face_model, ws, Zero()), ablation(rank, torch.linspace(0.05, 0.57, 4), 0.036)
+    reference, others = Torch().start(Scene.of(face_model, ws, Zero())), ablation(rank, torch.linspace(0.05, 0.57, 4), 0.036)
     assert engine.name == "openvino"
     assert psnr(engine(others), list(reference(others))) >= 45

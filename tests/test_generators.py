@@ -120,7 +120,7 @@ def test_filtering_in_phases_against_inserting_zeros(up, down, kernel, outputs):
     """As the paper says it: zeros between the samples, a low-pass, a leaky ReLU, a low-pass, samples thrown away."""
     draw = torch.Generator().manual_seed(0)
     sampling = phases.sampled(7, outputs, up, down, kernel, taps=6)
-    conv = stylegan3.FilteredConv(4, 3, 3, kernel, sampling, taps=6)
+    conv = stylegan3.FilteredConv("c", 4, 3, 3, kernel, sampling, taps=6)
     conv.up_taps.copy_(torch.rand(conv.up_taps.shape, generator=draw))
     conv.down_taps.copy_(torch.rand(conv.down_taps.shape, generator=draw))
     size = 7 + kernel - 1

@@ -12,13 +12,13 @@ from forgetting.engines import compiled, psnr
 from forgetting.engines.auto import Auto
 from forgetting.engines.batched import Batched
 from forgetting.engines.eager import Torch
-from forgetting.engines.picture import placed
 from forgetting.errors import RequestError
 from forgetting.generators.dcgan import DCGAN
 from forgetting.generators.factory import Module
 from forgetting.generators.hooked import Hooked
 from forgetting.operators import Average, Mean, Prune, Zero
 from forgetting.orderings import Contribution, Magnitude
+from forgetting.scene import Scene
 from forgetting.units import Units
 
 
@@ -112,8 +112,8 @@ def test_the_same_network_by_hooks_and_by_steps():
     assert [layer.channels for layer in theirs.layers] == [layer.channels for layer in ours.layers]
     ws, sample = faces(ours), rows(ours)
     for operator in (Zero(), Prune(), Mean(), Average()):
-        expected = list(Torch().start(ours, ws, operator)(sample))
-        assert psnr(Torch().start(theirs, ws, operator)(sample), expected) >= 50
+        expected = list(Torch().start(Scene.of(ours, ws, operator))(sample))
+        assert psnr(Torch().start(Scene.of(theirs, ws, operator))(sample), expected) >= 50
     for mine, other in zip(ours.layers, theirs.layers, strict=True):
         torch.testing.assert_close(ours.rest(mine).expand(1, -1, *mine.size), theirs.rest(other))
     # Ours are folded with the normalisation, which is the same for a unit's incoming and none of its outgoing weights.
@@ -142,13 +142,12 @@ def test_incoming_weights_of_grouped_and_transposed_convolutions():
 @pytest.mark.parametrize("operator", [Zero(), Prune(), Mean(), Average()], ids=lambda o: type(o).__name__)
 def test_films(hooked, operator):
     ws, sample = faces(hooked), rows(hooked)
-    reference = Torch().start(hooked, ws, operator)
+    reference = Torch().start(Scene.of(hooked, ws, operator))
     expected = list(reference(sample))
     assert (expected[0] == next(iter(reference(sample)))).all(), "noise that a module draws does not flicker"
     assert (expected[0] != expected[1]).any()
-    dead = placed(operator, operator.bind(hooked, ws), hooked.layers, "cpu", torch.float32)
     with torch.inference_mode():
-        batched = Batched.of(hooked.bind(ws), dead, Units(hooked.layers), "float32", "cpu", 3)
+        batched = Batched.of(hooked, ws, Scene.of(hooked, ws, operator).turned(), False, "float32", "cpu", 3)
     assert psnr(batched(sample), expected) >= 50
     for order in (Contribution(), Magnitude(weights="incoming")):
         assert len(order(hooked, Units(hooked.layers), ws)) == len(Units(hooked.layers))
@@ -157,15 +156,15 @@ def test_films(hooked, operator):
 @pytest.mark.skipif(not compiled.available(), reason="there is no package of openvino for this machine")
 def test_auto_takes_a_compiler_where_it_makes_the_same_picture(hooked):
     ws = faces(hooked)
-    engine, why = Auto("float32")(hooked, ws, Zero(), rows(hooked))
+    engine, why = Auto("float32")(Scene.of(hooked, ws, Zero()), rows(hooked))
     assert engine.name in ("torch", "openvino"), why
     quiet = Hooked(
         nn.Sequential(nn.Linear(6, 48), nn.ReLU(), nn.Unflatten(1, (3, 4, 4)), nn.Conv2d(3, 5, 3), nn.Tanh(), nn.Conv2d(5, 1, 1))
     )
     ws = faces(quiet)
-    engine, _ = Auto()(quiet, ws, Zero(), rows(quiet))
+    engine, _ = Auto()(Scene.of(quiet, ws, Zero()), rows(quiet))
     assert engine.name == "openvino"
-    assert psnr(engine(rows(quiet)), list(Torch().start(quiet, ws, Zero())(rows(quiet)))) >= 45
+    assert psnr(engine(rows(quiet)), list(Torch().start(Scene.of(quiet, ws, Zero()))(rows(quiet)))) >= 45
 
 
 def test_what_cannot_be_hooked():

@@ -5,7 +5,8 @@ import torch
 from conftest import faces
 
 from forgetting.errors import RequestError
-from forgetting.operators import Average, Mean, Prune, Zero, damage
+from forgetting.operators import Average, Mean, Prune, Zero
+from forgetting.scene import damage
 from forgetting.statistics import average_maps
 from forgetting.units import Units
 
@@ -24,7 +25,7 @@ def test_one_formula(tiny, operator):
     ws, units = faces(tiny, 2), Units(tiny.layers)
     ablation = torch.rand(2, len(units), generator=torch.Generator().manual_seed(0))
     dead = operator.bind(tiny, ws)
-    edit = damage(dead, units, ablation)
+    edit = damage([(units, dead)], ablation)
     for layer, x in zip(tiny.layers, clean_maps(tiny, ws).values(), strict=True):
         expected = x.clone()
         gone = dead(x, layer).expand_as(x)
@@ -38,12 +39,12 @@ def test_one_formula(tiny, operator):
 def test_no_ablation_changes_no_bit(tiny, operator):
     ws, units = faces(tiny), Units(tiny.layers)
     synthesis, dead = tiny.bind(ws), operator.bind(tiny, ws)
-    assert torch.equal(synthesis(damage(dead, units, torch.zeros(1, len(units)))), synthesis())
+    assert torch.equal(synthesis(damage([(units, dead)], torch.zeros(1, len(units)))), synthesis())
     # ... nor does it for the neighbours of a unit that dies.
     ablation = torch.zeros(1, len(units))
     ablation[0, 0] = 1
     layer, x = tiny.layers[0], clean_maps(tiny, ws)[tiny.layers[0].name]
-    assert torch.equal(damage(dead, units, ablation)(x.clone(), layer)[:, 1:], x[:, 1:])
+    assert torch.equal(damage([(units, dead)], ablation)(x.clone(), layer)[:, 1:], x[:, 1:])
 
 
 def test_what_dead_units_say(tiny):
@@ -68,7 +69,7 @@ def test_a_pruned_unit_is_one_without_weights(tiny):
         assert weights.shape == without.incoming(layer).shape
         ablation = torch.zeros(1, len(units))
         ablation[0, units.slices[layer.name].start + 3] = 1
-        torch.testing.assert_close(tiny.bind(ws)(damage(Prune().bind(tiny, ws), units, ablation)), without.bind(ws)())
+        torch.testing.assert_close(tiny.bind(ws)(damage([(units, Prune().bind(tiny, ws))], ablation)), without.bind(ws)())
 
 
 def _is_weight_of(name, layer, generator):
@@ -83,7 +84,7 @@ def _is_weight_of(name, layer, generator):
 
 def test_rows_must_match_the_batch(toy):
     units = Units(toy.layers)
-    edit = damage(Zero().bind(toy, faces(toy)), units, torch.ones(1, len(units)))
+    edit = damage([(units, Zero().bind(toy, faces(toy)))], torch.ones(1, len(units)))
     with pytest.raises(RequestError, match="1 rows of ablation for 2 faces"):
         toy.bind(faces(toy, 2))(edit)
 

@@ -69,7 +69,7 @@ def test_magnitude_is_the_norm(toy, norm, weights):
 def test_contribution_is_rms_times_outgoing_norm(toy):
     units = Units(toy.layers)
     heard = torch.cat([toy.outgoing(layer).double().square().sum(1).sqrt() for layer in toy.layers])
-    score = rms(toy).double() * heard
+    score = rms(toy, Units(toy.layers)).double() * heard
     rank = ranks(Contribution(scope="network"), toy)
     assert rank.argsort().tolist() == score.argsort().tolist()
     opposite = ranks(Contribution(scope="network", first="largest"), toy)

@@ -11,6 +11,7 @@ from forgetting.operators import Average, Mean, Prune, Zero
 from forgetting.orderings import Contribution
 from forgetting.pacing import Perceptual
 from forgetting.render import frames, pictures
+from forgetting.scene import Scene
 from forgetting.schedules import Schedule
 
 
@@ -29,7 +30,7 @@ def test_frames_are_a_pure_function_of_recipe_and_index(tiny, operator):
     assert whole[0].shape == (*tiny.size, 3)
     assert np.array_equal(whole[0], to_bytes(tiny.bind(ws)())[0]), "frame 0 is the undamaged picture"
     for index in (7, 2, 7):
-        engine = Torch().start(tiny, ws, operator)
+        engine = Torch().start(Scene.of(tiny, ws, operator))
         assert np.array_equal(next(pictures(engine, plan, [index])), whole[index])
     again_ws, again = film(tiny, operator)
     assert all(np.array_equal(a, b) for a, b in zip(whole, frames(tiny, again_ws, again, operator), strict=True))

@@ -1,7 +1,7 @@
 """What runs the network: rows of ablation in, frames out.
 
-An engine is started once for a face and an operator and then called with rows of a plan. ``torch`` in float32 on the
-CPU is the reference that every other is compared with; ``openvino`` is compiled from the very same torch module.
+An engine is started once for a scene and then called with rows of a plan. ``torch`` in float32 on the CPU is the
+reference that every other is compared with; ``openvino`` is compiled from the very same torch module.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forgetting.generators import Generator
-from forgetting.operators import Operator
+from forgetting.scene import Scene
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 
@@ -24,7 +23,7 @@ Frame = NDArray[np.uint8]
 
 
 class Engine(Protocol):
-    """A face and an operator, ready to be filmed."""
+    """A scene, ready to be filmed."""
 
     @property
     def name(self) -> str: ...
@@ -33,10 +32,11 @@ class Engine(Protocol):
     @property
     def device(self) -> str: ...
 
-    def __call__(self, rows: Iterable[Tensor]) -> Iterator[Frame]:
-        """Ablation [U] in [0, 1], row by row -> the frames, in order; a frame depends on its own row alone.
+    def __call__(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Frame]:
+        """Ablation [R] in [0, 1], row by row -> the frames, in order; a frame depends on its own row and face alone.
 
-        Rows are taken as they are needed, a batch ahead at most, so that endless films need no memory.
+        ``faces`` are the faces [1, L, W] of a scene that moves, one for every row; without, it is the scene's own. Rows are
+        taken as they are needed, a batch ahead at most, so that endless films need no memory.
         """
         ...
 
@@ -44,8 +44,8 @@ class Engine(Protocol):
 class Starter(Protocol):
     """The settings of an engine."""
 
-    def __call__(self, generator: Generator, ws: Tensor, operator: Operator, sample: Tensor) -> tuple[Engine, str]:
-        """Start for the face ``ws`` [1, L, W]; ``sample`` [N, U] are some rows of the film to come, to choose by.
+    def __call__(self, scene: Scene, sample: Tensor) -> tuple[Engine, str]:
+        """Start for a scene; ``sample`` [N, R] are some rows of the film to come, to choose by.
 
         Returns the engine and a sentence that says which it is and why.
         """

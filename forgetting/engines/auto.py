@@ -10,8 +10,7 @@ from forgetting.engines import Engine, compiled
 from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.eager import Torch, found
 from forgetting.errors import ForgettingError
-from forgetting.generators import Generator
-from forgetting.operators import Operator
+from forgetting.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -29,16 +28,16 @@ class Auto:
     def _torch(self) -> Torch:
         return Torch(self.precision, self.device, self.batch)
 
-    def __call__(self, generator: Generator, ws: Tensor, operator: Operator, sample: Tensor) -> tuple[Engine, str]:
+    def __call__(self, scene: Scene, sample: Tensor) -> tuple[Engine, str]:
         if found(self.device) != "cpu":
-            return self._torch()(generator, ws, operator, sample)
+            return self._torch()(scene, sample)
         reason = "openvino is not installed"
         if compiled.available():
             try:
-                return OpenVINO(self.precision, self.reuse)(generator, ws, operator, sample)
+                return OpenVINO(self.precision, self.reuse)(scene, sample)
             except ForgettingError as error:
                 reason = str(error)
             except Exception as error:  # whatever a foreign compiler has to say; the film can still be made
                 reason = f"openvino did not take the network ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        engine = self._torch().start(generator, ws, operator)
+        engine = self._torch().start(scene)
         return engine, f"torch in {engine.precision}: {reason}"

@@ -9,25 +9,29 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from forgetting.engines import Frame
 from forgetting.engines.beginning import Beginning, begin
-from forgetting.engines.picture import Picture
-from forgetting.generators import Edit, Synthesis
-from forgetting.units import Units
+from forgetting.engines.picture import Moving, Picture
+from forgetting.generators import Generator
+from forgetting.scene import Turned
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Batched:
-    """``run`` turns rows [B, U] on the host into frames [B, H, W, 3] uint8 on the device, always ``batch`` of them."""
+    """``run`` turns rows [B, R] on the host into frames [B, H, W, 3] uint8 on the device, always ``batch`` of them.
 
-    run: Callable[[Tensor], Tensor]
+    Where every frame has a face of its own, ``run`` takes faces [B, L, W] too, and ``still`` is the one that stays where none are given.
+    """
+
+    run: Callable[..., Tensor]
+    still: Tensor | None
     precision: str
     device: str
     batch: int
@@ -35,23 +39,38 @@ class Batched:
 
     @staticmethod
     @torch.inference_mode()
-    def of(synthesis: Synthesis, dead: Edit, units: Units, precision: str, device: str, batch: int) -> Batched:
-        """Make ready a synthesis that is already on the device; its first step is done here, once."""
+    def of(generator: Generator, ws: Tensor, knobs: list[Turned], anew: bool, precision: str, device: str, batch: int) -> Batched:
+        """Make ready a network and a face that are already on the device; the first step of a face that stays is done here, once.
+
+        Where the face is bound ``anew`` for every frame, synapses may die, which are the same for a whole batch: of one frame, then.
+        """
         dtype, memory = getattr(torch, precision), torch.contiguous_format
         if precision != "float32":
             memory = torch.channels_last  # what tensor cores read
-        picture = Picture(units, dead, begin(synthesis, dead, Beginning(0), memory)).eval()
+        width = sum(len(units) for units, _ in knobs)
+        if anew and any(layer.kind == "weights" for units, _ in knobs for layer in units.layers):
+            batch = 1
+        given = [torch.zeros(batch, width, dtype=dtype, device=device)]
+        if anew:
+            picture: nn.Module = Moving(knobs, generator).eval()
+            given.append(ws.expand(batch, -1, -1).clone())
+        else:
+            picture = Picture(knobs, begin(generator.bind(ws), None, Beginning(0), memory)).eval()
+        still = ws if anew else None
         if device == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32; 16 bits are a setting of their own
             try:
-                return Batched(_captured(picture, torch.zeros(batch, len(units), dtype=dtype, device=device)), precision, device, batch)
+                return Batched(_captured(picture, given), still, precision, device, batch)
             except RuntimeError as error:
                 log.info("the GPU runs step by step: %s", str(error).splitlines()[0])
-        return Batched(lambda rows: picture(rows.to(device, dtype)), precision, device, batch)
+        return Batched(lambda *host: picture(*(x.to(device, dtype) for x in host)), still, precision, device, batch)
 
-    def __call__(self, rows: Iterable[Tensor]) -> Iterator[Frame]:
-        rows, flying = iter(rows), deque[tuple[int, Tensor, Callable[[], None]]]()
-        while chunk := list(islice(rows, self.batch)):
+    def __call__(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Frame]:
+        moments: Iterator[tuple[Tensor, ...]] = ((row,) for row in rows)
+        if self.still is not None:
+            moments = zip(rows, repeat(self.still.cpu()) if faces is None else faces, strict=False)
+        flying = deque[tuple[int, Tensor, Callable[[], None]]]()
+        while chunk := list(islice(moments, self.batch)):
             flying.append((len(chunk), *self._launch(chunk)))
             if len(flying) > 1:
                 yield from _landed(*flying.popleft())
@@ -59,12 +78,13 @@ class Batched:
             yield from _landed(*flying.popleft())
 
     @torch.inference_mode()
-    def _launch(self, chunk: list[Tensor]) -> tuple[Tensor, Callable[[], None]]:
+    def _launch(self, chunk: list[tuple[Tensor, ...]]) -> tuple[Tensor, Callable[[], None]]:
         """Start a batch; returns where its frames will be on the host, and how to wait for them."""
-        rows = torch.stack(chunk + chunk[-1:] * (self.batch - len(chunk)))
+        rows, *faces = zip(*chunk + chunk[-1:] * (self.batch - len(chunk)), strict=True)
+        given = [torch.stack(rows), *(torch.cat(ws) for ws in faces)]
         if self.device != "cuda":
-            return self.run(rows).cpu(), lambda: None
-        frames = self.run(rows)
+            return self.run(*given).cpu(), lambda: None
+        frames = self.run(*given)
         host = torch.empty(frames.shape, dtype=frames.dtype, pin_memory=True)
         host.copy_(frames, non_blocking=True)
         there = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -77,7 +97,7 @@ def _landed(count: int, frames: Tensor, wait: Callable[[], None]) -> Iterator[Fr
     yield from frames[:count].contiguous().numpy()
 
 
-def _captured(picture: Picture, rows: Tensor) -> Callable[[Tensor], Tensor]:
+def _captured(picture: nn.Module, given: list[Tensor]) -> Callable[..., Tensor]:
     """``picture`` as one CUDA graph: a frame of these networks is some hundred small kernels, and starting each costs.
 
     See "CUDA Graphs" in PyTorch's notes: warm up on a stream of its own, capture, replay on the same memory.
@@ -86,14 +106,15 @@ def _captured(picture: Picture, rows: Tensor) -> Callable[[Tensor], Tensor]:
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
         for _ in range(3):
-            picture(rows)
+            picture(*given)
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        frames: Tensor = picture(rows).contiguous()
+        frames: Tensor = picture(*given).contiguous()
 
-    def run(host: Tensor) -> Tensor:
-        rows.copy_(host.to(rows.dtype).pin_memory(), non_blocking=True)
+    def run(*hosts: Tensor) -> Tensor:
+        for there, host in zip(given, hosts, strict=True):
+            there.copy_(host.to(there.dtype).pin_memory(), non_blocking=True)
         graph.replay()
         return frames
 

@@ -8,22 +8,23 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from forgetting.allocator import give_back
 from forgetting.cost import multiply_adds
 from forgetting.engines import PRECISIONS, Engine, Frame
 from forgetting.engines.beginning import Beginning, begin, beginning
 from forgetting.engines.eager import Torch
-from forgetting.engines.picture import Picture
+from forgetting.engines.picture import Moving, Picture
 from forgetting.engines.precision import fastest
 from forgetting.errors import RequestError, one_of
-from forgetting.generators import Chain, Edit, Generator, Synthesis
-from forgetting.operators import Operator
+from forgetting.generators import Chain, Synthesis
+from forgetting.scene import Scene, Turned
 from forgetting.units import Units
 
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -35,36 +36,30 @@ SHORT = 0.5
 
 @dataclass(frozen=True)
 class Source:
-    """A face and an operator, from which graphs are made that begin at any layer."""
+    """A still scene of one knob, from which graphs are made that begin at any layer."""
 
     units: Units
     synthesis: Synthesis
-    dead: Edit
+    knobs: list[Turned]
     cuts: bool
     costs: Callable[[], dict[str, int]]
 
     @staticmethod
-    def of(generator: Generator, ws: Tensor, operator: Operator) -> Source:
-        """Bind both; what each step costs is counted when a frame first may begin late."""
-        dead, costs = operator.bind(generator, ws), cache(lambda: multiply_adds(generator, ws))
-        synthesis = generator.bind(ws)
-        cuts = operator.constant and isinstance(synthesis, Chain) and not synthesis.beside
-        return Source(Units(generator.layers), synthesis, dead, cuts, costs)
+    def of(scene: Scene) -> Source:
+        """Bind the face; what each step costs is counted when a frame first may begin late."""
+        costs = cache(lambda: multiply_adds(scene.generator, scene.ws))
+        synthesis = scene.generator.bind(scene.ws)
+        cuts = scene.knobs[0].operator.constant and isinstance(synthesis, Chain) and not synthesis.beside
+        return Source(Units(scene.generator.layers), synthesis, scene.turned(), cuts, costs)
 
     def graph(self, where: Beginning) -> Any:
         """The graph of frames that begin at ``where``."""
-        import openvino
-
-        with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-            # Tracing warns that it is deprecated and that shapes become constants; the first is OpenVINO's own way in
-            # (graphs from torch.export ran half as fast), the second is what is wanted.
-            warnings.simplefilter("ignore")
-            picture = Picture(self.units, self.dead, begin(self.synthesis, self.dead, where)).eval()
-            # Traced with a batch of no rows: every operation is recorded and none computes anything, where tracing one
-            # row keeps a gigabyte of intermediate results until it is done. Other people's modules may not take it.
-            rows = 0 if isinstance(self.synthesis, Chain) else 1
-            traced = torch.jit.trace(picture, torch.zeros(rows, len(self.units)), check_trace=False)  # type: ignore[no-untyped-call]
-            return openvino.convert_model(traced, input=[1, len(self.units)])
+        width = sum(len(units) for units, _ in self.knobs)
+        with torch.inference_mode(False), torch.no_grad():
+            picture = Picture(self.knobs, begin(self.synthesis, self.knobs[0][1], where))
+        # Traced with a batch of no rows: every operation is recorded and none computes anything, where tracing one
+        # row keeps a gigabyte of intermediate results until it is done. Other people's modules may not take it.
+        return _graph(picture, torch.zeros(0 if isinstance(self.synthesis, Chain) else 1, width))
 
     def worth(self, where: Beginning) -> bool:
         """Whether what is left to do from there is so little that a graph of its own pays."""
@@ -91,7 +86,7 @@ class OpenVINO:
         one_of("engine.precision", self.precision, ("auto", *PRECISIONS))
 
     @torch.inference_mode()
-    def __call__(self, generator: Generator, ws: Tensor, operator: Operator, sample: Tensor) -> tuple[Engine, str]:
+    def __call__(self, scene: Scene, sample: Tensor) -> tuple[Engine, str]:
         if not available():
             raise RequestError(
                 "engine=openvino needs the package openvino, which is not installed; use engine=torch, or pip install openvino"
@@ -102,14 +97,18 @@ class OpenVINO:
         able = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         if self.precision != "auto" and CAPABILITIES[self.precision] not in able:
             raise RequestError(f"this processor does not compute in {self.precision}; engine.precision=float32 works everywhere")
-        source = Source.of(generator, ws, operator)
-        graph = source.graph(Beginning(0))
-        later = source if self.reuse else None
+        still, later = None, None
+        if scene.bound_anew:
+            still = scene.ws
+            graph = _graph(Moving(scene.turned(), scene.generator), torch.zeros(1, len(scene)), scene.ws)
+        else:
+            source = Source.of(scene)
+            graph, later = source.graph(Beginning(0)), source if self.reuse and len(scene.knobs) == 1 else None
         if self.precision != "auto":
-            return Compiled.of(core, graph, self.precision, later), f"openvino in {self.precision}, as asked"
+            return Compiled.of(core, graph, self.precision, still, later), f"openvino in {self.precision}, as asked"
         here = [precision for precision in PRECISIONS if CAPABILITIES[precision] in able]  # float32 is everywhere, and first
-        intended = list(Torch().start(generator, ws, operator)(sample))
-        engine, why = fastest(lambda precision: Compiled.of(core, graph, precision), here, sample, intended)
+        intended = list(Torch().start(scene)(sample))
+        engine, why = fastest(lambda precision: Compiled.of(core, graph, precision, still), here, sample, intended)
         return replace(engine, source=later), f"openvino in {engine.precision}: {why}"
 
 
@@ -117,27 +116,30 @@ class OpenVINO:
 class Compiled:
     """A compiled graph and the request that runs it, with shorter ones for frames that may begin late.
 
-    Without a ``source`` every frame is run from the start: the plain path.
+    Without a ``source`` every frame is run from the start: the plain path. A graph that binds the face for every frame
+    has a face for a second input; ``still`` is the one that stays where none are given.
     """
 
     core: Any
     request: Any
     precision: str
+    still: Tensor | None = None
     source: Source | None = None
     shorter: dict[Beginning, Any] = field(default_factory=dict)
     name: str = "openvino"
     device: str = "cpu"
 
     @staticmethod
-    def of(core: Any, graph: Any, precision: str, source: Source | None = None) -> Compiled:
+    def of(core: Any, graph: Any, precision: str, still: Tensor | None = None, source: Source | None = None) -> Compiled:
         """Compile for the CPU."""
-        return Compiled(core, _compile(core, graph, precision), precision, source)
+        return Compiled(core, _compile(core, graph, precision), precision, still, source)
 
-    def __call__(self, rows: Iterable[Tensor]) -> Iterator[Frame]:
-        return map(self._frame, rows)
+    def __call__(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Frame]:
+        return map(self._frame, rows, repeat(self.still) if faces is None else faces)
 
-    def _frame(self, row: Tensor) -> Frame:
-        found = self._request(row).infer({0: row[None].numpy()})[0]
+    def _frame(self, row: Tensor, ws: Tensor | None) -> Frame:
+        given = {0: row[None].numpy()} if self.still is None or ws is None else {0: row[None].numpy(), 1: ws.numpy()}
+        found = self._request(row).infer(given)[0]
         return np.array(found[0])  # the request writes its next frame into the same memory
 
     def _request(self, row: Tensor) -> Any:
@@ -147,6 +149,18 @@ class Compiled:
         if where not in self.shorter and self.source.worth(where):
             self.shorter[where] = _compile(self.core, self.source.graph(where), self.precision)
         return self.shorter.get(where, self.request)
+
+
+def _graph(picture: nn.Module, *example: Tensor) -> Any:
+    """The graph of a module; batches of no rows become batches of one."""
+    import openvino
+
+    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+        # Tracing warns that it is deprecated and that shapes become constants; the first is OpenVINO's own way in
+        # (graphs from torch.export ran half as fast), the second is what is wanted.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(picture.eval(), tuple(x.clone() for x in example), check_trace=False)  # type: ignore[no-untyped-call]
+        return openvino.convert_model(traced, input=[[1, *x.shape[1:]] for x in example])
 
 
 def _compile(core: Any, graph: Any, precision: str) -> Any:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import cast
+from itertools import repeat
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from forgetting.engines import PRECISIONS, Engine, Frame, to_bytes
 from forgetting.engines.batched import Batched
 from forgetting.engines.picture import placed
 from forgetting.engines.precision import fastest
 from forgetting.errors import RequestError, one_of, whole
-from forgetting.generators import Edit, Generator, Synthesis
-from forgetting.operators import Operator, damage
-from forgetting.units import Units
+from forgetting.generators import Generator, Synthesis
+from forgetting.scene import Scene, Turned, damage
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -44,28 +42,30 @@ class Torch:
         whole("engine.batch", self.batch, 1, 1024)
 
     @torch.inference_mode()
-    def __call__(self, generator: Generator, ws: Tensor, operator: Operator, sample: Tensor) -> tuple[Engine, str]:
+    def __call__(self, scene: Scene, sample: Tensor) -> tuple[Engine, str]:
         device = found(self.device)
         if device == "cpu" or self.precision != "auto":
-            engine = self.start(generator, ws, operator)
+            engine = self.start(scene)
             return engine, f"torch in {engine.precision} on {_NAMES[device]}, as asked"
-        intended = list(Torch().start(generator, ws, operator)(sample))
+        intended = list(Torch().start(scene)(sample))
         tried = PRECISIONS if device == "cuda" else PRECISIONS[:2]
-        engine, why = fastest(lambda p: replace(self, precision=p).start(generator, ws, operator), tried, sample, intended)
+        engine, why = fastest(lambda p: replace(self, precision=p).start(scene), tried, sample, intended)
         return engine, f"torch in {engine.precision} on {_NAMES[device]}: {why}"
 
     @torch.inference_mode()
-    def start(self, generator: Generator, ws: Tensor, operator: Operator) -> Engine:
+    def start(self, scene: Scene) -> Engine:
         """The engine itself."""
         device, precision = found(self.device), "float32" if self.precision == "auto" else self.precision
-        dtype, units, dead = getattr(torch, precision), Units(generator.layers), operator.bind(generator, ws)
+        dtype, generator = getattr(torch, precision), scene.generator
+        knobs, ws = scene.turned(device, dtype), scene.ws.to(device, dtype)
         if (device, precision) != ("cpu", "float32"):
-            dead = placed(operator, dead, generator.layers, device, dtype)
-            generator = cast(Generator, cast(nn.Module, copy.deepcopy(generator)).to(device, dtype))
-        synthesis = generator.bind(ws.to(device, dtype))
+            generator = placed(generator, device, dtype)
         if device != "cpu":
-            return Batched.of(synthesis, dead, units, precision, device, self.batch)
-        return Eager(synthesis.folded() if self.fold else synthesis, dead, units, precision)
+            return Batched.of(generator, ws, knobs, scene.bound_anew, precision, device, self.batch)
+        if scene.bound_anew:
+            return Anew(generator, ws, knobs, precision)
+        synthesis = generator.bind(ws)
+        return Eager(synthesis.folded() if self.fold else synthesis, knobs, precision)
 
 
 _NAMES = {"cpu": "the CPU", "cuda": "the GPU", "mps": "the GPU"}
@@ -92,16 +92,36 @@ class Eager:
     """A bound synthesis, run as it is, frame by frame."""
 
     synthesis: Synthesis
-    dead: Edit
-    units: Units
+    knobs: list[Turned]
     precision: str
     name: str = "torch"
     device: str = "cpu"
 
-    def __call__(self, rows: Iterable[Tensor]) -> Iterator[Frame]:
+    def __call__(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Frame]:
         return map(self._frame, rows)
 
     @torch.inference_mode()
     def _frame(self, row: Tensor) -> Frame:
-        image = self.synthesis(damage(self.dead, self.units, row[None].to(getattr(torch, self.precision))))
+        image = self.synthesis(damage(self.knobs, row[None].to(getattr(torch, self.precision))))
         return to_bytes(image)[0].contiguous().numpy()
+
+
+@dataclass(frozen=True)
+class Anew:
+    """A network that binds the face for every frame."""
+
+    generator: Generator
+    ws: Tensor
+    knobs: list[Turned]
+    precision: str
+    name: str = "torch"
+    device: str = "cpu"
+
+    def __call__(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Frame]:
+        return map(self._frame, rows, repeat(self.ws) if faces is None else faces)
+
+    @torch.inference_mode()
+    def _frame(self, row: Tensor, ws: Tensor) -> Frame:
+        dtype = getattr(torch, self.precision)
+        edit = damage(self.knobs, row[None].to(dtype))
+        return to_bytes(self.generator.bind(ws.to(dtype), edit)(edit))[0].contiguous().numpy()

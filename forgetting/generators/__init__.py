@@ -89,8 +89,23 @@ class Chain:
         return replace(self, steps=(replace(first, run=again), *others))
 
 
+@dataclass(frozen=True)
+class Part:
+    """A layer of units that are no maps, and where they are in the network: the names of parameters.
+
+    ``weight`` is what they hear through (of synapses, what they are), ``heard`` through which they are heard.
+    """
+
+    layer: Layer
+    weight: str
+    bias: str | None = None
+    heard: str | None = None
+
+
 class Generator(Protocol):
     """A trained image generator whose units can be addressed.
+
+    ``layers`` are those of channels; ``parts`` has all others by name (see :mod:`forgetting.units` for the kinds).
 
     ``size`` is the picture's height and width, ``labels`` how many classes it can be asked for (0: none).
     ``mapping_parameters`` and ``image_parameters`` count what belongs to no layer: the way to ``ws``, and what makes
@@ -99,6 +114,8 @@ class Generator(Protocol):
 
     @property
     def layers(self) -> tuple[Layer, ...]: ...
+    @property
+    def parts(self) -> Mapping[str, Part]: ...
     @property
     def z_dim(self) -> int: ...
     @property
@@ -110,15 +127,17 @@ class Generator(Protocol):
     @property
     def image_parameters(self) -> int: ...
 
-    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
+    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None, edit: Edit | None = None) -> Tensor:
         """[B, z_dim] -> ws [B, L, W], truncated towards the average face by ``psi`` (1: not at all).
 
         ``label`` [B, labels] is one-hot, or any mixture; without it, a network that has classes takes the first.
+        ``edit`` is shown every neuron, [B, C, 1, 1].
         """
         ...
 
-    def bind(self, ws: Tensor) -> Synthesis:
-        """Fold what depends only on ``ws`` [B, L, W], once."""
+    def bind(self, ws: Tensor, edit: Edit | None = None) -> Synthesis:
+        """Fold what depends only on ``ws`` [B, L, W], once; ``edit`` is shown every style, [B, C, 1, 1], and all synapses
+        of a parameter at once, [1, N, 1, 1]."""
         ...
 
     def rest(self, layer: Layer) -> Tensor:
@@ -134,3 +153,4 @@ class Generator(Protocol):
         ...
 
     def state_dict(self) -> Mapping[str, Any]: ...
+    def get_parameter(self, target: str) -> Tensor: ...

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forgetting.generators import Chain, State, Step
+from forgetting.generators import Chain, Edit, State, Step, parts
 from forgetting.generators.ops import check_label, check_ws, check_z, parameter_count
 from forgetting.units import Layer
 
@@ -24,16 +24,17 @@ from forgetting.units import Layer
 class Block(nn.Module):
     """A transposed convolution and its batch normalisation; the first unfolds ``z`` into a map of its kernel's size."""
 
-    def __init__(self, inputs: int, channels: int, kernel: int, first: bool) -> None:
+    def __init__(self, name: str, inputs: int, channels: int, kernel: int, first: bool) -> None:
         super().__init__()
         self.conv = _doubling(inputs, channels, kernel, False) if not first else nn.ConvTranspose2d(inputs, channels, kernel, bias=False)
         self.norm = nn.BatchNorm2d(channels)
+        self.synapses = parts.synapses(name, self, "conv.weight")
 
-    def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight [in, out, k, k] and bias [out] of the two as one convolution."""
+    def folded(self, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Weight [in, out, k, k] and bias [out] of the two as one convolution; with a ``weight``, of that."""
         mean, var = cast(Tensor, self.norm.running_mean), cast(Tensor, self.norm.running_var)
         scale = self.norm.weight * torch.rsqrt(var + self.norm.eps)
-        return self.conv.weight * scale[:, None, None], self.norm.bias - mean * scale
+        return (self.conv.weight if weight is None else weight) * scale[:, None, None], self.norm.bias - mean * scale
 
 
 def _doubling(inputs: int, channels: int, kernel: int, bias: bool) -> nn.ConvTranspose2d:
@@ -71,14 +72,17 @@ class DCGAN(nn.Module):
             "image_bias": image_bias,
         }
         widths = zip((z_dim + labels, *channels), channels, self.kernels, strict=False)
-        self.blocks = nn.ModuleList(Block(inputs, outputs, kernel, k == 0) for k, (inputs, outputs, kernel) in enumerate(widths))
+        names = [f"b{self.kernels[0] * 2**k}.conv" for k in range(len(channels))]
+        self.blocks = nn.ModuleList(Block(name, *width, first=name is names[0]) for name, width in zip(names, widths, strict=True))
         self.to_image = _doubling(channels[-1], image_channels, self.kernels[len(channels)], image_bias)
         sizes = [(self.kernels[0] * 2**k,) * 2 for k in range(len(channels) + 1)]
         self.size = sizes[-1]
         self.layers = tuple(
-            Layer(f"b{size[0]}.conv", outputs, size, sum(p.numel() for p in block.parameters()))
-            for outputs, size, block in zip(channels, sizes, self.blocks, strict=False)
+            Layer(name, outputs, size, sum(p.numel() for p in block.parameters()))
+            for name, outputs, size, block in zip(names, channels, sizes, self.blocks, strict=False)
         )
+        self.synapses = parts.synapses("image", self, "to_image.weight")
+        self.parts = parts.found(self, self.layers)
 
     @property
     def mapping_parameters(self) -> int:
@@ -88,25 +92,24 @@ class DCGAN(nn.Module):
     def image_parameters(self) -> int:
         return parameter_count(self.to_image)
 
-    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
+    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None, edit: Edit | None = None) -> Tensor:
         check_z(z, self.z_dim)
         label = check_label(label, self.labels, len(z))
         w = psi * z
         return (w if label is None else torch.cat((w, label), dim=1))[:, None]  # [B, 1, z_dim + labels]
 
-    def bind(self, ws: Tensor) -> Chain:
+    def bind(self, ws: Tensor, edit: Edit | None = None) -> Chain:
         check_ws(ws, 1, self.z_dim + self.labels)
         z = ws[:, 0, :, None, None]  # [B, z_dim + labels, 1, 1]
         steps = []
         for layer, block in zip(self.layers, self.blocks, strict=True):
-            weight, bias = cast(Block, block).folded()
             conv = cast(Block, block).conv
+            weight, bias = cast(Block, block).folded(parts.pruned(conv.weight, self.parts[f"weights/{layer.name}"].layer, edit))
             shape = (conv.stride, cast(tuple[int, ...], conv.padding), conv.output_padding)
             steps.append(Step(layer.name, layer, partial(_run, weight, bias, shape, z if layer is self.layers[0] else None)))
-        return Chain((*steps, Step("image", None, self._image)))
-
-    def _image(self, state: State) -> State:
-        return (torch.tanh_(self.to_image(state[0])),)
+        weight, last = parts.pruned(self.to_image.weight, self.parts["weights/image"].layer, edit), self.to_image
+        shape = (last.stride, cast(tuple[int, ...], last.padding), last.output_padding)
+        return Chain((*steps, Step("image", None, partial(_paint, weight, last.bias, shape))))
 
     def rest(self, layer: Layer) -> Tensor:
         return F.relu(self._folded(layer)[1])[None, :, None, None]
@@ -121,6 +124,11 @@ class DCGAN(nn.Module):
 
     def _folded(self, layer: Layer) -> tuple[Tensor, Tensor]:
         return cast(Block, self.blocks[self.layers.index(layer)]).folded()
+
+
+def _paint(weight: Tensor, bias: Tensor | None, shape: tuple[tuple[int, ...], ...], state: State) -> State:
+    stride, padding, extra = shape
+    return (torch.tanh_(F.conv_transpose2d(state[0], weight, bias, stride, padding, extra)),)
 
 
 def _run(weight: Tensor, bias: Tensor, shape: tuple[tuple[int, ...], ...], first: Tensor | None, state: State) -> State:

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from forgetting.errors import RequestError
-from forgetting.generators import Edit
+from forgetting.generators import Edit, Part
 from forgetting.generators.ops import check_ws, check_z, parameter_count
+from forgetting.generators.parts import pruned
 from forgetting.units import Layer
 
 WEIGHTED = (_ConvNd, nn.Linear)
@@ -118,6 +120,11 @@ class Hooked(nn.Module):
             for name, place in self.places.items()
             if place is not self.last
         )
+        weighted = {place.weighted: name.partition("@")[0] for name, place in self.places.items()}
+        self.parts = {
+            f"weights/{name}": Part(Layer(f"weights/{name}", module.weight.numel()), f"network.{name}.weight")
+            for module, name in weighted.items()
+        }
         if not self.layers:
             raise RequestError(
                 f"{type(network).__name__} calls no convolution or linear layer as a module besides the one that paints, "
@@ -168,15 +175,19 @@ class Hooked(nn.Module):
         """Everything that belongs to no layer."""
         return parameter_count(self.network) - sum(layer.parameters for layer in self.layers)
 
-    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
+    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None, edit: Edit | None = None) -> Tensor:
         check_z(z, self.z_dim)
         if label is not None:
             raise RequestError("a module of your own has no classes; let its factory choose one")
         return (psi * z)[:, None]  # [B, 1, z_dim]
 
-    def bind(self, ws: Tensor) -> Listened:
+    def bind(self, ws: Tensor, edit: Edit | None = None) -> Listened:
         check_ws(ws, 1, self.z_dim)
-        return Listened(self, ws[:, 0].reshape(-1, *self.shape))
+        latent, network = ws[:, 0].reshape(-1, *self.shape), len("network.")
+        if edit is None:
+            return Listened(self, latent)
+        edited = {part.weight[network:]: pruned(self.get_parameter(part.weight), part.layer, edit) for part in self.parts.values()}
+        return Listened(self, latent, edited)
 
     def rest(self, layer: Layer) -> Tensor:
         """What the followers make of the bias."""
@@ -213,6 +224,7 @@ class Listened:
 
     generator: Hooked
     latent: Tensor
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
 
     def folded(self) -> Listened:
         return self
@@ -235,7 +247,8 @@ class Listened:
         # Noise that a module draws is the same in every picture, or the film would flicker.
         with torch.random.fork_rng(devices=[]), _hooks({module for module, _ in ends}, damage):
             torch.manual_seed(0)
-            image = _image(self.generator.network(self.latent.clone()))
+            network, latent = self.generator.network, self.latent.clone()
+            image = _image(functional_call(network, dict(self.weights), (latent,)) if self.weights else network(latent))
         return (image - self.generator.low) * (2 / (self.generator.high - self.generator.low)) - 1
 
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from forgetting.errors import RequestError
-from forgetting.generators import Chain, State, Step
+from forgetting.generators import Chain, Edit, State, Step, parts
 from forgetting.generators.ops import (
     apart,
     check_label,
@@ -44,27 +44,33 @@ Fold = Callable[[Tensor], Tensor]
 class DenseConv(nn.Module):
     """The first layer: a modulated full 3x3 convolution of the learned constant."""
 
-    def __init__(self, w_dim: int, channels: int, resolution: int) -> None:
+    heard = "weight"
+
+    def __init__(self, name: str, w_dim: int, channels: int, resolution: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, channels)
         self.weight = drawn(channels, channels, 3, 3, std=1 / (3 * channels**0.5))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.noise: Tensor
         self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
+        self.style, self.synapses = Layer(f"styles/{name}", channels), parts.synapses(name, self, "weight")
 
     def kernel(self) -> Tensor:
         """[out, in, 9]"""
         return self.weight.flatten(2)
 
-    def fold(self, w: Tensor) -> Fold:
-        style = self.affine(w)[:, :, None, None]  # [B, C, 1, 1]
-        return lambda x: F.conv2d(x * style, self.weight, self.bias, padding=1)
+    def fold(self, w: Tensor, edit: Edit | None) -> Fold:
+        style = parts.styled(self.affine(w), self.style, edit)[:, :, None, None]  # [B, C, 1, 1]
+        weight = parts.pruned(self.weight, self.synapses["weight"], edit)
+        return lambda x: F.conv2d(x * style, weight, self.bias, padding=1)
 
 
 class SeparableConv(nn.Module):
     """A modulated depthwise 3x3 followed by a pointwise 1x1 convolution."""
 
-    def __init__(self, w_dim: int, inputs: int, channels: int, resolution: int) -> None:
+    heard = "depthwise"
+
+    def __init__(self, name: str, w_dim: int, inputs: int, channels: int, resolution: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, inputs)
         self.depthwise = drawn(inputs, 1, 3, 3, std=1 / 3)
@@ -72,45 +78,53 @@ class SeparableConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.noise: Tensor
         self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
+        self.style, self.synapses = Layer(f"styles/{name}", inputs), parts.synapses(name, self, "depthwise", "pointwise")
 
     def kernel(self) -> Tensor:
         """[out, in, 9]: the two convolutions as one."""
         return self.pointwise.flatten(2) * self.depthwise.flatten(1)[None]
 
-    def fold(self, w: Tensor) -> Fold:
-        style = self.affine(w)  # [B, in]
-        depthwise = (style[:, :, None, None, None] * self.depthwise).flatten(0, 1)  # [B * in, 1, 3, 3]
+    def fold(self, w: Tensor, edit: Edit | None) -> Fold:
+        style = parts.styled(self.affine(w), self.style, edit)  # [B, in]
+        depthwise = parts.pruned(self.depthwise, self.synapses["depthwise"], edit)
+        depthwise = (style[:, :, None, None, None] * depthwise).flatten(0, 1)  # [B * in, 1, 3, 3]
+        pointwise = parts.pruned(self.pointwise, self.synapses["pointwise"], edit)
 
         def run(x: Tensor) -> Tensor:
             x = conv2d_per_face(x, depthwise, None, padding=1, groups=x.shape[1], faces=len(w))
-            return F.conv2d(x, self.pointwise, self.bias)  # [B, out, H, W]
+            return F.conv2d(x, pointwise, self.bias)  # [B, out, H, W]
 
         return run
 
 
 class Modulation(nn.Module):
-    """Scales the channels by the style before the inverse wavelet."""
+    """Scales the channels by the style before the inverse wavelet; the next convolution hears a quarter of them in four bands."""
 
-    def __init__(self, w_dim: int, channels: int) -> None:
+    def __init__(self, name: str, w_dim: int, channels: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, channels)
+        self.style, self.heard = Layer(f"styles/{name}.up", channels), f".convs.{name.replace('.', '_')}.depthwise"
 
-    def fold(self, w: Tensor) -> Fold:
-        style = self.affine(w)[:, :, None, None]
+    def fold(self, w: Tensor, edit: Edit | None) -> Fold:
+        style = parts.styled(self.affine(w), self.style, edit)[:, :, None, None]
         return lambda x: inverse_haar(x * style)  # [B, 4C, H, W] -> [B, C, 2H, 2W]
 
 
 class ToImage(nn.Module):
     """A modulated 1x1 convolution to the wavelet coefficients of RGB."""
 
+    heard = "weight"
+
     def __init__(self, w_dim: int, channels: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, channels)
         self.weight = drawn(12, channels, 1, 1, std=1 / channels**0.5)
         self.bias = nn.Parameter(torch.zeros(12))
+        self.style, self.synapses = Layer("styles/image", channels), parts.synapses("image", self, "weight")
 
-    def fold(self, w: Tensor) -> Fold:
-        weight = self.affine(w)[:, None] * self.weight[:, :, 0, 0]  # [B, 12, C]
+    def fold(self, w: Tensor, edit: Edit | None) -> Fold:
+        style, weight = parts.styled(self.affine(w), self.style, edit), parts.pruned(self.weight, self.synapses["weight"], edit)
+        weight = style[:, None] * weight[:, :, 0, 0]  # [B, 12, C]
         # The wavelet is linear: done once to the weights instead of every time to the picture, it leaves four phases.
         weight = _phases(weight.transpose(1, 2).flatten(0, 1)).view(len(w), -1, 12).transpose(1, 2)  # [B, 12, C]
         weight, bias = weight.reshape(-1, weight.shape[2], 1, 1), _phases(self.bias[None])[0].repeat(len(w))
@@ -142,25 +156,27 @@ class MobileStyleGAN(nn.Module):
         self.z_dim = z_dim
         self.hyperparameters = {"channels": list(channels), "z_dim": z_dim, "mapping_layers": mapping_layers}
         self.dense = nn.ModuleList(nn.Linear(z_dim, z_dim) for _ in range(mapping_layers))
+        self.neurons = tuple(Layer(f"mapping/{k}", z_dim) for k in range(mapping_layers))
         self.register_buffer("w_avg", torch.zeros(z_dim))
         self.const = drawn(1, channels[0], 4, 4)
-        self.convs = nn.ModuleDict({"b4_conv1": DenseConv(z_dim, channels[0], 4)})
+        self.convs = nn.ModuleDict({"b4_conv1": DenseConv("b4.conv1", z_dim, channels[0], 4)})
         self.ups = nn.ModuleDict()
         for k in range(1, len(channels)):
             size = 4 * 2**k
-            self.ups[f"b{size}_conv0"] = Modulation(z_dim, channels[k - 1])
-            self.convs[f"b{size}_conv0"] = SeparableConv(z_dim, channels[k - 1] // 4, channels[k], size)
-            self.convs[f"b{size}_conv1"] = SeparableConv(z_dim, channels[k], channels[k], size)
+            self.ups[f"b{size}_conv0"] = Modulation(f"b{size}.conv0", z_dim, channels[k - 1])
+            self.convs[f"b{size}_conv0"] = SeparableConv(f"b{size}.conv0", z_dim, channels[k - 1] // 4, channels[k], size)
+            self.convs[f"b{size}_conv1"] = SeparableConv(f"b{size}.conv1", z_dim, channels[k], channels[k], size)
         self.to_image = ToImage(z_dim, channels[-1])
         self.labels = 0
         self.size = (2 * 4 * 2 ** (len(channels) - 1),) * 2
         self.layers = tuple(self._describe(name, conv) for name, conv in self.convs.items())
+        self.parts = parts.found(self, self.layers)
         self.num_ws = len(self.convs) + len(self.ups) + 1
 
     def _describe(self, name: str, conv: nn.Module) -> Layer:
-        parts = (conv, self.ups[name]) if name in self.ups else (conv, self.const) if name == "b4_conv1" else (conv,)
+        own = (conv, self.ups[name]) if name in self.ups else (conv, self.const) if name == "b4_conv1" else (conv,)
         noise = cast(Tensor, conv.noise)
-        return Layer(_address(name), len(cast(Tensor, conv.bias)), (noise.shape[2], noise.shape[3]), parameter_count(*parts))
+        return Layer(_address(name), len(cast(Tensor, conv.bias)), (noise.shape[2], noise.shape[3]), parameter_count(*own))
 
     @property
     def mapping_parameters(self) -> int:
@@ -170,29 +186,29 @@ class MobileStyleGAN(nn.Module):
     def image_parameters(self) -> int:
         return parameter_count(self.to_image)
 
-    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
+    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None, edit: Edit | None = None) -> Tensor:
         check_z(z, self.z_dim)
         check_label(label, self.labels, len(z))
         w = pixel_norm(z)
-        for dense in self.dense:
-            w = F.leaky_relu(dense(w), SLOPE) * 2**0.5
+        for dense, layer in zip(self.dense, self.neurons, strict=True):
+            w = parts.styled(F.leaky_relu(dense(w), SLOPE) * 2**0.5, layer, edit)
         w = torch.lerp(cast(Tensor, self.w_avg), w, psi)
         return w[:, None].expand(-1, self.num_ws, -1)  # [B, L, W]
 
-    def bind(self, ws: Tensor) -> Chain:
+    def bind(self, ws: Tensor, edit: Edit | None = None) -> Chain:
         check_ws(ws, self.num_ws, self.z_dim)
-        return Chain(tuple(self._steps(ws)))
+        return Chain(tuple(self._steps(ws, edit)))
 
-    def _steps(self, ws: Tensor) -> Iterator[Step]:
+    def _steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
         w = iter(ws.unbind(1))
         first = self._conv(self.layers[0])
-        fold, const = first.fold(next(w)), self.const.expand(len(ws), -1, -1, -1)
+        fold, const = first.fold(next(w), edit), self.const.expand(len(ws), -1, -1, -1)
         yield Step(self.layers[0].name, self.layers[0], lambda _: (_activate(fold(const), first.noise),))
         for layer in self.layers[1:]:
-            up = cast(Modulation, self.ups[_key(layer)]).fold(next(w)) if _key(layer) in self.ups else None
+            up = cast(Modulation, self.ups[_key(layer)]).fold(next(w), edit) if _key(layer) in self.ups else None
             conv = self._conv(layer)
-            yield Step(layer.name, layer, partial(_run, up, conv.fold(next(w)), conv.noise))
-        to_image = self.to_image.fold(next(w))
+            yield Step(layer.name, layer, partial(_run, up, conv.fold(next(w), edit), conv.noise))
+        to_image = self.to_image.fold(next(w), edit)
         yield Step("image", None, lambda state: (to_image(state[0]),))
 
     def _conv(self, layer: Layer) -> DenseConv | SeparableConv:

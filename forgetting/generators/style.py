@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from forgetting.generators import Edit, parts
 from forgetting.generators.ops import check_label, check_z, conv2d_per_face, drawn, pixel_norm
+from forgetting.units import Layer
 
 SLOPE = 0.2
 """Of the leaky ReLU."""
@@ -36,32 +38,37 @@ class Mapping(nn.Module):
         self.embed = nn.Linear(labels, embed) if labels else None
         inputs = (z_dim + embed * bool(labels), *widths)
         self.dense = nn.ModuleList(nn.Linear(i, o) for i, o in zip(inputs, widths, strict=False))
+        self.neurons = tuple(Layer(f"mapping/{k}", width) for k, width in enumerate(widths))
         self.register_buffer("w_avg", torch.zeros(widths[-1]))
 
-    def forward(self, z: Tensor, psi: float, label: Tensor | None) -> Tensor:
+    def forward(self, z: Tensor, psi: float, label: Tensor | None, edit: Edit | None = None) -> Tensor:
         """[B, z_dim], [B, labels] or None -> [B, w_dim], truncated by ``psi``."""
         check_z(z, self.z_dim)
         label = check_label(label, self.labels, len(z))
         x = pixel_norm(z)
         if self.embed is not None:
             x = torch.cat((x, pixel_norm(self.embed(label))), dim=1)
-        for dense in self.dense:
-            x = F.leaky_relu(dense(x), SLOPE) * GAIN
+        for dense, layer in zip(self.dense, self.neurons, strict=True):
+            x = parts.styled(F.leaky_relu(dense(x), SLOPE) * GAIN, layer, edit)
         return torch.lerp(cast(Tensor, self.w_avg), x, psi)
 
 
 class ToImage(nn.Module):
     """A modulated 1x1 convolution to the picture's channels; no demodulation, no noise, no filters."""
 
-    def __init__(self, w_dim: int, inputs: int, channels: int) -> None:
+    heard = "weight"
+
+    def __init__(self, name: str, w_dim: int, inputs: int, channels: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, inputs)
         self.weight = drawn(channels, inputs, 1, 1, std=1 / inputs**0.5)
         self.bias = nn.Parameter(torch.zeros(channels))
+        self.style, self.synapses = Layer(f"styles/{name}", inputs), parts.synapses(name, self, "weight")
 
-    def fold(self, w: Tensor, clamp: float | None, scale: float = 1.0) -> Run:
+    def fold(self, w: Tensor, edit: Edit | None, clamp: float | None, scale: float = 1.0) -> Run:
         """The picture of the faces ``w`` [B, w_dim], limited to ``clamp`` and then scaled."""
-        weight = (self.weight * self.affine(w)[:, None, :, None, None]).flatten(0, 1) * scale  # [B * image, in, 1, 1]
+        style, weight = parts.styled(self.affine(w), self.style, edit), parts.pruned(self.weight, self.synapses["weight"], edit)
+        weight = (weight * style[:, None, :, None, None]).flatten(0, 1) * scale  # [B * image, in, 1, 1]
         bias, faces = self.bias.repeat(len(w)) * scale, len(w)
 
         def run(x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from forgetting.errors import RequestError
-from forgetting.generators import Chain, State, Step
+from forgetting.generators import Chain, Edit, State, Step, parts
 from forgetting.generators.ops import apart, check_ws, conv2d_per_face, demodulated, depth_to_space, drawn, hyperparameters, parameter_count
 from forgetting.generators.style import GAIN, SLOPE, Mapping, Run, ToImage
 from forgetting.units import Layer
@@ -26,7 +26,9 @@ from forgetting.units import Layer
 class StyleConv(nn.Module):
     """A modulated, demodulated 3x3 convolution with noise; ``up`` doubles the resolution."""
 
-    def __init__(self, w_dim: int, inputs: int, channels: int, size: tuple[int, int], up: bool) -> None:
+    heard = "weight"
+
+    def __init__(self, name: str, w_dim: int, inputs: int, channels: int, size: tuple[int, int], up: bool) -> None:
         super().__init__()
         self.up = up
         self.affine = nn.Linear(w_dim, inputs)
@@ -34,10 +36,12 @@ class StyleConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.noise: Tensor
         self.register_buffer("noise", torch.zeros(1, 1, *size))
+        self.style, self.synapses = Layer(f"styles/{name}", inputs), parts.synapses(name, self, "weight")
 
-    def fold(self, w: Tensor, taps: Tensor, clamp: float | None) -> Run:
+    def fold(self, w: Tensor, edit: Edit | None, taps: Tensor, clamp: float | None) -> Run:
         """The layer for the faces ``w`` [B, w_dim]."""
-        weight, faces = demodulated(self.weight, self.affine(w), GAIN), len(w)  # [B, out, in, 3, 3]
+        style, weight = parts.styled(self.affine(w), self.style, edit), parts.pruned(self.weight, self.synapses["weight"], edit)
+        weight, faces = demodulated(weight, style, GAIN), len(w)  # [B, out, in, 3, 3]
         bias, noise = self.bias * GAIN, self.noise * GAIN if bool(self.noise.any()) else None
         if self.up:
             # Zeros between the pixels, the kernel, the low-pass: the first two are a transposed convolution.
@@ -93,17 +97,18 @@ class StyleGAN2(nn.Module):
             here = (size[0] * 2**k, size[1] * 2**k)
             name = f"b{4 * 2**k}"
             if k:
-                self.convs[f"{name}_conv0"] = StyleConv(self.w_dim, channels[k - 1], outputs, here, up=True)
-            self.convs[f"{name}_conv1"] = StyleConv(self.w_dim, outputs, outputs, here, up=False)
+                self.convs[f"{name}_conv0"] = StyleConv(f"{name}.conv0", self.w_dim, channels[k - 1], outputs, here, up=True)
+            self.convs[f"{name}_conv1"] = StyleConv(f"{name}.conv1", self.w_dim, outputs, outputs, here, up=False)
             if skip or k == len(channels) - 1:
-                self.to_image[name] = ToImage(self.w_dim, outputs, image_channels)
+                self.to_image[name] = ToImage(f"{name}.image", self.w_dim, outputs, image_channels)
         self.size = here
         self.num_ws = 2 * len(channels)
         self.layers = tuple(
-            Layer(name.replace("_", "."), len(conv.bias), (conv.noise.shape[2], conv.noise.shape[3]), parameter_count(*parts))
+            Layer(name.replace("_", "."), len(conv.bias), (conv.noise.shape[2], conv.noise.shape[3]), parameter_count(*own))
             for name, conv in cast("dict[str, StyleConv]", self.convs).items()
-            for parts in [(conv, self.const) if name == "b4_conv1" else (conv,)]
+            for own in [(conv, self.const) if name == "b4_conv1" else (conv,)]
         )
+        self.parts = parts.found(self, self.layers)
 
     @property
     def mapping_parameters(self) -> int:
@@ -113,25 +118,25 @@ class StyleGAN2(nn.Module):
     def image_parameters(self) -> int:
         return parameter_count(self.to_image)
 
-    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
-        w: Tensor = self.style(z, psi, label)
+    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None, edit: Edit | None = None) -> Tensor:
+        w: Tensor = self.style(z, psi, label, edit)
         return w[:, None].expand(-1, self.num_ws, -1)  # [B, L, W]
 
-    def bind(self, ws: Tensor) -> Chain:
+    def bind(self, ws: Tensor, edit: Edit | None = None) -> Chain:
         check_ws(ws, self.num_ws, self.w_dim)
-        return Chain(tuple(self._steps(ws)), beside=len(self.to_image) > 1)
+        return Chain(tuple(self._steps(ws, edit)), beside=len(self.to_image) > 1)
 
-    def _steps(self, ws: Tensor) -> Iterator[Step]:
+    def _steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
         """The picture so far travels beside the maps; a resolution adds its part where the next one begins."""
         const, taps, paint = self.const.expand(len(ws), -1, -1, -1), cast(Tensor, self.taps), None
         doubled = _doubling(taps, len(self._last().bias))
         for k, layer in enumerate(self.layers):
-            conv = self._conv(layer).fold(ws[:, k], taps, self.clamp)
+            conv = self._conv(layer).fold(ws[:, k], edit, taps, self.clamp)
             yield Step(layer.name, layer, partial(_run, conv, paint, const if k == 0 else None))
             paint = None
             name = layer.name.partition(".")[0]
             if layer.name.endswith("conv1") and name in self.to_image:
-                paint = partial(_paint, cast(ToImage, self.to_image[name]).fold(ws[:, k + 1], self.clamp), doubled)
+                paint = partial(_paint, cast(ToImage, self.to_image[name]).fold(ws[:, k + 1], edit, self.clamp), doubled)
         assert paint is not None
         yield Step("image", None, lambda state: paint(state)[1:])
 
@@ -191,8 +196,8 @@ def _doubling(taps: Tensor, channels: int) -> Run:
 
     Written as its four phases, each of which sees three pixels in each direction, so that no zeros are multiplied.
     """
-    phases = taps.new_zeros(2, 3)
-    phases[0, :2], phases[1, 1:] = taps.flip(0)[0::2] * 2, taps.flip(0)[1::2] * 2
+    turned = taps.flip(0) * 2
+    phases = torch.stack((F.pad(turned[0::2], (0, 1)), F.pad(turned[1::2], (1, 0))))  # [2, 3]
     kernel = torch.einsum("ay,bx->abyx", phases, phases).reshape(4, 3, 3)  # phases as depth_to_space has them
     weight = torch.einsum("pyx,oi->poiyx", kernel, torch.eye(channels).to(kernel)).flatten(0, 1)
     return lambda x: depth_to_space(F.conv2d(x, weight, padding=1))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from forgetting.errors import RequestError, whole
-from forgetting.generators import Chain, State, Step
+from forgetting.generators import Chain, Edit, State, Step, parts
 from forgetting.generators.ops import check_ws, conv2d_per_face, demodulated, drawn, hyperparameters, parameter_count
 from forgetting.generators.phases import Sampling, filtered, sampled
 from forgetting.generators.style import GAIN, Mapping, Run, ToImage
@@ -57,7 +57,7 @@ class Source(nn.Module):
 
     def forward(self, w: Tensor) -> Tensor:
         """[B, w_dim] -> [B, C, size, size]"""
-        cos, sin, right, down = self.affine(w).float().unbind(1)
+        cos, sin, right, down = (column[:, 0] for column in self.affine(w).float().split(1, dim=1))
         length = (cos.square() + sin.square()).sqrt()
         cos, sin, right, down = cos / length, sin / length, right / length, down / length
         zero, one = torch.zeros_like(cos), torch.ones_like(cos)
@@ -71,8 +71,8 @@ class Source(nn.Module):
         loudness = 1 - (freqs.norm(dim=2) - self.band.cutoff) / (self.band.rate / 2 - self.band.cutoff)
         half = 0.5 * self.size / self.band.rate
         steps = (torch.arange(self.size, device=w.device) + 0.5) * (2 * half / self.size) - half
-        y, x = torch.meshgrid(steps, steps, indexing="ij")
-        waves = torch.einsum("bcd,dyx->bcyx", freqs, torch.stack((x, y))) + phases[:, :, None, None]
+        across, down = freqs[:, :, 0, None, None] * steps, freqs[:, :, 1, None, None] * steps[:, None]  # [B, C, 1, size], [B, C, size, 1]
+        waves = across + down + phases[:, :, None, None]
         waves = torch.sin(2 * torch.pi * waves) * loudness.clamp(0, 1)[:, :, None, None]
         return torch.einsum("oc,bcyx->boyx", self.weight.float(), waves).to(w.dtype)
 
@@ -80,7 +80,9 @@ class Source(nn.Module):
 class FilteredConv(nn.Module):
     """A modulated, demodulated convolution and a leaky ReLU between two low-pass filters."""
 
-    def __init__(self, w_dim: int, inputs: int, channels: int, kernel: int, sampling: Sampling, taps: int) -> None:
+    heard = "weight"
+
+    def __init__(self, name: str, w_dim: int, inputs: int, channels: int, kernel: int, sampling: Sampling, taps: int) -> None:
         super().__init__()
         self.sampling = sampling
         self.affine = nn.Linear(w_dim, inputs)
@@ -90,10 +92,12 @@ class FilteredConv(nn.Module):
         ups, downs = (taps * factor if factor > 1 else 1 for factor in (sampling.up, sampling.down))
         self.register_buffer("up_taps", torch.full((ups,), 1 / ups))
         self.register_buffer("down_taps", torch.full((downs, downs), 1 / downs**2))
+        self.style, self.synapses = Layer(f"styles/{name}", inputs), parts.synapses(name, self, "weight")
 
-    def fold(self, w: Tensor, clamp: float | None) -> Run:
+    def fold(self, w: Tensor, edit: Edit | None, clamp: float | None) -> Run:
         """The layer for the faces ``w`` [B, w_dim]."""
-        weight = demodulated(self.weight, self.affine(w), GAIN * cast(Tensor, self.loudness)).flatten(0, 1)  # [B * out, in, k, k]
+        style, weight = parts.styled(self.affine(w), self.style, edit), parts.pruned(self.weight, self.synapses["weight"], edit)
+        weight = demodulated(weight, style, GAIN * cast(Tensor, self.loudness)).flatten(0, 1)  # [B * out, in, k, k]
         bias, faces, activated = self.bias.repeat(len(w)) * GAIN, len(w), self._filtered(clamp)
         return lambda x: activated(conv2d_per_face(x, weight, bias, padding=weight.shape[2] - 1, groups=1, faces=faces))
 
@@ -167,14 +171,16 @@ class StyleGAN3(nn.Module):
             before = max(k - 1, 0)
             high = max(layers[before].rate, layers[k].rate) * oversampling
             sampling = sampled(sizes[before], sizes[k], high // layers[before].rate, high // layers[k].rate, kernel, taps)
-            self.convs[f"L{k}_{sizes[k]}_{outputs}"] = FilteredConv(self.w_dim, channels[before], outputs, kernel, sampling, taps)
-        self.to_image = ToImage(self.w_dim, channels[-1], image_channels)
+            name = f"L{k}_{sizes[k]}_{outputs}"
+            self.convs[name] = FilteredConv(name, self.w_dim, channels[before], outputs, kernel, sampling, taps)
+        self.to_image = ToImage("image", self.w_dim, channels[-1], image_channels)
         self.num_ws = len(channels) + 2
         self.layers = tuple(
-            Layer(name, len(conv.bias), (conv.sampling.outputs, conv.sampling.outputs), parameter_count(*parts))
+            Layer(name, len(conv.bias), (conv.sampling.outputs, conv.sampling.outputs), parameter_count(*own))
             for name, conv in cast("dict[str, FilteredConv]", self.convs).items()
-            for parts in [(conv, self.source) if name.startswith("L0_") else (conv,)]
+            for own in [(conv, self.source) if name.startswith("L0_") else (conv,)]
         )
+        self.parts = parts.found(self, self.layers)
 
     @property
     def mapping_parameters(self) -> int:
@@ -184,19 +190,19 @@ class StyleGAN3(nn.Module):
     def image_parameters(self) -> int:
         return parameter_count(self.to_image)
 
-    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
-        w: Tensor = self.style(z, psi, label)
+    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None, edit: Edit | None = None) -> Tensor:
+        w: Tensor = self.style(z, psi, label, edit)
         return w[:, None].expand(-1, self.num_ws, -1)  # [B, L, W]
 
-    def bind(self, ws: Tensor) -> Chain:
+    def bind(self, ws: Tensor, edit: Edit | None = None) -> Chain:
         check_ws(ws, self.num_ws, self.w_dim)
-        return Chain(tuple(self._steps(ws)))
+        return Chain(tuple(self._steps(ws, edit)))
 
-    def _steps(self, ws: Tensor) -> Iterator[Step]:
+    def _steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
         for k, layer in enumerate(self.layers):
-            conv = self._conv(layer).fold(ws[:, k + 1], self.clamp)
+            conv = self._conv(layer).fold(ws[:, k + 1], edit, self.clamp)
             yield Step(layer.name, layer, _begun(self.source, ws[:, 0], conv) if k == 0 else _applied(conv))
-        yield Step("image", None, _applied(self.to_image.fold(ws[:, -1], self.clamp, self.scale)))
+        yield Step("image", None, _applied(self.to_image.fold(ws[:, -1], edit, self.clamp, self.scale)))
 
     def _conv(self, layer: Layer) -> FilteredConv:
         return cast(FilteredConv, self.convs[layer.name])

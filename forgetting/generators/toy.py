@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forgetting.generators import Chain, State, Step
+from forgetting.generators import Chain, Edit, Part, State, Step, parts
 from forgetting.generators.ops import check_label, check_ws, check_z, parameter_count, pixel_norm
 from forgetting.units import Layer
 
@@ -25,11 +25,14 @@ SLOPE = 0.2
 class ToyConv(nn.Module):
     """A modulated 3x3 convolution."""
 
-    def __init__(self, w_dim: int, inputs: int, channels: int) -> None:
+    heard = "weight"
+
+    def __init__(self, name: str, w_dim: int, inputs: int, channels: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, inputs)
         self.weight = nn.Parameter(torch.empty(channels, inputs, 3, 3))
         self.bias = nn.Parameter(torch.empty(channels))
+        self.style, self.synapses = Layer(f"styles/{name}", inputs), parts.synapses(name, self, "weight")
 
 
 class Toy(nn.Module):
@@ -42,7 +45,7 @@ class Toy(nn.Module):
         self.dense = nn.Linear(z_dim, z_dim)
         self.const = nn.Parameter(torch.empty(1, channels[0], 4, 4))
         widths = zip((channels[0], *channels), channels, strict=False)
-        self.convs = nn.ModuleList(ToyConv(z_dim, inputs, outputs) for inputs, outputs in widths)
+        self.convs = nn.ModuleList(ToyConv(f"b{4 * 2**k}.conv", z_dim, inputs, outputs) for k, (inputs, outputs) in enumerate(widths))
         self.to_image = nn.Conv2d(channels[-1], 3, 1)
         self.labels = 0
         self.size = (4 * 2 ** (len(channels) - 1),) * 2
@@ -50,6 +53,9 @@ class Toy(nn.Module):
             Layer(f"b{4 * 2**k}.conv", channels[k], (4 * 2**k, 4 * 2**k), parameter_count(conv, *(() if k else (self.const,))))
             for k, conv in enumerate(self.convs)
         )
+        self.synapses = {"to_image.weight": Layer("weights/image", self.to_image.weight.numel())}
+        neurons = Part(Layer("mapping/0", z_dim), "dense.weight", "dense.bias")
+        self.parts = parts.found(self, self.layers) | {neurons.layer.name: neurons}
         draw = np.random.RandomState(seed)
         for name, parameter in self.named_parameters():
             if parameter.is_meta:
@@ -68,24 +74,24 @@ class Toy(nn.Module):
     def image_parameters(self) -> int:
         return parameter_count(self.to_image)
 
-    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None) -> Tensor:
+    def mapping(self, z: Tensor, psi: float = 1.0, label: Tensor | None = None, edit: Edit | None = None) -> Tensor:
         check_z(z, self.z_dim)
         check_label(label, self.labels, len(z))
         w = F.leaky_relu(self.dense(pixel_norm(z)), SLOPE) * 2**0.5
+        w = parts.styled(w, self.parts["mapping/0"].layer, edit)
         return (psi * w)[:, None].expand(-1, self.num_ws, -1)  # [B, L, W]
 
-    def bind(self, ws: Tensor) -> Chain:
+    def bind(self, ws: Tensor, edit: Edit | None = None) -> Chain:
         check_ws(ws, self.num_ws, self.z_dim)
         steps = []
         for k, (layer, module) in enumerate(zip(self.layers, self.convs, strict=True)):
             conv = cast(ToyConv, module)
-            style = conv.affine(ws[:, k])[:, :, None, None]  # [B, C, 1, 1]
+            style = parts.styled(conv.affine(ws[:, k]), conv.style, edit)[:, :, None, None]  # [B, C, 1, 1]
+            weight = parts.pruned(conv.weight, conv.synapses["weight"], edit)
             source: Callable[[State], Tensor] = partial(_upsampled, self.const.expand(len(ws), -1, -1, -1)) if k == 0 else _doubled
-            steps.append(Step(layer.name, layer, partial(_run, source, style, conv)))
-        return Chain((*steps, Step("image", None, self._image)))
-
-    def _image(self, state: State) -> State:
-        return (torch.tanh(self.to_image(state[0])),)
+            steps.append(Step(layer.name, layer, partial(_run, source, style, weight, conv.bias)))
+        weight = parts.pruned(self.to_image.weight, self.synapses["to_image.weight"], edit)
+        return Chain((*steps, Step("image", None, lambda state: (torch.tanh(F.conv2d(state[0], weight, self.to_image.bias)),))))
 
     def rest(self, layer: Layer) -> Tensor:
         return F.leaky_relu(self._conv(layer).bias, SLOPE)[None, :, None, None] * 2**0.5
@@ -110,6 +116,6 @@ def _doubled(state: State) -> Tensor:
     return F.interpolate(state[0], scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def _run(source: Callable[[State], Tensor], style: Tensor, conv: ToyConv, state: State) -> State:
-    x = F.conv2d(source(state) * style, conv.weight, conv.bias, padding=1)
+def _run(source: Callable[[State], Tensor], style: Tensor, weight: Tensor, bias: Tensor, state: State) -> State:
+    x = F.conv2d(source(state) * style, weight, bias, padding=1)
     return (F.leaky_relu_(x, SLOPE).mul_(2**0.5),)

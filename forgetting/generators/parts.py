@@ -1,0 +1,117 @@
+"""Units that are no maps: styles, single weights, neurons of the mapping network.
+
+A module says what it has by attributes: ``style`` is the layer of its modulation (``affine`` makes it, and the parameter
+named by ``heard`` listens to it; a name that begins with a dot counts from the network), ``synapses`` are the layers of
+its parameters by their names, ``neurons`` those of the linear layers in ``dense``. Where such a thing is used it is shown
+to an edit on the way, as a map of one pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from forgetting.errors import RequestError, one_of
+from forgetting.generators import Edit, Generator, Part
+from forgetting.units import KINDS, Layer, Units
+
+SLOPE, GAIN = 0.2, 2**0.5  # of the activation in every mapping network
+
+
+def found(network: nn.Module, layers: Sequence[Layer]) -> dict[str, Part]:
+    """All parts of a network, by the names of their layers: kind after kind, in the order of the ``layers`` of channels."""
+
+    def place(part: Part) -> tuple[int, int]:
+        name = part.layer.name.partition("/")[2]
+        if part.layer.kind == "mapping":
+            return KINDS.index("mapping"), 0
+        behind = [k for k, layer in enumerate(layers) if f"{name}.".startswith(f"{layer.name}.")]
+        # What makes a picture of a resolution, ``b8.image``, comes after all layers there.
+        there = behind or [k for k, layer in enumerate(layers) if layer.name.startswith(f"{name.rpartition('.')[0]}.")]
+        return KINDS.index(part.layer.kind), max(there, default=len(layers))
+
+    return {part.layer.name: part for part in sorted(_walked(network), key=place)}
+
+
+def _walked(network: nn.Module) -> Iterator[Part]:
+    for path, module in network.named_modules():
+        at = f"{path}." if path else ""
+        if isinstance(style := getattr(module, "style", None), Layer):
+            by = cast(str, module.heard)
+            yield Part(style, f"{at}affine.weight", f"{at}affine.bias", by[1:] if by.startswith(".") else f"{at}{by}")
+        for name, layer in getattr(module, "synapses", {}).items():
+            yield Part(layer, f"{at}{name}")
+        neurons = getattr(module, "neurons", ())
+        for k, layer in enumerate(neurons):
+            heard = f"{at}dense.{k + 1}.weight" if k + 1 < len(neurons) else None
+            yield Part(layer, f"{at}dense.{k}.weight", f"{at}dense.{k}.bias", heard)
+
+
+def synapses(name: str, module: nn.Module, *parameters: str) -> dict[str, Layer]:
+    """What a module called ``name`` says of its ``parameters``."""
+    several = len(parameters) > 1
+    shapes = {parameter: module.get_parameter(parameter) for parameter in parameters}
+    return {p: Layer(f"weights/{name}.{p}" if several else f"weights/{name}", tensor.numel()) for p, tensor in shapes.items()}
+
+
+def styled(x: Tensor, layer: Layer, edit: Edit | None) -> Tensor:
+    """Styles or neurons [B, C] after the edit."""
+    return x if edit is None else edit(x[:, :, None, None], layer)[:, :, 0, 0]
+
+
+def pruned(weight: Tensor, layer: Layer, edit: Edit | None) -> Tensor:
+    """A parameter after the edit of its synapses."""
+    return weight if edit is None else edit(weight.detach().clone().view(1, -1, 1, 1), layer).view_as(weight)
+
+
+def anatomy(generator: Generator, kinds: str | Iterable[str]) -> Units:
+    """All units of those kinds.
+
+    Raises:
+        RequestError: there is no such kind, or the network has none of it.
+    """
+    layers: list[Layer] = []
+    for kind in [kinds] if isinstance(kinds, str) else dict.fromkeys(kinds):
+        one_of("units", kind, KINDS)
+        ours = generator.layers if kind == "channels" else tuple(part.layer for part in generator.parts.values() if part.layer.kind == kind)
+        if not ours:
+            here = ", ".join(dict.fromkeys(["channels", *(part.layer.kind for part in generator.parts.values())]))
+            raise RequestError(f"this network has no {kind} whose units could die; it has {here}")
+        layers += ours
+    return Units(tuple(layers))
+
+
+def incoming(generator: Generator, layer: Layer) -> Tensor:
+    """[C, N]: the weights through which each unit hears; a synapse is one itself."""
+    if layer.kind == "channels":
+        return generator.incoming(layer)
+    part = generator.parts[layer.name]
+    return generator.get_parameter(part.weight).reshape(layer.channels, -1)
+
+
+def outgoing(generator: Generator, layer: Layer) -> Tensor:
+    """[C, M]: the weights through which each unit is heard; where it is heard by all alike, ones."""
+    if layer.kind == "channels":
+        return generator.outgoing(layer)
+    heard = generator.parts[layer.name].heard
+    if heard is None:
+        return torch.ones(layer.channels, 1)
+    weight = generator.get_parameter(heard)
+    # Of a depthwise convolution, [in, 1, k, k], the inputs come first; of a wavelet's, every input has four bands.
+    weight = weight.flatten(1) if weight.ndim == 4 and weight.shape[1] == 1 else weight.transpose(0, 1).flatten(1)
+    return weight.repeat(layer.channels // len(weight), 1)
+
+
+def rest(generator: Generator, layer: Layer) -> Tensor:
+    """What units say once their incoming weights are zero, [1, C, 1 or H, 1 or W]; a synapse says nothing then."""
+    if layer.kind == "channels":
+        return generator.rest(layer)
+    bias = generator.parts[layer.name].bias
+    if bias is None:
+        return torch.zeros(1, layer.channels, 1, 1)
+    said = generator.get_parameter(bias)[None, :, None, None]
+    return F.leaky_relu(said, SLOPE) * GAIN if layer.kind == "mapping" else said

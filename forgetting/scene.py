@@ -1,0 +1,107 @@
+"""What is filmed: a face of a network, and what is done to its units.
+
+A *knob* is an operator and the units it is turned for. A row of a plan says how far every knob is turned for each of its
+units; knobs stand one behind the other, and a unit that several of them turn goes through them in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from forgetting.errors import RequestError
+from forgetting.generators import Edit, Generator
+from forgetting.operators import Operator
+from forgetting.units import Layer, Units
+
+Turned = tuple[Units, Edit]
+"""The units of a knob, and what they say where it is turned all the way."""
+
+
+@dataclass(frozen=True)
+class Knob:
+    """An operator, and the layers whose units it is turned for."""
+
+    operator: Operator
+    units: Units
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The face ``ws`` [1, L, W] of a network, and the knobs; a face that ``moves`` is given anew for every frame."""
+
+    generator: Generator
+    ws: Tensor
+    knobs: tuple[Knob, ...]
+    moves: bool = False
+
+    @staticmethod
+    def of(generator: Generator, ws: Tensor, operator: Operator) -> Scene:
+        """One knob for all channels."""
+        return Scene(generator, ws, (Knob(operator, Units(generator.layers)),))
+
+    def __len__(self) -> int:
+        """Numbers in a row."""
+        return sum(len(knob.units) for knob in self.knobs)
+
+    @property
+    def bound_anew(self) -> bool:
+        """Whether every frame binds the face anew: it moves, or something dies that is folded into it."""
+        return self.moves or any(layer.kind != "channels" for knob in self.knobs for layer in knob.units.layers)
+
+    def turned(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> list[Turned]:
+        """All knobs, for states on that device in that precision; what is constant is brought there once."""
+        found = []
+        for knob in self.knobs:
+            dead = knob.operator.bind(self.generator, self.ws)
+            if knob.operator.constant:
+                empty = {layer.name: torch.empty(1, layer.channels, *layer.size) for layer in knob.units.layers}
+                dead = _looked_up({name: dead(x, _layer(knob, name)).to(device, dtype) for name, x in empty.items()})
+            found.append((knob.units, dead))
+        return found
+
+
+def _layer(knob: Knob, name: str) -> Layer:
+    return next(layer for layer in knob.units.layers if layer.name == name)
+
+
+def _looked_up(constants: dict[str, Tensor]) -> Edit:
+    return lambda x, layer: constants[layer.name]
+
+
+def damage(knobs: Sequence[Turned], rows: Tensor) -> Edit:
+    """The edit that turns the knobs for a batch of faces by ``rows`` [B, R] in [0, 1], one row a face."""
+    split = [(units.split(part), dead) for (units, dead), part in zip(knobs, _parted(knobs, rows), strict=True)]
+
+    def edit(x: Tensor, layer: Layer) -> Tensor:
+        for parts, dead in split:
+            row = parts.get(layer.name)
+            if row is None or not row.any():
+                continue  # an untouched layer stays as it is, bit for bit
+            if len(row) != len(x):
+                raise RequestError(f"there are {len(row)} rows of ablation for {len(x)} faces; give one row a face")
+            x = x.lerp_(dead(x, layer), row[:, :, None, None])  # [B, C, H, W]
+        return x
+
+    return edit
+
+
+def traced(knobs: Sequence[Turned], rows: Tensor) -> Edit:
+    """The same for graphs: no branches, nothing written in place."""
+    split = [(units.split(part), dead) for (units, dead), part in zip(knobs, _parted(knobs, rows), strict=True)]
+
+    def edit(x: Tensor, layer: Layer) -> Tensor:
+        for parts, dead in split:
+            if layer.name in parts:
+                a = parts[layer.name][:, :, None, None]
+                x = x * (1 - a) + dead(x, layer) * a
+        return x
+
+    return edit
+
+
+def _parted(knobs: Sequence[Turned], rows: Tensor) -> tuple[Tensor, ...]:
+    return torch.split(rows, [len(units) for units, _ in knobs], dim=-1)
