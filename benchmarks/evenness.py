@@ -25,7 +25,7 @@ def measure(name: str, fps: float) -> tuple[int, float, float, float]:
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         run = prepare(OmegaConf.to_container(compose("config", [f"experiment={name}", f"film.fps={fps}"]), resolve=True))
     found = np.array(steps(map(from_bytes, pictures(run.engine, run.plan, range(len(run.plan))))))
-    moving = found[run.plan.fraction.diff().numpy() != 0]
+    moving = found[run.plan.tracks[0].fraction.diff().numpy() != 0]
     last = 255 * luma(torch.from_numpy(*pictures(run.engine, run.plan, [len(run.plan) - 1])).permute(2, 0, 1)[None].float() / 255).std()
     return len(run.plan), moving.std() / moving.mean(), moving.max() / np.median(moving), float(last)
 

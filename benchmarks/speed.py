@@ -32,7 +32,7 @@ from forgetting.generators.mobile_stylegan import MobileStyleGAN
 from forgetting.latents import Seed
 from forgetting.operators import Zero
 from forgetting.orderings import Contribution, Layers
-from forgetting.plan import Plan
+from forgetting.plan import Plan, Track
 from forgetting.render import shoot
 from forgetting.scene import Scene
 from forgetting.segments import Reel
@@ -64,7 +64,7 @@ def face_and_plan(frames: int, fine: bool = False) -> tuple[MobileStyleGAN, torc
     assert isinstance(generator, MobileStyleGAN)
     ws, units = Seed()(generator), Units(generator.layers)
     rank = (Layers(order="fine_to_coarse") if fine else Contribution())(generator, units, ws)
-    return generator, ws, Plan(rank, torch.linspace(0, 0.6, frames).double(), 0.036, generator.layers)
+    return generator, ws, Plan((Track(rank, torch.linspace(0, 0.6, frames).double(), 0.036, generator.layers),))
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Filmed:
         engine, _ = self.start(Scene.of(generator, ws, Zero()), plan.rows([0]))
 
         def frames(count: int) -> None:
-            whole = replace(plan, fraction=torch.linspace(0, 0.6, count).double())
+            whole = Plan((replace(plan.tracks[0], fraction=torch.linspace(0, 0.6, count).double()),))
             with tempfile.TemporaryDirectory() as scratch:
                 film = encoder.settled(Film(fps=24, duration=count / 24), engine.device)
                 reel = Reel(Path(scratch) / "segments", film, (1024, 1024), "")

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from forgetting import encoder, film, latents, operators, orderings, pacing, schedules, sheet, zoo
+from forgetting import encoder, film, intent, latents, operators, orderings, pacing, schedules, sheet, zoo
 from forgetting import plan as plans
 from forgetting import recipe as recipes
 from forgetting.checkpoints.file import File
@@ -26,9 +26,10 @@ from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError, unknown
 from forgetting.generators import Generator
 from forgetting.generators.factory import Module
+from forgetting.generators.whole import Whole
+from forgetting.intent import Intent, ended
 from forgetting.plan import Plan
 from forgetting.scene import Scene
-from forgetting.units import Units
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,13 @@ PARTS: Mapping[str, type] = {
         Module,
         latents.Seed,
         orderings.Random,
+        orderings.Together,
         orderings.Layers,
         orderings.Magnitude,
         orderings.Activation,
         orderings.Contribution,
         operators.Zero,
+        operators.Level,
         operators.Prune,
         operators.Mean,
         operators.Average,
@@ -55,6 +58,9 @@ PARTS: Mapping[str, type] = {
         schedules.Sigmoid,
         schedules.Gompertz,
         schedules.Steps,
+        schedules.Keyframes,
+        schedules.Oscillator,
+        schedules.Act,
         pacing.Units,
         pacing.Perceptual,
         film.Film,
@@ -74,10 +80,7 @@ class Experiment:
 
     generator: Callable[[], Generator]
     latent: latents.Latent
-    ordering: orderings.Ordering
-    operator: operators.Operator
-    schedule: schedules.Schedule
-    pacing: pacing.Pacing
+    intents: tuple[Intent, ...]
     film: film.Film
     engine: Starter
     plan: str | None = None
@@ -115,12 +118,52 @@ def instantiate(node: Any, where: str = "config") -> Any:
 
 def assemble(config: Mapping[str, Any]) -> Experiment:
     """A resolved config -> its parts; every value is checked here, before anything slow begins."""
-    settings = {key: instantiate(value, key) for key, value in config.items() if key != "render"}  # how, not what
-    for key, *kinds in (("generator", zoo.Named, File, Module), ("schedule", schedules.Schedule), ("film", film.Film)):
-        if not isinstance(settings.get(key), tuple(kinds)):
-            names = " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
-            raise RequestError(f"config key {key!r} must be a {names}, got {config.get(key)!r}")
-    return Experiment(**settings)
+    nodes = _intents(config)
+    rest = {key: value for key, value in config.items() if key not in ("render", "tracks", *INTENT)}  # how, not what
+    settings = {key: instantiate(value, key) for key, value in rest.items()}
+    for key, *kinds in (("generator", zoo.Named, File, Module), ("film", film.Film)):
+        _must_be(settings.get(key), config.get(key), key, *kinds)
+    intents = []
+    for name, node in nodes.items():
+        where = f"tracks.{name}" if name else ""
+        parts = {key: instantiate(value, f"{where}.{key}" if where else key) for key, value in node.items()}
+        _must_be(parts.get("schedule"), node.get("schedule"), f"{where}.schedule".lstrip("."), schedules.Schedule)
+        intents.append(Intent(**parts, name=name))
+    return Experiment(**settings, intents=tuple(ended(intents, settings["film"].ending)))
+
+
+INTENT = ("units", "ordering", "operator", "schedule", "pacing")
+"""Keys that make a track."""
+
+
+def _intents(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Name of every track -> its nodes; what a track does not say is what the config itself says."""
+    common = {key: config[key] for key in INTENT if key in config}
+    tracks = config.get("tracks") or {"": {}}
+    if not isinstance(tracks, Mapping):
+        raise RequestError(f"tracks must be named, as in 'tracks: {{eyes: {{units: styles}}}}', got {tracks!r}")
+    found = {}
+    for name, node in tracks.items():
+        if not isinstance(node, Mapping) or "/" in str(name):
+            raise RequestError(f"the track {name!r} must be a name without slashes and settings, got {node!r}")
+        for key in node:
+            if key not in INTENT:
+                raise unknown("setting", f"tracks.{name}.{key}", [f"tracks.{name}.{field}" for field in INTENT])
+        # A part that is not named again is the common one with some settings changed.
+        changed = {
+            key: {**common[key], **value}
+            if isinstance(value, Mapping) and "_target_" not in value and isinstance(common.get(key), Mapping)
+            else value
+            for key, value in node.items()
+        }
+        found[str(name)] = common | changed
+    return found
+
+
+def _must_be(part: Any, node: Any, key: str, *kinds: type) -> None:
+    if not isinstance(part, kinds):
+        names = " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+        raise RequestError(f"config key {key!r} must be a {names}, got {node!r}")
 
 
 def consent(config: Mapping[str, Any], said: Iterable[str]) -> None:
@@ -142,25 +185,38 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     """Load the network, find the face, make the plan - or go by ``known``, which an earlier run of this config made."""
     parts = assemble(config)
     generator = parts.generator()
+    if any("mapping" in _kinds(intent) for intent in parts.intents):
+        generator = Whole(generator)
     ws = parts.latent(generator)
     parts.film.shape(*generator.size)
-    scene = Scene.of(generator, ws, parts.operator)
+    scene = intent.scene(generator, ws, parts.intents)
     if known is None and parts.plan is not None:
         known = plans.load(Path(parts.plan))
     elif known is not None:
         parts = dataclasses.replace(parts, engine=instantiate(recipes.engine_of(recipes.read(known, "of this run")), "engine"))
     if known is not None:
         known.check(generator)
+        _match(known, scene, parts.intents)
         engine, why = parts.engine(scene, known.rows(sheet.stations(len(known), SAMPLES)))
         plan = known
     else:
-        rank = parts.ordering(generator, Units(generator.layers), ws)
-        sample = plans.faded(rank, torch.linspace(0, parts.schedule.until, SAMPLES), parts.operator, parts.schedule)
-        engine, why = parts.engine(scene, sample)
-        plan = plans.make(
-            generator, ws, parts.film.frames, lambda *_: rank, parts.operator, parts.schedule, parts.pacing, engine
-        )  # fmt: skip
+        ranks = [one.rank(generator, ws) for one in parts.intents]
+        engine, why = parts.engine(scene, intent.sample(parts.intents, ranks, SAMPLES))
+        plan = intent.planned(generator, parts.intents, ranks, parts.film.frames, engine)
     log.info("%s", why)
     film = encoder.settled(parts.film, engine.device)
     recipe = recipes.write(config, generator, engine, why, film)
     return Run(film, engine, dataclasses.replace(plan, recipe=recipe))
+
+
+def _kinds(one: Intent) -> Iterable[str]:
+    return [one.units] if isinstance(one.units, str) else one.units
+
+
+def _match(plan: Plan, scene: Scene, intents: Iterable[Intent]) -> None:
+    """Refuse a plan whose tracks are not those of the config."""
+    theirs = [(track.name, [layer.name for layer in track.layers]) for track in plan.tracks]
+    ours = [(one.name, [layer.name for layer in knob.units.layers]) for one, knob in zip(intents, scene.knobs, strict=True)]
+    if theirs != ours:
+        told = [", ".join(f"{name or 'one'} over {len(layers)} layers" for name, layers in tracks) for tracks in (theirs, ours)]
+        raise RequestError(f"the plan's tracks ({told[0]}) are not those of the config ({told[1]}); render it by its own recipe")

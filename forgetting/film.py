@@ -12,6 +12,7 @@ from forgetting.engines import Frame
 from forgetting.errors import RequestError, one_of, whole, within
 
 FORMATS = ("mp4", "webm", "gif", "png")
+ENDINGS = ("smudge", "hold", "black", "white")
 SMALL = 512
 """Networks that make smaller pictures than this are enlarged to it by the nearest whole factor."""
 
@@ -36,6 +37,8 @@ class Film:
             keyframe, at which the picture is refreshed; 240 is about what x264 does by itself.
         poster: which moment the poster shows, as a share of the film.
         stations: pictures on the contact sheet.
+        ending: what becomes of the remainders that bias and noise paint when all units are gone: they stay (``smudge``),
+            they stand still for a while (``hold``), or fade to ``black`` or ``white``.
     """
 
     fps: float = 24
@@ -49,11 +52,13 @@ class Film:
     segment: int = 240
     poster: float = 0.5
     stations: int = 16
+    ending: str = "smudge"
 
     def __post_init__(self) -> None:
         within("film.fps", self.fps, 0.01, 240)
         within("film.duration", self.duration, 0.01, 86_400)
         one_of("film.format", self.format, FORMATS)
+        one_of("film.ending", self.ending, ENDINGS)
         one_of("film.preset", self.preset, ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"))
         one_of("film.encoder", self.encoder, ENCODERS)
         whole("film.every", self.every, 1, 1_000_000)

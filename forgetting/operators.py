@@ -56,6 +56,22 @@ class Zero:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A fixed value: for the picture, -1 is black and 1 is white."""
+
+    constant: ClassVar[bool] = True
+    level: float = -1.0
+    softness: float = SOFTNESS
+
+    def __post_init__(self) -> None:
+        _check(self.softness)
+        within("operator.level", self.level, -1e6, 1e6)
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        return lambda x, layer: x.new_full((1,), self.level)
+
+
+@dataclass(frozen=True)
 class Prune:
     """Its weights go, its bias and noise stay: the unit says the same for everybody."""
 

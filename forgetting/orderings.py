@@ -1,6 +1,7 @@
 """Who dies when: orderings give every unit a rank in [0, 1); the lowest dies first.
 
-A unit that the ordering's ``layers`` do not choose has rank infinity and never dies. ``scope`` says who competes
+A unit that the ordering's ``layers`` do not choose has rank infinity and never dies; rank 0 is for units that have no turn
+of their own. ``scope`` says who competes
 with whom: ``network`` ranks all chosen units together, ``layer`` gives each layer its own clock, so that all layers
 lose the same share at any time. Equal scores are put in the order that ``seed`` draws.
 
@@ -60,6 +61,17 @@ class Random:
 
     def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
         return rank(torch.zeros(len(units)), units, self.scope, self.seed, units.select(self.layers))
+
+
+@dataclass(frozen=True)
+class Together:
+    """No order: all chosen units go together, as far as the schedule says. A knob that is turned."""
+
+    layers: str | Sequence[str] = "*"
+
+    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+        chosen = units.select(self.layers)
+        return torch.where(chosen, 0.0, NEVER)
 
 
 @dataclass(frozen=True)

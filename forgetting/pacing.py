@@ -1,11 +1,12 @@
 """Loss as units, or loss as seen.
 
-A pacing turns loss [F] in [0, 1] into the fraction [F] in [0, until] of the units' ranks that has been reached.
+A pacing turns loss [F] into the fraction [F] of the units' ranks that has been reached. The *way* are the fractions at
+which loss is 0, 1, and so on: 0 and ``until``, or where the acts of a film end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -24,8 +25,8 @@ Picture = Callable[[float], Tensor]
 
 
 class Pacing(Protocol):
-    def __call__(self, loss: Tensor, until: float, picture: Picture) -> Tensor:
-        """[F] float64 -> [F] float64."""
+    def __call__(self, loss: Tensor, way: Sequence[float], picture: Picture) -> Tensor:
+        """[F] float64 in [0, len(way) - 1] -> [F] float64: ``way[k]`` where loss is k."""
         ...
 
 
@@ -33,16 +34,16 @@ class Pacing(Protocol):
 class Units:
     """The schedule says which share of the units is gone."""
 
-    def __call__(self, loss: Tensor, until: float, picture: Picture) -> Tensor:
-        return loss * until
+    def __call__(self, loss: Tensor, way: Sequence[float], picture: Picture) -> Tensor:
+        return _between(loss, way)
 
 
 @dataclass(frozen=True)
 class Perceptual:
     """The schedule says which share of all visible change has happened.
 
-    The way from nothing to ``until`` is looked at in ``probes`` places, where most happens most closely, and walked
-    at a speed that makes the change on the screen follow the schedule.
+    The way from nothing to its far end is looked at in ``probes`` places, where most happens most closely, and walked
+    at a speed that makes the change on the screen follow the schedule, from each stop of the way to the next.
     """
 
     probes: int = 64
@@ -50,13 +51,22 @@ class Perceptual:
     def __post_init__(self) -> None:
         whole("pacing.probes", self.probes, 2, 10_000)
 
-    def __call__(self, loss: Tensor, until: float, picture: Picture) -> Tensor:
+    def __call__(self, loss: Tensor, way: Sequence[float], picture: Picture) -> Tensor:
+        until = max(way)
+        if until == 0:
+            return _between(loss, way)
         fraction, length = arc(until, picture, self.probes)
         if length[-1] == 0:
-            return loss * until  # nothing is ever seen to change: one clock is as good as another
+            return _between(loss, way)  # nothing is ever seen to change: one clock is as good as another
         # A thousandth of the time goes by evenly, so that stretches where nothing changes are walked, not leapt over.
         seen = (length / length[-1] + fraction / until / 1000) / 1.001
-        return torch.from_numpy(np.interp(loss.numpy(), seen, fraction))
+        stops = np.interp(way, fraction, seen)
+        return torch.from_numpy(np.interp(_between(loss, stops.tolist()).numpy(), seen, fraction))
+
+
+def _between(loss: Tensor, stops: Sequence[float]) -> Tensor:
+    """``stops[k]`` where loss is k, and evenly from each to the next."""
+    return torch.from_numpy(np.interp(loss.numpy(), range(len(stops)), stops))
 
 
 def arc(until: float, picture: Picture, probes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -27,7 +27,7 @@ from forgetting.film import Film
 from forgetting.generators import Generator
 from forgetting.plan import Plan
 
-DECIDED = ("ordering", "schedule", "pacing", "experiment")
+DECIDED = ("units", "tracks", "ordering", "schedule", "pacing", "experiment")
 """Keys that make a plan, and have nothing left to say once there is one."""
 
 

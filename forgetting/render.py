@@ -19,7 +19,7 @@ from forgetting.operators import Operator
 from forgetting.pipeline import alongside
 from forgetting.plan import Plan
 from forgetting.progress import track
-from forgetting.scene import Scene
+from forgetting.scene import Knob, Scene
 from forgetting.segments import Reel
 
 
@@ -45,15 +45,21 @@ def frames(
     generator: Generator,
     ws: Tensor,
     plan: Plan,
-    operator: Operator,
+    operator: Operator | Sequence[Operator],
     indices: Iterable[int] | None = None,
     engine: Engine | None = None,
 ) -> Iterator[Frame]:
     """The frames of a plan for the one face ``ws`` [1, L, W], all of them or those of ``indices``, one at a time.
 
-    Without an ``engine`` the reference runs them: torch in float32 on the CPU.
+    A plan of several tracks wants an operator for each. Without an ``engine`` the reference runs them: torch in float32 on
+    the CPU.
     """
     if len(ws) != 1:
         raise RequestError(f"a film shows one face, got ws for {len(ws)}")
     plan.check(generator)
-    return pictures(engine or Torch().start(Scene.of(generator, ws, operator)), plan, range(len(plan)) if indices is None else indices)
+    operators = operator if isinstance(operator, Sequence) else [operator]
+    if len(operators) != len(plan.tracks):
+        raise RequestError(f"the plan has {len(plan.tracks)} tracks, and there are {len(operators)} operators; give one for each")
+    knobs = tuple(Knob(one, track.units) for one, track in zip(operators, plan.tracks, strict=True))
+    engine = engine or Torch().start(Scene(generator, ws, knobs))
+    return pictures(engine, plan, range(len(plan)) if indices is None else indices)

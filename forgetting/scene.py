@@ -50,7 +50,7 @@ class Scene:
     @property
     def bound_anew(self) -> bool:
         """Whether every frame binds the face anew: it moves, or something dies that is folded into it."""
-        return self.moves or any(layer.kind != "channels" for knob in self.knobs for layer in knob.units.layers)
+        return self.moves or any(layer.kind not in ("channels", "picture") for knob in self.knobs for layer in knob.units.layers)
 
     def turned(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> list[Turned]:
         """All knobs, for states on that device in that precision; what is constant is brought there once."""

@@ -20,7 +20,7 @@ from forgetting.checkpoints import fingerprint
 from forgetting.generators import Generator, parts
 from forgetting.latents import one_hot
 from forgetting.progress import track
-from forgetting.units import Layer, Units
+from forgetting.units import PICTURE, Layer, Units
 
 FACES = 96
 """How many faces statistics look at: with 16 the ranks already correlate to 0.97, with one to 0.89."""
@@ -91,8 +91,8 @@ def listen(generator: Generator, units: Units, ws: Tensor, hear: Callable[[Tenso
 
     folded = any(layer.kind != "channels" for layer in units.layers)
     synthesis = generator.bind(ws, edit if folded else None)
-    if any(layer.kind == "channels" for layer in units.layers):
-        synthesis(edit)
+    if any(layer.kind in ("channels", "picture") for layer in units.layers):
+        edit(synthesis(edit).mean(dim=1, keepdim=True), PICTURE)
 
 
 def _named(what: str, kind: str, count: int) -> str:

@@ -2,7 +2,8 @@
 
 A *unit* is one thing in a network that can die. There are four kinds: ``channels`` (an output channel of a layer, after
 noise, bias and activation), ``styles`` (an input channel's modulation), ``weights`` (a single synapse) and ``mapping`` (a
-neuron of the mapping network). Layers of other kinds than channels have the kind in front of their name.
+neuron of the mapping network). Besides, the ``picture`` itself counts as a unit: what is left when all others are gone
+can fade too. Layers of other kinds than channels have the kind in front of their name.
 
 Units are numbered 0..U-1, layer after layer. An *address* names some of them: ``b64.conv1`` (a layer), ``b64.*`` (a glob
 over layers), ``b64.conv1:137`` (one unit), ``b64.conv1:0-99,200`` (ranges, both ends included), ``styles/b64.*``.
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from forgetting.errors import RequestError, unknown
 
-KINDS = ("channels", "styles", "weights", "mapping")
+KINDS = ("channels", "styles", "weights", "mapping", "picture")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Layer:
     @property
     def kind(self) -> str:
         return self.name.partition("/")[0] if "/" in self.name else "channels"
+
+
+PICTURE = Layer("picture/", 1)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def test_every_option_of_every_group_renders(tmp_path, group):
 
 def test_every_part_is_in_a_config():
     """What can be built can be chosen, and what can be chosen can be built."""
-    named = set(re.findall(r"_target_: (\S+)", "".join(path.read_text() for path in CONFIGS.rglob("*.yaml"))))
+    named = set(re.findall(r"_target_: ([\w.]+)", "".join(path.read_text() for path in CONFIGS.rglob("*.yaml"))))
     assert named == set(experiment.PARTS)
 
 

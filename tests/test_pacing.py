@@ -13,7 +13,7 @@ LOSS = torch.linspace(0, 1, 61, dtype=torch.float64)
 
 
 def test_units():
-    torch.testing.assert_close(Units()(LOSS, 0.4, lambda p: pytest.fail("no picture is needed")), LOSS * 0.4)
+    torch.testing.assert_close(Units()(LOSS, (0, 0.4), lambda p: pytest.fail("no picture is needed")), LOSS * 0.4)
 
 
 def hurried(p):
@@ -22,7 +22,7 @@ def hurried(p):
 
 
 def test_time_is_spent_where_something_is_seen():
-    fraction = Perceptual(probes=48)(LOSS, 1.0, hurried)
+    fraction = Perceptual(probes=48)(LOSS, (0, 1.0), hurried)
     assert fraction[0] == 0
     assert fraction[-1] == 1
     assert bool((fraction.diff() >= 0).all())
@@ -41,7 +41,7 @@ def test_flat_colour_does_not_take_the_time():
             return picture() * (1 - 2 * p)
         return torch.zeros(1, 3, 128, 128) + 0.25 * np.sin(3 * np.pi * (p - 0.5))
 
-    fraction = Perceptual(probes=64)(LOSS, 1.0, fades_then_flashes)
+    fraction = Perceptual(probes=64)(LOSS, (0, 1.0), fades_then_flashes)
     naive = [fades_then_flashes(float(p)) for p in np.linspace(0, 1, 400)]
     change = np.array([float((a - b).square().mean().sqrt()) for a, b in itertools.pairwise(naive)])
     assert change[200:].sum() > change[:200].sum()
@@ -49,7 +49,7 @@ def test_flat_colour_does_not_take_the_time():
 
 
 def test_nothing_to_see():
-    fraction = Perceptual(probes=4)(LOSS, 0.5, lambda p: torch.zeros(1, 3, 16, 16))
+    fraction = Perceptual(probes=4)(LOSS, (0, 0.5), lambda p: torch.zeros(1, 3, 16, 16))
     torch.testing.assert_close(fraction, LOSS * 0.5)
 
 
@@ -64,3 +64,12 @@ def test_the_arc_looks_as_often_as_it_is_told():
 def test_probes_must_be_possible():
     with pytest.raises(RequestError, match="pacing.probes must lie between 2"):
         Perceptual(probes=1)
+
+
+@pytest.mark.parametrize("pacing", [Units(), Perceptual(probes=48)])
+def test_acts_end_where_they_should(pacing):
+    loss = torch.linspace(0, 3, 91, dtype=torch.float64)
+    fraction = pacing(loss, (0, 0.2, 0.5, 0.3), lambda p: picture() * (1 - p))
+    torch.testing.assert_close(fraction[[0, 30, 60, 90]], torch.tensor([0, 0.2, 0.5, 0.3]).double(), atol=2e-3, rtol=0)
+    assert bool((fraction[:61].diff() >= 0).all())
+    assert bool((fraction[60:].diff() <= 0).all())

@@ -1,21 +1,24 @@
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from conftest import TINY, faces
 
+from forgetting import intent
 from forgetting import plan as plans
+from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
-from forgetting.operators import Zero
-from forgetting.orderings import Contribution, Random
+from forgetting.operators import Level, Zero
+from forgetting.orderings import Contribution, Random, Together
 from forgetting.pacing import Perceptual, Units
 from forgetting.plan import Plan, ablation
-from forgetting.schedules import Schedule, Sigmoid
+from forgetting.schedules import Oscillator, Schedule, Sigmoid
 
 
 def make(generator, frames=12, operator=None, schedule=None, pacing=None):
-    return plans.make(generator, faces(generator), frames, Contribution(), operator or Zero(), schedule or Schedule(), pacing or Units())
+    return intent.make(generator, faces(generator), frames, Contribution(), operator or Zero(), schedule or Schedule(), pacing or Units())
 
 
 @pytest.mark.parametrize("pacing", [Units(), Perceptual(probes=8)])
@@ -31,7 +34,7 @@ def test_a_plan_runs_from_intact_to_gone(tiny, pacing, softness):
 def test_until_is_the_share_that_is_gone(tiny):
     plan = make(tiny, operator=Zero(0.05), schedule=Schedule(until=0.5))
     assert plan.share(len(plan) - 1) == pytest.approx(0.5, abs=0.02)
-    assert plan.fraction[-1] == 0.5
+    assert plan.tracks[0].fraction[-1] == 0.5
 
 
 def test_ablation_against_its_definition():
@@ -45,8 +48,9 @@ def test_round_trip(tiny, tmp_path):
     plan = make(tiny)
     plans.save(plan, tmp_path / "plan.npz")
     again = plans.load(tmp_path / "plan.npz")
-    for name in ("ablation", "fraction", "rank"):
-        assert torch.equal(getattr(plan, name), getattr(again, name))
+    assert torch.equal(plan.ablation, again.ablation)
+    for name in ("fraction", "rank"):
+        assert torch.equal(getattr(plan.tracks[0], name), getattr(again.tracks[0], name))
     again.check(tiny)
     assert [p.name for p in tmp_path.iterdir()] == ["plan.npz"]
 
@@ -106,10 +110,15 @@ def test_a_missing_plan(tmp_path):
 
 def test_plans_check_themselves(toy):
     plan = make(toy)
+    (track,) = plan.tracks
     with pytest.raises(RequestError, match="must be"):
-        Plan(plan.rank[1:], plan.fraction, plan.softness, plan.layers)
+        replace(track, rank=track.rank[1:])
     with pytest.raises(RequestError, match="must be"):
-        Plan(plan.rank, plan.fraction, plan.softness, plan.layers, own=plan.ablation[:, 1:])
+        replace(track, own=plan.ablation[:, 1:])
+    with pytest.raises(RequestError, match="names of their own"):
+        Plan((track, track))
+    with pytest.raises(RequestError, match="equal length"):
+        Plan((track, replace(track, name="b", fraction=track.fraction[1:])))
 
 
 def test_an_ablation_of_ones_own_is_all_that_counts(toy, tmp_path):
@@ -138,6 +147,65 @@ def test_any_callable_can_order(toy):
     def by_number(generator, units, ws):
         return (torch.arange(len(units)) + 0.5) / len(units)
 
-    plan = plans.make(toy, faces(toy), 3, by_number, Zero(0.0), Schedule(), Units())
+    plan = intent.make(toy, faces(toy), 3, by_number, Zero(0.0), Schedule(), Units())
     assert plan.ablation[1].tolist() == [1.0] * 26 + [0.0] * 26
-    assert Random()(toy, plan.units, faces(toy)).shape == plan.rank.shape
+    assert Random()(toy, plan.tracks[0].units, faces(toy)).shape == plan.tracks[0].rank.shape
+
+
+def test_units_of_rank_zero_go_together():
+    fraction = torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64)
+    for softness in (0.0, 0.3):
+        rows = ablation(torch.tensor([0.0, torch.inf, 0.0]), fraction, softness)
+        assert rows.tolist() == [[0, 0, 0], [0.25, 0, 0.25], [1, 0, 1]]
+
+
+def two_tracks(toy):
+    one = intent.Intent(Random(), Zero(0.1), Schedule(), Units(), name="one")
+    other = intent.Intent(Together("styles/b4.*"), Level(2.0), Schedule(Oscillator(2)), Units(), ("styles", "channels"), "other")
+    scene = intent.scene(toy, faces(toy), [one, other])
+    ranks = [each.rank(toy, faces(toy)) for each in (one, other)]
+    return intent.planned(toy, [one, other], ranks, 9, Torch().start(scene)), scene
+
+
+def test_several_tracks(toy, tmp_path):
+    plan, scene = two_tracks(toy)
+    assert plan.ablation.shape == (9, 52 + 60 + 52) == (9, len(scene))
+    assert plan.row(4)[:52].mean() == pytest.approx(0.5, abs=0.1)
+    assert plan.row(2)[52:].tolist() == [1.0] * 16 + [0.0] * 96
+    assert plan.gone(2)["styles/b4.conv"].tolist() == [1.0] * 16
+    plans.save(plan, tmp_path / "plan.npz")
+    again = plans.load(tmp_path / "plan.npz")
+    assert torch.equal(again.ablation, plan.ablation)
+    assert again.digest() == plan.digest()
+    again.check(toy)
+    assert {"one/rank", "other/fraction", "tracks"} <= set(np.load(tmp_path / "plan.npz").files)
+
+
+def test_a_unit_that_two_tracks_move_is_as_gone_as_both_make_it(toy):
+    one = intent.make(toy, faces(toy), 5, Random(), Zero(0.5), Schedule(), Units()).tracks[0]
+    both = Plan((replace(one, name="a"), replace(one, name="b"))).gone(2)["b8.conv"]
+    alone = Plan((one,)).gone(2)["b8.conv"]
+    torch.testing.assert_close(both, 1 - (1 - alone) ** 2)
+
+
+@pytest.mark.parametrize("direction", ["forget", "remember"])
+def test_endings(toy, direction):
+    simple = intent.Intent(Random(), Zero(0.1), Schedule(direction=direction), Units())
+    assert intent.ended([simple], "smudge") == [simple]
+    for ending in ("hold", "black", "white"):
+        intents = intent.ended([simple], ending)
+        ranks = [one.rank(toy, faces(toy)) for one in intents]
+        engine = Torch().start(intent.scene(toy, faces(toy), intents))
+        plan = intent.planned(toy, intents, ranks, 101, engine)
+        far = 100 if direction == "forget" else 0
+        last = next(engine(plan.rows([far])))
+        rows = plan.ablation if direction == "forget" else plan.ablation.flip(0)
+        assert bool((rows[92:, :52] == 1).all()), "it stands still"
+        assert not bool((rows[90, :52] == 1).all())
+        if ending == "hold":
+            assert len(plan.tracks) == 1
+            continue
+        assert bool((rows[:92, 52] == 0).all())
+        assert rows[-1, 52] == 1
+        assert (last == (0 if ending == "black" else 255)).all()
+        assert plan.share(far) == 1

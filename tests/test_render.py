@@ -3,7 +3,7 @@ import pytest
 import torch
 from conftest import TINY, faces
 
-from forgetting import plan as plans
+from forgetting import intent
 from forgetting.engines import to_bytes
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
@@ -17,7 +17,7 @@ from forgetting.schedules import Schedule
 
 def film(generator, operator, count=9):
     ws = faces(generator)
-    plan = plans.make(generator, ws, count, Contribution(), operator, Schedule(), Perceptual(probes=6))
+    plan = intent.make(generator, ws, count, Contribution(), operator, Schedule(), Perceptual(probes=6))
     return ws, plan
 
 
@@ -64,7 +64,7 @@ def test_the_real_face(face_model):
     from forgetting.pacing import Units
 
     ws = Seed()(face_model)
-    plan = plans.make(face_model, ws, 5, Contribution(), Zero(), Schedule(until=0.6), Units())
+    plan = intent.make(face_model, ws, 5, Contribution(), Zero(), Schedule(until=0.6), Units())
     with torch.inference_mode():
         intact = to_bytes(face_model.bind(ws)())[0]
     first, second = (list(frames(face_model, ws, plan, Zero(), [0, 3])) for _ in range(2))

@@ -244,7 +244,7 @@ def test_a_plan_that_was_edited_is_another_film(tmp_path):
     assert not before.exists()
     film = decode(path, 64)
     assert film[0].std() < film[-1].std(), "it runs backwards"
-    assert plans.load(tmp_path / "plan.npz").fraction[-1] == 0
+    assert plans.load(tmp_path / "plan.npz").tracks[0].fraction[-1] == 0
 
 
 def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, film, monkeypatch):

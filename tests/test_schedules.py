@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from forgetting.errors import RequestError
-from forgetting.schedules import Ease, Exponential, Gompertz, Linear, Schedule, Sigmoid, Steps
+from forgetting.schedules import Act, Ease, Exponential, Gompertz, Keyframes, Linear, Oscillator, Schedule, Sigmoid, Steps
 
 CURVES = [Linear(), Ease(), Exponential(), Exponential(rate=-3.0), Sigmoid(), Gompertz(), Gompertz(ageing=1, survivors=0.5), Steps(count=3)]
 
@@ -32,6 +32,41 @@ def test_gompertz_is_the_law():
     t = 0.7
     survivors = math.exp(-a / b * math.expm1(b * t))
     assert float(Gompertz(b, left)(torch.tensor([t]).double())) == pytest.approx((1 - survivors) / (1 - left))
+
+
+def test_keyframes_go_through_their_points():
+    points = ((0.1, 0.2), (0.4, 1.0), (0.4, 0.5), (0.9, 0.0))
+    t = torch.tensor([0.0, 0.1, 0.25, 0.4, 0.65, 0.9, 1.0], dtype=torch.float64)
+    assert Keyframes(points)(t).tolist() == pytest.approx([0.2, 0.2, 0.6, 0.5, 0.25, 0, 0])
+    assert Keyframes(points, "hold")(t).tolist() == pytest.approx([0.2, 0.2, 0.2, 0.5, 0.5, 0, 0])
+    assert Keyframes(points, "smooth")(t).tolist() == pytest.approx([0.2, 0.2, 0.6, 0.5, 0.25, 0, 0])
+
+
+@pytest.mark.parametrize("wave", ["sine", "triangle", "square", "saw"])
+def test_oscillators(wave):
+    t = torch.linspace(0, 1, 801, dtype=torch.float64)
+    loss = Oscillator(4, wave)(t)
+    assert loss[0] == 0
+    assert float(loss.max()) == pytest.approx(1, abs=0.01)
+    torch.testing.assert_close(loss[:200], loss[200:400])
+    grown = Oscillator(4, wave, grow=0.2)(t)
+    assert float(grown[:200].max()) < 0.5
+    assert float(grown[600:].max()) > 0.8
+
+
+def test_acts_follow_each_other():
+    schedule = Schedule(acts=(Act("ageing", 0.2, share=2), Act("gone", 0.6, curve=Ease())), hold=(0.1, 0.1))
+    assert schedule.way == (0, 0.2, 0.6)
+    loss = schedule.loss(1001)
+    assert (loss[0], loss[-1]) == (0, 2)
+    assert bool((loss.diff() >= 0).all())
+    assert int((loss < 1).sum()) == pytest.approx(100 + 800 * 2 / 3, abs=2)
+    back = Schedule(acts=schedule.acts, direction="remember").loss(100)
+    torch.testing.assert_close(back, Schedule(acts=schedule.acts).loss(100).flip(0))
+
+
+def test_a_window_is_a_hold():
+    assert torch.equal(Schedule(window=(0.2, 0.7)).loss(50), Schedule(hold=(0.2, 1 - 0.7)).loss(50))
 
 
 def test_steps_stand_still_between_strokes():
@@ -78,6 +113,15 @@ def test_there_and_back_closes_a_loop():
         (lambda: Sigmoid(steepness=0), "steepness must lie between"),
         (lambda: Steps(count=0), "count must lie between 1"),
         (lambda: Steps(count=2.5), "whole number"),
+        (lambda: Schedule(window=(0.5, 0.5)), "schedule.window must be two shares"),
+        (lambda: Schedule(window=(0.1, 0.5), hold=0.1), "say the same thing"),
+        (lambda: Schedule(acts=("ageing",)), "schedule.acts must be a list of"),
+        (lambda: Act("a", until=2), "the until of the act 'a' must lie between"),
+        (lambda: Act("a", until=1, share=0), "the share of the act 'a'"),
+        (lambda: Keyframes(points=((0, 0),)), "two or more pairs"),
+        (lambda: Keyframes(points=((0, 0), (1, 2))), "a loss in schedule.curve.points"),
+        (lambda: Keyframes(points=((0.5, 0), (0.2, 1))), "must not run back"),
+        (lambda: Oscillator(wave="noise"), "no schedule.curve.wave 'noise'"),
     ],
 )
 def test_impossible_numbers(make, says):

@@ -16,6 +16,7 @@ from forgetting.engines.precision import fastest
 from forgetting.errors import RequestError, one_of, whole
 from forgetting.generators import Generator, Synthesis
 from forgetting.scene import Scene, Turned, damage
+from forgetting.units import PICTURE
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -102,8 +103,8 @@ class Eager:
 
     @torch.inference_mode()
     def _frame(self, row: Tensor) -> Frame:
-        image = self.synthesis(damage(self.knobs, row[None].to(getattr(torch, self.precision))))
-        return to_bytes(image)[0].contiguous().numpy()
+        edit = damage(self.knobs, row[None].to(getattr(torch, self.precision)))
+        return to_bytes(edit(self.synthesis(edit), PICTURE))[0].contiguous().numpy()
 
 
 @dataclass(frozen=True)
@@ -124,4 +125,4 @@ class Anew:
     def _frame(self, row: Tensor, ws: Tensor) -> Frame:
         dtype = getattr(torch, self.precision)
         edit = damage(self.knobs, row[None].to(dtype))
-        return to_bytes(self.generator.bind(ws.to(dtype), edit)(edit))[0].contiguous().numpy()
+        return to_bytes(edit(self.generator.bind(ws.to(dtype), edit)(edit), PICTURE))[0].contiguous().numpy()

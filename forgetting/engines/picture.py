@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from forgetting.engines import to_bytes
 from forgetting.generators import Generator, Synthesis
 from forgetting.scene import Turned, traced
+from forgetting.units import PICTURE
 
 
 class Picture(nn.Module):
@@ -26,7 +27,8 @@ class Picture(nn.Module):
         self.knobs, self.synthesis = knobs, synthesis
 
     def forward(self, rows: Tensor) -> Tensor:
-        return to_bytes(self.synthesis.repeated(len(rows))(traced(self.knobs, rows)))
+        edit = traced(self.knobs, rows)
+        return to_bytes(edit(self.synthesis.repeated(len(rows))(edit), PICTURE))
 
 
 class Moving(nn.Module):
@@ -38,8 +40,7 @@ class Moving(nn.Module):
 
     def forward(self, rows: Tensor, ws: Tensor) -> Tensor:
         edit = traced(self.knobs, rows)
-        image: Tensor = self.generator.bind(ws, edit)(edit)
-        return to_bytes(image)
+        return to_bytes(edit(self.generator.bind(ws, edit)(edit), PICTURE))
 
 
 def placed(generator: Generator, device: str, dtype: torch.dtype) -> Generator:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError, one_of
 from forgetting.generators import Edit, Generator, Part
-from forgetting.units import KINDS, Layer, Units
+from forgetting.units import KINDS, PICTURE, Layer, Units
 
 SLOPE, GAIN = 0.2, 2**0.5  # of the activation in every mapping network
 
@@ -77,7 +77,9 @@ def anatomy(generator: Generator, kinds: str | Iterable[str]) -> Units:
     layers: list[Layer] = []
     for kind in [kinds] if isinstance(kinds, str) else dict.fromkeys(kinds):
         one_of("units", kind, KINDS)
-        ours = generator.layers if kind == "channels" else tuple(part.layer for part in generator.parts.values() if part.layer.kind == kind)
+        ours: tuple[Layer, ...] = (PICTURE,)
+        if kind != "picture":
+            ours = generator.layers if kind == "channels" else tuple(p.layer for p in generator.parts.values() if p.layer.kind == kind)
         if not ours:
             here = ", ".join(dict.fromkeys(["channels", *(part.layer.kind for part in generator.parts.values())]))
             raise RequestError(f"this network has no {kind} whose units could die; it has {here}")
@@ -87,6 +89,8 @@ def anatomy(generator: Generator, kinds: str | Iterable[str]) -> Units:
 
 def incoming(generator: Generator, layer: Layer) -> Tensor:
     """[C, N]: the weights through which each unit hears; a synapse is one itself."""
+    if layer == PICTURE:
+        return torch.ones(1, 1)
     if layer.kind == "channels":
         return generator.incoming(layer)
     part = generator.parts[layer.name]
@@ -97,7 +101,7 @@ def outgoing(generator: Generator, layer: Layer) -> Tensor:
     """[C, M]: the weights through which each unit is heard; where it is heard by all alike, ones."""
     if layer.kind == "channels":
         return generator.outgoing(layer)
-    heard = generator.parts[layer.name].heard
+    heard = None if layer == PICTURE else generator.parts[layer.name].heard
     if heard is None:
         return torch.ones(layer.channels, 1)
     weight = generator.get_parameter(heard)
@@ -110,7 +114,7 @@ def rest(generator: Generator, layer: Layer) -> Tensor:
     """What units say once their incoming weights are zero, [1, C, 1 or H, 1 or W]; a synapse says nothing then."""
     if layer.kind == "channels":
         return generator.rest(layer)
-    bias = generator.parts[layer.name].bias
+    bias = None if layer == PICTURE else generator.parts[layer.name].bias
     if bias is None:
         return torch.zeros(1, layer.channels, 1, 1)
     said = generator.get_parameter(bias)[None, :, None, None]

@@ -48,8 +48,8 @@ def filtered(up_taps: Tensor, down_taps: Tensor, sampling: Sampling, channels: i
     back = _down_phases(down_taps, up, down)  # [n * n, up * up, M, M]; n output phases
     phases = up // down
     size = math.ceil(outputs / phases) + back.shape[2] - 1 + wide.shape[1] - 1  # what the output depends on
-    ups = [kernel.expand(channels, 1, -1, -1).contiguous() for kernel in wide]
-    downs = [[kernel.expand(channels, 1, -1, -1).contiguous() for kernel in kernels] for kernels in back]
+    ups = [_of_each(wide[k], channels) for k in range(len(wide))]
+    downs = [[_of_each(back[k, n], channels) for n in range(back.shape[1])] for k in range(len(back))]
 
     def run(x: Tensor) -> Tensor:
         after = size - x.shape[2] - offset
@@ -73,22 +73,26 @@ def _up_phases(taps: Tensor, up: int, before: int) -> tuple[Tensor, int]:
     """
     places = [[(phase + k - before) // up for k in range(len(taps)) if (phase + k - before) % up == 0] for phase in range(up)]
     first, last = min(place[0] for place in places), max(place[-1] for place in places)
-    kernels = taps.new_zeros(up, last - first + 1)
-    for phase, place in enumerate(places):
-        kernels[phase, place[0] - first : place[-1] - first + 1] = taps.flip(0)[(before - phase) % up :: up] * up
-    return kernels, -first
+    turned = taps.flip(0) * up
+    rows = [F.pad(turned[(before - phase) % up :: up], (place[0] - first, last - place[-1])) for phase, place in enumerate(places)]
+    return torch.stack(rows), -first
+
+
+def _of_each(kernel: Tensor, channels: int) -> Tensor:
+    """[k, l] -> [channels, 1, k, l]"""
+    return kernel.expand(channels, 1, -1, -1).contiguous()
 
 
 def _down_phases(taps: Tensor, up: int, down: int) -> Tensor:
     """[n, n] low-pass -> [(up / down)^2, up^2, M, M]: from each phase before downsampling to each phase after it."""
     after, count = up // down, taps.shape[0]
     reach = (down * (after - 1) + count - 1) // up + 1
-    kernels = taps.new_zeros(after, after, up, up, reach, reach)
+    kernels = []
     for row in range(after):
         for column in range(after):
             moved = F.pad(taps.flip(0, 1), (down * column, reach * up - count - down * column, down * row, reach * up - count - down * row))
-            kernels[row, column] = moved.view(reach, up, reach, up).permute(1, 3, 0, 2)
-    return kernels.flatten(2, 3).flatten(0, 1)
+            kernels.append(moved.reshape(reach, up, reach, up).permute(1, 3, 0, 2).flatten(0, 1))
+    return torch.stack(kernels)
 
 
 def _interleaved(parts: list[Tensor], phases: int) -> Tensor:

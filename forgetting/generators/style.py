@@ -69,7 +69,8 @@ class ToImage(nn.Module):
         """The picture of the faces ``w`` [B, w_dim], limited to ``clamp`` and then scaled."""
         style, weight = parts.styled(self.affine(w), self.style, edit), parts.pruned(self.weight, self.synapses["weight"], edit)
         weight = (weight * style[:, None, :, None, None]).flatten(0, 1) * scale  # [B * image, in, 1, 1]
-        bias, faces = self.bias.repeat(len(w)) * scale, len(w)
+        bias, faces = self.bias * scale, len(w)
+        bias = bias if faces == 1 else bias.repeat(faces)
 
         def run(x: Tensor) -> Tensor:
             x = conv2d_per_face(x, weight, bias, padding=0, groups=1, faces=faces)

@@ -57,7 +57,8 @@ class Source(nn.Module):
 
     def forward(self, w: Tensor) -> Tensor:
         """[B, w_dim] -> [B, C, size, size]"""
-        cos, sin, right, down = (column[:, 0] for column in self.affine(w).float().split(1, dim=1))
+        moved = self.affine(w).float()
+        cos, sin, right, down = (moved[:, k] for k in range(4))
         length = (cos.square() + sin.square()).sqrt()
         cos, sin, right, down = cos / length, sin / length, right / length, down / length
         zero, one = torch.zeros_like(cos), torch.ones_like(cos)
@@ -98,7 +99,8 @@ class FilteredConv(nn.Module):
         """The layer for the faces ``w`` [B, w_dim]."""
         style, weight = parts.styled(self.affine(w), self.style, edit), parts.pruned(self.weight, self.synapses["weight"], edit)
         weight = demodulated(weight, style, GAIN * cast(Tensor, self.loudness)).flatten(0, 1)  # [B * out, in, k, k]
-        bias, faces, activated = self.bias.repeat(len(w)) * GAIN, len(w), self._filtered(clamp)
+        bias, faces, activated = self.bias * GAIN, len(w), self._filtered(clamp)
+        bias = bias if faces == 1 else bias.repeat(faces)
         return lambda x: activated(conv2d_per_face(x, weight, bias, padding=weight.shape[2] - 1, groups=1, faces=faces))
 
     def rest(self, clamp: float | None) -> Tensor:
