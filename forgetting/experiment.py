@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from forgetting import encoder, film, intent, latents, operators, orderings, pacing, schedules, sheet, zoo
+from forgetting import bends, encoder, film, intent, latents, operators, orderings, pacing, schedules, sheet, zoo
 from forgetting import plan as plans
 from forgetting import recipe as recipes
 from forgetting.checkpoints.file import File
@@ -51,6 +51,25 @@ PARTS: Mapping[str, type] = {
         operators.Prune,
         operators.Mean,
         operators.Average,
+        bends.Noise,
+        bends.Freeze,
+        bends.Swap,
+        bends.Invert,
+        bends.Amplify,
+        bends.Saturate,
+        bends.Quantise,
+        bends.Binarise,
+        bends.Blur,
+        bends.Spectral,
+        bends.Shift,
+        bends.Scale,
+        bends.Rotate,
+        bends.Flip,
+        bends.Dilate,
+        bends.Erode,
+        bends.Shuffle,
+        bends.Leak,
+        bends.Chained,
         schedules.Schedule,
         schedules.Linear,
         schedules.Ease,

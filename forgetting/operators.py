@@ -11,6 +11,7 @@ units switch, and the picture pops.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Protocol
 
 from torch import Tensor
@@ -82,7 +83,7 @@ class Prune:
         _check(self.softness)
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        return lambda x, layer: parts.rest(generator, layer)
+        return lambda x, layer: parts.rest(generator, layer).to(x)
 
 
 @dataclass(frozen=True)
@@ -110,4 +111,5 @@ class Average:
         _check(self.softness)
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        return lambda x, layer: statistics.average_maps(generator, layer.kind)[layer.name].float()
+        maps = cache(lambda kind: statistics.average_maps(generator, kind))
+        return lambda x, layer: maps(layer.kind)[layer.name].to(x)

@@ -57,15 +57,15 @@ class Scene:
         found = []
         for knob in self.knobs:
             dead = knob.operator.bind(self.generator, self.ws)
+            # Asked once for every layer: what an operator has to look up is looked up now, and not while a graph is traced.
             if knob.operator.constant:
-                empty = {layer.name: torch.empty(1, layer.channels, *layer.size) for layer in knob.units.layers}
-                dead = _looked_up({name: dead(x, _layer(knob, name)).to(device, dtype) for name, x in empty.items()})
+                silent = ((layer, torch.zeros(1, layer.channels, *layer.size)) for layer in knob.units.layers)
+                dead = _looked_up({layer.name: dead(x, layer).to(device, dtype) for layer, x in silent})
+            else:
+                for layer in knob.units.layers:
+                    dead(torch.zeros(1, layer.channels, *layer.size, device=device, dtype=dtype), layer)
             found.append((knob.units, dead))
         return found
-
-
-def _layer(knob: Knob, name: str) -> Layer:
-    return next(layer for layer in knob.units.layers if layer.name == name)
 
 
 def _looked_up(constants: dict[str, Tensor]) -> Edit:

@@ -1,0 +1,454 @@
+"""Network bending: operators that change what a unit says instead of taking it away.
+
+Broad, Leymarie and Grierson 2021, "Network Bending: Expressive Manipulation of Generative Models in Multiple Domains",
+inserts such filters between the layers of a generator; all of theirs are here. Each is defined by what stands at the far
+end of ``lerp(x, bend(x), ablation)``; on the way there the two are mixed. Nothing here branches on values, so a bend is
+part of a compiled graph like everything else.
+
+Maps are [B, C, H, W]. Lengths are shares of a map's size, so that a bend means the same in every layer. What has no map -
+a style, a synapse, a neuron - is measured against the others in its layer where a bend asks for a mean or a range.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from forgetting import errors
+from forgetting.errors import RequestError, one_of, whole, within
+from forgetting.generators import Edit, Generator
+from forgetting.generators.parts import anatomy
+from forgetting.latents import Seed
+from forgetting.operators import SOFTNESS, Operator
+from forgetting.statistics import listen
+from forgetting.units import Layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bend:
+    """What all bends have: ``softness``, as every operator."""
+
+    constant: ClassVar[bool] = False
+    softness: float = SOFTNESS
+
+    def __post_init__(self) -> None:
+        within("operator.softness", self.softness, 0.0, 1.0)
+        self.check()
+
+    def check(self) -> None:
+        """Raise unless the settings are possible."""
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        return self.bend
+
+    def bend(self, x: Tensor, layer: Layer) -> Tensor:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise(Bend):
+    """Noise with the mean of the map and ``amount`` times its standard deviation."""
+
+    amount: float = 1.0
+    seed: int = 0
+
+    def check(self) -> None:
+        within("operator.amount", self.amount, 0.0, 100.0)
+        errors.seed("operator.seed", self.seed)
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        pool, choice = _kept(lambda layer: _drawn(layer, self.seed)[0]), _kept(lambda layer: _drawn(layer, self.seed)[1])
+
+        def bend(x: Tensor, layer: Layer) -> Tensor:
+            mean, std = _moments(x)
+            return mean + self.amount * std * pool(x, layer).index_select(1, choice(x, layer))
+
+        return bend
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freeze(Bend):
+    """What it said for the face of the first frame, or for that of ``seed``, whatever becomes of the rest."""
+
+    constant: ClassVar[bool] = True
+    seed: int | None = None
+    psi: float = 0.7
+
+    def check(self) -> None:
+        _check_face(self.seed, self.psi)
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        return _said(generator, ws if self.seed is None else Seed(self.seed, self.psi)(generator))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swap(Bend):
+    """What the same unit says for another face."""
+
+    constant: ClassVar[bool] = True
+    seed: int = 1
+    psi: float = 0.7
+
+    def check(self) -> None:
+        _check_face(self.seed, self.psi)
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        return _said(generator, Seed(self.seed, self.psi)(generator))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invert(Bend):
+    """Its negative: mirrored about its own mean, which keeps its level, or about ``zero``."""
+
+    about: str = "mean"
+
+    def check(self) -> None:
+        one_of("operator.about", self.about, ("mean", "zero"))
+
+    def bend(self, x: Tensor, layer: Layer) -> Tensor:
+        return -x if self.about == "zero" else 2 * _moments(x)[0] - x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amplify(Bend):
+    """``factor`` times as loud; between 0 and 1 it is quieter."""
+
+    factor: float = 3.0
+
+    def check(self) -> None:
+        within("operator.factor", self.factor, -1000.0, 1000.0)
+
+    def bend(self, x: Tensor, layer: Layer) -> Tensor:
+        return x * self.factor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saturate(Bend):
+    """Driven into its limits: ``limit`` times its root mean square is as loud as it gets."""
+
+    drive: float = 4.0
+    limit: float = 1.0
+
+    def check(self) -> None:
+        within("operator.drive", self.drive, 0.01, 1000.0)
+        within("operator.limit", self.limit, 0.01, 1000.0)
+
+    def bend(self, x: Tensor, layer: Layer) -> Tensor:
+        mean, std = _moments(x)
+        most = self.limit * (mean.square() + std.square()).sqrt() + 1e-8
+        return most * torch.tanh(self.drive * x / most)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantise(Bend):
+    """In ``levels`` steps from its least to its largest value."""
+
+    levels: int = 4
+
+    def check(self) -> None:
+        whole("operator.levels", self.levels, 2, 256)
+
+    def bend(self, x: Tensor, layer: Layer) -> Tensor:
+        space = _space(x)
+        low, high = x.amin(dim=space, keepdim=True), x.amax(dim=space, keepdim=True)
+        step = (high - low) / (self.levels - 1) + 1e-12
+        return low + torch.round((x - low) / step) * step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binarise(Bend):
+    """Two values: a standard deviation above its mean where it is larger than that, and one below it elsewhere."""
+
+    def bend(self, x: Tensor, layer: Layer) -> Tensor:
+        mean, std = _moments(x)
+        return torch.where(x > mean, mean + std, mean - std)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blur(Bend):
+    """Out of focus: a Gaussian of standard deviation ``radius``, a share of the map's size."""
+
+    radius: float = 0.05
+
+    def check(self) -> None:
+        within("operator.radius", self.radius, 0.001, 1.0)
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        across, down = (
+            _kept(lambda layer: _gaussian(layer.size[1], self.radius)),
+            _kept(lambda layer: _gaussian(layer.size[0], self.radius)),
+        )
+        return lambda x, layer: _along(x, down(x, layer), across(x, layer))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectral(Bend):
+    """Only its ``low`` or its ``high`` frequencies, below or from ``cutoff``, a share of the highest there is.
+
+    Frequencies are those of the cosine transform (Ahmed, Natarajan and Rao 1974), which knows no edges.
+    """
+
+    keep: str = "low"
+    cutoff: float = 0.125
+
+    def check(self) -> None:
+        one_of("operator.keep", self.keep, ("low", "high"))
+        within("operator.cutoff", self.cutoff, 0.0, 1.0)
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        across, down = (
+            _kept(lambda layer: _low_pass(layer.size[1], self.cutoff)),
+            _kept(lambda layer: _low_pass(layer.size[0], self.cutoff)),
+        )
+
+        def bend(x: Tensor, layer: Layer) -> Tensor:
+            low = _along(x, down(x, layer), across(x, layer))
+            return low if self.keep == "low" else x - low
+
+        return bend
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift(Bend):
+    """Moved to the ``right`` and ``down`` by shares of its size; what leaves on one side comes in on the other."""
+
+    right: float = 0.25
+    down: float = 0.0
+
+    def check(self) -> None:
+        for name, value in (("right", self.right), ("down", self.down)):
+            within(f"operator.{name}", value, -1.0, 1.0)
+
+    def bend(self, x: Tensor, layer: Layer) -> Tensor:
+        height, width = layer.size
+        right, down = round(self.right * width) % width, round(self.down * height) % height
+        if right:
+            x = torch.cat((x[..., -right:], x[..., :-right]), dim=3)
+        return torch.cat((x[:, :, -down:], x[:, :, :-down]), dim=2) if down else x + 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale(Bend):
+    """Enlarged by ``factor`` around its middle; below 1 it is smaller, and mirrored beyond its edges."""
+
+    factor: float = 1.5
+
+    def check(self) -> None:
+        within("operator.factor", self.factor, 0.05, 20.0)
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        grid = _kept(lambda layer: _grid(layer, ((1 / self.factor, 0.0), (0.0, 1 / self.factor))))
+        return lambda x, layer: _sampled(x, grid(x, layer))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotate(Bend):
+    """Turned by ``degrees`` around its middle, anticlockwise, and mirrored beyond its edges."""
+
+    degrees: float = 45.0
+
+    def check(self) -> None:
+        within("operator.degrees", self.degrees, -360.0, 360.0)
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        cos, sin = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
+        grid = _kept(lambda layer: _grid(layer, ((cos, -sin), (sin, cos))))
+        return lambda x, layer: _sampled(x, grid(x, layer))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip(Bend):
+    """Mirrored: ``horizontal``, ``vertical`` or ``both``."""
+
+    axis: str = "horizontal"
+
+    def check(self) -> None:
+        one_of("operator.axis", self.axis, ("horizontal", "vertical", "both"))
+
+    def bend(self, x: Tensor, layer: Layer) -> Tensor:
+        return x.flip({"horizontal": (3,), "vertical": (2,), "both": (2, 3)}[self.axis])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dilate(Bend):
+    """Its bright parts grow: the largest value within ``radius``, a share of the map's size (one value at least)."""
+
+    radius: float = 0.03
+
+    def check(self) -> None:
+        within("operator.radius", self.radius, 0.0, 0.5)
+
+    def bend(self, x: Tensor, layer: Layer) -> Tensor:
+        return _largest(x, layer, self.radius)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erode(Bend):
+    """Its bright parts shrink: the least value within ``radius``, a share of the map's size (one value at least)."""
+
+    radius: float = 0.03
+
+    def check(self) -> None:
+        within("operator.radius", self.radius, 0.0, 0.5)
+
+    def bend(self, x: Tensor, layer: Layer) -> Tensor:
+        return -_largest(-x, layer, self.radius)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shuffle(Bend):
+    """Units swap places: each says what another one in its layer says."""
+
+    seed: int = 0
+
+    def check(self) -> None:
+        errors.seed("operator.seed", self.seed)
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        order = _kept(lambda layer: torch.from_numpy(_generator(layer, self.seed).permutation(layer.channels)))
+        return lambda x, layer: x.index_select(1, order(x, layer))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leak(Bend):
+    """What its whole layer says on average: it loses what is its own."""
+
+    def bend(self, x: Tensor, layer: Layer) -> Tensor:
+        return x.mean(dim=1, keepdim=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chained(Bend):
+    """One operator after the other."""
+
+    operators: Sequence[Operator] = ()
+
+    def check(self) -> None:
+        if not self.operators:
+            raise RequestError("operator=chained needs operators: a list of them, each with its _target_")
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        found = [operator.bind(generator, ws) for operator in self.operators]
+
+        def bend(x: Tensor, layer: Layer) -> Tensor:
+            for dead in found:
+                x = dead(x, layer).expand_as(x)
+            return x
+
+        return bend
+
+
+def _check_face(seed: int | None, psi: float) -> None:
+    if seed is not None:
+        errors.seed("operator.seed", seed)
+    within("operator.psi", psi, -2.0, 2.0)
+
+
+def _space(x: Tensor) -> tuple[int, ...]:
+    """The dimensions over which a unit is measured: space, or its layer where it has none."""
+    return (2, 3) if x.shape[2] * x.shape[3] > 1 else (1, 2, 3)
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every unit."""
+    mean = x.mean(dim=_space(x), keepdim=True)
+    return mean, (x - mean).square().mean(dim=_space(x), keepdim=True).sqrt()
+
+
+def _generator(layer: Layer, seed: int) -> np.random.RandomState:
+    """Every layer draws for itself, the same on every machine."""
+    return np.random.RandomState([seed, zlib.crc32(layer.name.encode())])
+
+
+POOL = 16
+"""Maps of noise that the units of a layer share: one for each would take as much memory as all the network's maps."""
+
+
+def _drawn(layer: Layer, seed: int) -> tuple[Tensor, Tensor]:
+    """[1, P, H, W] of noise with mean 0 and variance 1, and which of it each unit takes, [C]."""
+    draw, (height, width) = _generator(layer, seed), layer.size
+    if height * width == 1:
+        return torch.from_numpy(draw.randn(1, layer.channels, 1, 1)).float(), torch.arange(layer.channels)
+    pool = torch.from_numpy(draw.randn(min(POOL, layer.channels), height, width)).float()
+    pool = (pool - pool.mean(dim=(1, 2), keepdim=True)) / pool.std(dim=(1, 2), keepdim=True, correction=0)
+    return pool[None], torch.from_numpy(draw.randint(len(pool), size=layer.channels))
+
+
+def _kept(make: Callable[[Layer], Tensor]) -> Edit:
+    """What belongs to a layer alone, made once and kept where it is needed."""
+    made: dict[tuple[str, torch.device, torch.dtype], Tensor] = {}
+
+    def kept(x: Tensor, layer: Layer) -> Tensor:
+        key = (layer.name, x.device, x.dtype)
+        if key not in made:
+            found = make(layer)
+            made[key] = found.to(x.device, x.dtype if found.is_floating_point() else None)
+        return made[key]
+
+    return kept
+
+
+def _said(generator: Generator, ws: Tensor) -> Edit:
+    """What every unit says for the face ``ws``; listened to when first asked for a kind."""
+    heard: dict[str, Tensor] = {}
+
+    def said(x: Tensor, layer: Layer) -> Tensor:
+        if layer.name not in heard:
+            units = anatomy(generator, layer.kind)
+            listen(generator, units, ws, lambda there, at: heard.setdefault(at.name, there.clone()))
+        return heard[layer.name]
+
+    return said
+
+
+def _gaussian(size: int, radius: float) -> Tensor:
+    """[size, size]: the Gaussian filter along an axis, mirrored at the edges, as a matrix."""
+    at, sigma = torch.arange(size, dtype=torch.float64), radius * size
+    places = torch.stack([place for n in (-1, 0, 1) for place in (2 * n * size + at, 2 * n * size - 1 - at)])
+    folded = torch.exp(-0.5 * ((at[:, None, None] - places) / sigma).square()).sum(dim=1)
+    return (folded / folded.sum(dim=1, keepdim=True)).float()
+
+
+def _low_pass(size: int, cutoff: float) -> Tensor:
+    """[size, size]: the projection on the frequencies below ``cutoff`` of the orthonormal cosine transform."""
+    k, n = torch.arange(size, dtype=torch.float64)[:, None], torch.arange(size, dtype=torch.float64)
+    cosines = torch.cos(math.pi * (n + 0.5) * k / size) * torch.where(k == 0, 1.0, 2.0).div(size).sqrt()
+    kept = cosines[: max(1, round(cutoff * size))]
+    return (kept.T @ kept).float()
+
+
+def _along(x: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """``down`` [H, H] x ``across`` [W, W] transposed."""
+    return down @ x @ across.T
+
+
+def _grid(layer: Layer, turn: Sequence[Sequence[float]]) -> Tensor:
+    """[1, H, W, 2]: where to look, in [-1, 1], so that the map is transformed around its middle."""
+    height, width = layer.size
+    y, x = ((torch.arange(n, dtype=torch.float64) + 0.5 - n / 2) / (max(height, width) / 2) for n in layer.size)
+    (a, b), (c, d) = turn
+    across, down = a * x[None] + b * y[:, None], c * x[None] + d * y[:, None]
+    longer = max(height, width)
+    return torch.stack((across * longer / width, down * longer / height), dim=2)[None].float()
+
+
+def _sampled(x: Tensor, grid: Tensor) -> Tensor:
+    return F.grid_sample(x, grid.expand(x.shape[0], -1, -1, -1), mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def _largest(x: Tensor, layer: Layer, radius: float) -> Tensor:
+    """[B, C, H, W]: the largest value around each; one axis after the other is the same and cheaper."""
+    for axis, size in ((2, layer.size[0]), (3, layer.size[1])):
+        reach = min(max(1, round(radius * size)), (size - 1) // 2)
+        if reach > 0:
+            kernel, padding = (2 * reach + 1, 1), (reach, 0)
+            x = F.max_pool2d(x, kernel if axis == 2 else kernel[::-1], 1, padding if axis == 2 else padding[::-1])
+    return x + 0
