@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from forgetting import bends, encoder, film, intent, latents, operators, orderings, pacing, schedules, sheet, zoo
+from forgetting import bends, diagnosis, encoder, film, intent, latents, operators, orderings, pacing, schedules, sheet, zoo
 from forgetting import plan as plans
 from forgetting import recipe as recipes
 from forgetting.checkpoints.file import File
@@ -42,6 +42,13 @@ PARTS: Mapping[str, type] = {
         latents.Seed,
         orderings.Random,
         orderings.Together,
+        diagnosis.Contagion,
+        diagnosis.Cluster,
+        diagnosis.Spatial,
+        diagnosis.Semantic,
+        diagnosis.Importance,
+        diagnosis.Sequenced,
+        diagnosis.File,
         orderings.Layers,
         orderings.Magnitude,
         orderings.Activation,
@@ -199,7 +206,7 @@ def consent(config: Mapping[str, Any], said: Iterable[str]) -> None:
         )
 
 
-@torch.inference_mode()
+@torch.no_grad()  # and no inference mode: what is loaded here may be asked for gradients
 def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     """Load the network, find the face, make the plan - or go by ``known``, which an earlier run of this config made."""
     parts = assemble(config)

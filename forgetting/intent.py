@@ -89,7 +89,7 @@ def sample(intents: Sequence[Intent], ranks: Sequence[Tensor], count: int) -> Te
     return torch.cat(found, dim=1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def planned(generator: Generator, intents: Sequence[Intent], ranks: Sequence[Tensor], frames: int, engine: Engine) -> Plan:
     """The plan of a film of ``frames`` frames. Pacings look at pictures made by ``engine``, in which all else is intact."""
     whole("the number of frames (film.fps x film.duration)", frames, 1, MAX_FRAMES)
@@ -107,7 +107,7 @@ def planned(generator: Generator, intents: Sequence[Intent], ranks: Sequence[Ten
     return Plan(tuple(tracks))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def make(
     generator: Generator,
     ws: Tensor,

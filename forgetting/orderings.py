@@ -163,7 +163,7 @@ class Layers:
             # Where a group is larger it takes longer, so that without overlap time is the share of units gone.
             share = int(group.sum()) / total
             span = share + self.overlap * (1 - share)
-            position = _positions(ranks[group].double(), np.random.RandomState(self.seed))
+            position = positions(ranks[group].double(), np.random.RandomState(self.seed))
             times[group] = (1 - self.overlap) * gone + span * position
             gone += share
         return rank(times, units, "network", self.seed, torch.stack(groups).any(0))
@@ -206,15 +206,15 @@ def rank(score: Tensor, units: Units, scope: str, seed: int, chosen: Tensor) -> 
     draw = np.random.RandomState(seed)
     ranks = torch.full((len(units),), NEVER)
     if scope == "network":
-        ranks[chosen] = _positions(score[chosen], draw).float()
+        ranks[chosen] = positions(score[chosen], draw).float()
         return ranks
     for where in units.slices.values():
         inside = chosen[where]
-        ranks[where][inside] = _positions(score[where][inside], draw).float()
+        ranks[where][inside] = positions(score[where][inside], draw).float()
     return ranks
 
 
-def _positions(score: Tensor, draw: np.random.RandomState) -> Tensor:
+def positions(score: Tensor, draw: np.random.RandomState) -> Tensor:
     """[N] scores -> [N] float64: (place + 1/2) / N, equal scores in drawn order."""
     count = len(score)
     tie_break = draw.permutation(count)

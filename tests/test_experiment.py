@@ -39,8 +39,10 @@ def test_every_experiment_renders(tmp_path, name):
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if group not in ("experiment", "generator")])
 def test_every_option_of_every_group_renders(tmp_path, group):
+    scores = tmp_path / "scores.npy"
+    np.save(scores, np.arange(52.0))
     for option in groups(group):
-        settings = [*THREE_FRAMES, f"{group}={option.name}"]
+        settings = [*THREE_FRAMES, f"{group}={option.name}", *([f"ordering.path={scores}"] if option.name == "file" else [])]
         folder = tmp_path / option.name
         folder.mkdir()
         assert run.render(config(*settings), folder).exists()

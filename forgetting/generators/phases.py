@@ -58,7 +58,7 @@ def filtered(up_taps: Tensor, down_taps: Tensor, sampling: Sampling, channels: i
         for number, kernel in enumerate(ups):
             plane = F.leaky_relu_(F.conv2d(x, kernel, groups=channels), SLOPE)
             if clamp is not None:
-                plane = plane.clamp_(-clamp, clamp)
+                plane = plane.clamp(-clamp, clamp) if plane.requires_grad else plane.clamp_(-clamp, clamp)
             found = [F.conv2d(plane, kernels[number], groups=channels) for kernels in downs]
             parts = found if not parts else [part.add_(more) for part, more in zip(parts, found, strict=True)]
         return _interleaved(parts, phases)[:, :, :outputs, :outputs]

@@ -179,7 +179,9 @@ def _activated(x: Tensor, noise: Tensor | None, clamp: float | None) -> Tensor:
     if noise is not None:
         x = apart(x).add_(noise)
     x = F.leaky_relu_(x, SLOPE)
-    return x if clamp is None else x.clamp_(-clamp, clamp)
+    if clamp is None:
+        return x
+    return x.clamp(-clamp, clamp) if x.requires_grad else x.clamp_(-clamp, clamp)  # a slope needs what was there before
 
 
 def _transposed_per_face(x: Tensor, weight: Tensor, faces: int) -> Tensor:

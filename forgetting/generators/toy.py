@@ -118,4 +118,4 @@ def _doubled(state: State) -> Tensor:
 
 def _run(source: Callable[[State], Tensor], style: Tensor, weight: Tensor, bias: Tensor, state: State) -> State:
     x = F.conv2d(source(state) * style, weight, bias, padding=1)
-    return (F.leaky_relu_(x, SLOPE).mul_(2**0.5),)
+    return (F.leaky_relu_(x, SLOPE) * 2**0.5,)
