@@ -28,6 +28,7 @@ from forgetting.generators import Generator
 from forgetting.generators.factory import Module
 from forgetting.generators.whole import Whole
 from forgetting.intent import Intent, ended
+from forgetting.layout import Layout
 from forgetting.plan import Plan
 from forgetting.scene import Scene
 
@@ -119,6 +120,7 @@ class Run:
     film: film.Film
     engine: Engine
     plan: Plan
+    layout: Layout
 
 
 def instantiate(node: Any, where: str = "config") -> Any:
@@ -215,7 +217,7 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
         generator = Whole(generator)
     ws = parts.latent(generator)
     parts.film.shape(*generator.size)
-    scene = intent.scene(generator, ws, parts.intents)
+    scene = dataclasses.replace(intent.scene(generator, ws, parts.intents), listens=parts.film.layout != "face")
     if known is None and parts.plan is not None:
         known = plans.load(Path(parts.plan))
     elif known is not None:
@@ -231,8 +233,9 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
         plan = intent.planned(generator, parts.intents, ranks, parts.film.frames, engine)
     log.info("%s", why)
     film = encoder.settled(parts.film, engine.device)
-    recipe = recipes.write(config, generator, engine, why, film)
-    return Run(film, engine, dataclasses.replace(plan, recipe=recipe))
+    plan = dataclasses.replace(plan, recipe=recipes.write(config, generator, engine, why, film))
+    intact = next(engine.shots(torch.zeros(1, len(scene))))[1] if scene.listens else None
+    return Run(film, engine, plan, Layout(film, plan, generator.size, intent.captions(parts.intents, film), intact))
 
 
 def _kinds(one: Intent) -> Iterable[str]:

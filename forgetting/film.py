@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageColor, PngImagePlugin
 
 from forgetting.engines import Frame
 from forgetting.errors import RequestError, one_of, whole, within
 
 FORMATS = ("mp4", "webm", "gif", "png")
+LAYOUTS = ("face", "map", "diptych", "inset", "triptych")
+PANELS = {"diptych": 2, "triptych": 3}
+GAP = 0.02
+"""Between two panels, as a share of their height."""
+
 ENDINGS = ("smudge", "hold", "black", "white")
 SMALL = 512
 """Networks that make smaller pictures than this are enlarged to it by the nearest whole factor."""
@@ -39,6 +45,12 @@ class Film:
         stations: pictures on the contact sheet.
         ending: what becomes of the remainders that bias and noise paint when all units are gone: they stay (``smudge``),
             they stand still for a while (``hold``), or fade to ``black`` or ``white``.
+        layout: ``face``, ``map`` (the memory map alone), ``diptych`` (face beside map), ``inset`` (map in a corner),
+            ``triptych`` (face, map, forgetting curve).
+        title: stands on black before the picture appears.
+        crop: what is left of the frame, as width to height: [1, 1], [9, 16].
+        canvas: width and height of the finished film, on which the frame stands as large as it fits.
+        ground: what the canvas shows around it: a colour by name or #rrggbb.
     """
 
     fps: float = 24
@@ -53,12 +65,22 @@ class Film:
     poster: float = 0.5
     stations: int = 16
     ending: str = "smudge"
+    layout: str = "face"
+    title: str | None = None
+    crop: Sequence[int] | None = None
+    canvas: Sequence[int] | None = None
+    ground: str = "black"
 
     def __post_init__(self) -> None:
         within("film.fps", self.fps, 0.01, 240)
         within("film.duration", self.duration, 0.01, 86_400)
         one_of("film.format", self.format, FORMATS)
         one_of("film.ending", self.ending, ENDINGS)
+        one_of("film.layout", self.layout, LAYOUTS)
+        for name, pair in (("crop", self.crop), ("canvas", self.canvas)):
+            if pair is not None and (len(pair) != 2 or not all(type(n) is int and 1 <= n <= 16384 for n in pair)):
+                raise RequestError(f"film.{name} must be two whole numbers, width and height, got {[*pair]}")
+        self.ground_colour  # noqa: B018 (checked here)
         one_of("film.preset", self.preset, ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"))
         one_of("film.encoder", self.encoder, ENCODERS)
         whole("film.every", self.every, 1, 1_000_000)
@@ -95,17 +117,50 @@ class Film:
     def name(self) -> str:
         return "film" if self.format == "png" else f"film.{self.format}"
 
-    def shape(self, height: int, width: int) -> tuple[int, int]:
-        """The film's height and width for pictures of ``height`` x ``width``."""
+    @property
+    def ground_colour(self) -> tuple[int, int, int]:
+        try:
+            found = ImageColor.getrgb(self.ground)
+        except ValueError:
+            raise RequestError(f"film.ground must be a colour, such as black or #202020, got {self.ground!r}") from None
+        return found[0], found[1], found[2]
+
+    def panel(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the picture in the film, for pictures of ``height`` x ``width``."""
         size = self.size or height * max(1, round(SMALL / height))
         if self.format not in _CRF:
             return size, round(size * width / height)
-        if size % 2:
-            raise RequestError(
-                f"film.size must be even for {self.format} (its colours are stored at half the size), got {size}; "
-                f"{size - 1} and {size + 1} are fine"
-            )
         return size, 2 * round(size * width / height / 2)
+
+    def shape(self, height: int, width: int) -> tuple[int, int]:
+        """The film's height and width for pictures of ``height`` x ``width``."""
+        size, across = self.panel(height, width)
+        panels = PANELS.get(self.layout, 1)
+        found = size, panels * across + (panels - 1) * self.gap(size)
+        if self.crop:
+            found = cropped(found, self.crop)
+        if self.canvas:
+            found = self.canvas[1], self.canvas[0]
+        if self.format in _CRF and any(n % 2 for n in found):
+            what, odd = ("canvas", found) if self.canvas else ("size", (size,))
+            number = next((n for n in odd if n % 2), size)
+            raise RequestError(
+                f"film.{what} must be even for {self.format} (its colours are stored at half the size), got {number}; "
+                f"{number - 1} and {number + 1} are fine"
+            )
+        return found
+
+    @staticmethod
+    def gap(height: int) -> int:
+        """Pixels between two panels."""
+        return 2 * round(GAP * height / 2)
+
+
+def cropped(shape: tuple[int, int], ratio: Sequence[int]) -> tuple[int, int]:
+    """The largest even (height, width) within ``shape`` that is as wide to high as ``ratio``."""
+    (height, width), (across, down) = shape, ratio
+    high, wide = (round(width * down / across), width) if width * down <= height * across else (height, round(height * across / down))
+    return high - high % 2, wide - wide % 2
 
 
 def fit(frame: Frame, shape: tuple[int, int]) -> Frame:

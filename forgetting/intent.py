@@ -11,8 +11,10 @@ from torch import Tensor
 from forgetting.engines import Engine, from_bytes
 from forgetting.engines.eager import Torch
 from forgetting.errors import whole
+from forgetting.film import Film
 from forgetting.generators import Generator
 from forgetting.generators.parts import anatomy
+from forgetting.layout import Caption
 from forgetting.operators import Level, Operator
 from forgetting.orderings import Ordering, Together
 from forgetting.pacing import Pacing, Units
@@ -73,6 +75,21 @@ def ended(intents: Sequence[Intent], ending: str) -> list[Intent]:
 
 
 ENDINGS = {"black": -1.0, "white": 1.0}
+
+
+def captions(intents: Sequence[Intent], film: Film) -> list[Caption]:
+    """What the acts of a film have to say, and when."""
+    found = []
+    for schedule in (intent.schedule for intent in intents):
+        start, end = schedule.holds
+        for act, begin, then in zip(schedule.acts, schedule.begins, schedule.begins[1:], strict=False):
+            if not act.caption:
+                continue
+            times = [film.duration * (start + (1 - start - end) * share) for share in (begin, then)]
+            if schedule.direction == "remember":
+                times = [film.duration - time for time in times[::-1]]
+            found.append(Caption(act.caption, *times))
+    return found
 
 
 def _holding(schedule: Schedule, near: float, far: float) -> Schedule:

@@ -8,13 +8,15 @@ had alone, and segments can be made in any order and on any machine.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import tee
 
 from torch import Tensor
 
-from forgetting.engines import Engine, Frame
+from forgetting.engines import Engine, Frame, Shot
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
 from forgetting.generators import Generator
+from forgetting.layout import Layout
 from forgetting.operators import Operator
 from forgetting.pipeline import alongside
 from forgetting.plan import Plan
@@ -28,17 +30,25 @@ def pictures(engine: Engine, plan: Plan, indices: Iterable[int]) -> Iterator[Fra
     return engine(plan.row(index) for index in indices)
 
 
-def shoot(engine: Engine, plan: Plan, reel: Reel, segments: Sequence[range]) -> None:
+def composed(engine: Engine, layout: Layout, indices: Iterable[int]) -> Iterator[Frame]:
+    """The finished frames of those indices: with what stands beside the face, on the film's canvas."""
+    now, then = tee(indices)
+    for index, (frame, levels) in zip(now, engine.shots(layout.plan.row(index) for index in then), strict=False):
+        yield layout.compose(index, frame, levels)
+
+
+def shoot(engine: Engine, layout: Layout, reel: Reel, segments: Sequence[range]) -> None:
     """Make those segments of a film."""
-    positions = [position for segment in segments for position in segment]
-    indices = reel.film.indices
+    indices = [reel.film.indices[position] for segment in segments for position in segment]
 
-    def write(arriving: Iterator[Frame]) -> None:
+    def write(arriving: Iterator[Shot]) -> None:
+        # Composed here, beside the network and not in its way.
+        finished = (layout.compose(index, *shot) for index, shot in zip(indices, arriving, strict=False))
         for segment in segments:
-            reel.write(segment, arriving)
+            reel.write(segment, finished)
 
-    shown = pictures(engine, plan, (indices[position] for position in positions))
-    alongside(track(shown, "filming", len(positions)), write)
+    shots = engine.shots(layout.plan.row(index) for index in indices)
+    alongside(track(shots, "filming", len(indices)), write)
 
 
 def frames(

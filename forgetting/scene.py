@@ -6,7 +6,7 @@ units; knobs stand one behind the other, and a unit that several of them turn go
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from forgetting.errors import RequestError
 from forgetting.generators import Edit, Generator
+from forgetting.memory import said
 from forgetting.operators import Operator
-from forgetting.units import Layer, Units
+from forgetting.units import PICTURE, Layer, Units
 
 Turned = tuple[Units, Edit]
 """The units of a knob, and what they say where it is turned all the way."""
@@ -31,12 +32,16 @@ class Knob:
 
 @dataclass(frozen=True)
 class Scene:
-    """The face ``ws`` [1, L, W] of a network, and the knobs; a face that ``moves`` is given anew for every frame."""
+    """The face ``ws`` [1, L, W] of a network, and the knobs; a face that ``moves`` is given anew for every frame.
+
+    A scene that ``listens`` also tells how loud the cells of its memory map are.
+    """
 
     generator: Generator
     ws: Tensor
     knobs: tuple[Knob, ...]
     moves: bool = False
+    listens: bool = False
 
     @staticmethod
     def of(generator: Generator, ws: Tensor, operator: Operator) -> Scene:
@@ -66,6 +71,29 @@ class Scene:
                     dead(torch.zeros(1, layer.channels, *layer.size, device=device, dtype=dtype), layer)
             found.append((knob.units, dead))
         return found
+
+
+def mapped(scene: Scene) -> tuple[Layer, ...]:
+    """The layers that are listened to: all that any knob turns, each once, and none of a scene that does not listen."""
+    if not scene.listens:
+        return ()
+    return tuple({layer.name: layer for knob in scene.knobs for layer in knob.units.layers if layer != PICTURE}.values())
+
+
+def heard(edit: Edit, layers: Sequence[Layer]) -> tuple[Edit, Callable[[], tuple[Tensor, ...]]]:
+    """The same edit with an ear, and what it will have heard: the levels [B, M] of the cells of ``layers``, or nothing."""
+    wanted, found = {layer.name for layer in layers}, dict[str, Tensor]()
+
+    def listening(x: Tensor, layer: Layer) -> Tensor:
+        x = edit(x, layer)
+        if layer.name in wanted:
+            found[layer.name] = said(x, layer)
+        return x
+
+    def levels() -> tuple[Tensor, ...]:
+        return (torch.cat([found[layer.name] for layer in layers], dim=1),) if layers else ()
+
+    return (listening if layers else edit), levels
 
 
 def _looked_up(constants: dict[str, Tensor]) -> Edit:

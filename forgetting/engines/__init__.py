@@ -14,12 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from forgetting.memory import Levels
 from forgetting.scene import Scene
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 
 Frame = NDArray[np.uint8]
 """[H, W, 3], RGB."""
+
+
+Shot = tuple[Frame, Levels | None]
 
 
 class Engine(Protocol):
@@ -38,6 +42,10 @@ class Engine(Protocol):
         ``faces`` are the faces [1, L, W] of a scene that moves, one for every row; without, it is the scene's own. Rows are
         taken as they are needed, a batch ahead at most, so that endless films need no memory.
         """
+        ...
+
+    def shots(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Shot]:
+        """The same, each with what the cells of the memory map say, [M], if the scene listens."""
         ...
 
 

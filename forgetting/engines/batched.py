@@ -7,30 +7,32 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
 
 import torch
 from torch import Tensor, nn
 
-from forgetting.engines import Frame
+from forgetting.engines import Frame, Shot
 from forgetting.engines.beginning import Beginning, begin
 from forgetting.engines.picture import Moving, Picture
 from forgetting.generators import Generator
 from forgetting.scene import Turned
+from forgetting.units import Layer
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Batched:
-    """``run`` turns rows [B, R] on the host into frames [B, H, W, 3] uint8 on the device, always ``batch`` of them.
+    """``run`` turns rows [B, R] on the host into frames [B, H, W, 3] uint8 on the device, always ``batch`` of them, and
+    into levels [B, M] if the scene listens.
 
     Where every frame has a face of its own, ``run`` takes faces [B, L, W] too, and ``still`` is the one that stays where none are given.
     """
 
-    run: Callable[..., Tensor]
+    run: Callable[..., tuple[Tensor, ...]]
     still: Tensor | None
     precision: str
     device: str
@@ -39,7 +41,16 @@ class Batched:
 
     @staticmethod
     @torch.inference_mode()
-    def of(generator: Generator, ws: Tensor, knobs: list[Turned], anew: bool, precision: str, device: str, batch: int) -> Batched:
+    def of(
+        generator: Generator,
+        ws: Tensor,
+        knobs: list[Turned],
+        anew: bool,
+        precision: str,
+        device: str,
+        batch: int,
+        layers: Sequence[Layer] = (),
+    ) -> Batched:
         """Make ready a network and a face that are already on the device; the first step of a face that stays is done here, once.
 
         Where the face is bound ``anew`` for every frame, synapses may die, which are the same for a whole batch: of one frame, then.
@@ -52,10 +63,10 @@ class Batched:
             batch = 1
         given = [torch.zeros(batch, width, dtype=dtype, device=device)]
         if anew:
-            picture: nn.Module = Moving(knobs, generator).eval()
+            picture: nn.Module = Moving(knobs, generator, layers).eval()
             given.append(ws.expand(batch, -1, -1).clone())
         else:
-            picture = Picture(knobs, begin(generator.bind(ws), None, Beginning(0), memory)).eval()
+            picture = Picture(knobs, begin(generator.bind(ws), None, Beginning(0), memory), layers).eval()
         still = ws if anew else None
         if device == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32; 16 bits are a setting of their own
@@ -66,10 +77,13 @@ class Batched:
         return Batched(lambda *host: picture(*(x.to(device, dtype) for x in host)), still, precision, device, batch)
 
     def __call__(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Frame]:
+        return (frame for frame, _ in self.shots(rows, faces))
+
+    def shots(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Shot]:
         moments: Iterator[tuple[Tensor, ...]] = ((row,) for row in rows)
         if self.still is not None:
             moments = zip(rows, repeat(self.still.cpu()) if faces is None else faces, strict=False)
-        flying = deque[tuple[int, Tensor, Callable[[], None]]]()
+        flying = deque[tuple[int, list[Tensor], Callable[[], None]]]()
         while chunk := list(islice(moments, self.batch)):
             flying.append((len(chunk), *self._launch(chunk)))
             if len(flying) > 1:
@@ -78,26 +92,28 @@ class Batched:
             yield from _landed(*flying.popleft())
 
     @torch.inference_mode()
-    def _launch(self, chunk: list[tuple[Tensor, ...]]) -> tuple[Tensor, Callable[[], None]]:
-        """Start a batch; returns where its frames will be on the host, and how to wait for them."""
+    def _launch(self, chunk: list[tuple[Tensor, ...]]) -> tuple[list[Tensor], Callable[[], None]]:
+        """Start a batch; returns where what it makes will be on the host, and how to wait for it."""
         rows, *faces = zip(*chunk + chunk[-1:] * (self.batch - len(chunk)), strict=True)
         given = [torch.stack(rows), *(torch.cat(ws) for ws in faces)]
+        made = self.run(*given)
         if self.device != "cuda":
-            return self.run(*given).cpu(), lambda: None
-        frames = self.run(*given)
-        host = torch.empty(frames.shape, dtype=frames.dtype, pin_memory=True)
-        host.copy_(frames, non_blocking=True)
+            return [one.cpu() for one in made], lambda: None
+        hosts = [torch.empty(one.shape, dtype=one.dtype, pin_memory=True) for one in made]
+        for host, one in zip(hosts, made, strict=True):
+            host.copy_(one, non_blocking=True)
         there = torch.cuda.Event()  # type: ignore[no-untyped-call]
         there.record()
-        return host, there.synchronize
+        return hosts, there.synchronize
 
 
-def _landed(count: int, frames: Tensor, wait: Callable[[], None]) -> Iterator[Frame]:
+def _landed(count: int, made: list[Tensor], wait: Callable[[], None]) -> Iterator[Shot]:
     wait()
-    yield from frames[:count].contiguous().numpy()
+    frames, *levels = ([*one[:count].contiguous().numpy()] for one in made)
+    yield from zip(frames, levels[0] if levels else [None] * count, strict=True)
 
 
-def _captured(picture: nn.Module, given: list[Tensor]) -> Callable[..., Tensor]:
+def _captured(picture: nn.Module, given: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
     """``picture`` as one CUDA graph: a frame of these networks is some hundred small kernels, and starting each costs.
 
     See "CUDA Graphs" in PyTorch's notes: warm up on a stream of its own, capture, replay on the same memory.
@@ -110,12 +126,12 @@ def _captured(picture: nn.Module, given: list[Tensor]) -> Callable[..., Tensor]:
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        frames: Tensor = picture(*given).contiguous()
+        made = tuple(one.contiguous() for one in picture(*given))
 
-    def run(*hosts: Tensor) -> Tensor:
+    def run(*hosts: Tensor) -> tuple[Tensor, ...]:
         for there, host in zip(given, hosts, strict=True):
             there.copy_(host.to(there.dtype).pin_memory(), non_blocking=True)
         graph.replay()
-        return frames
+        return made
 
     return run

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from forgetting.allocator import give_back
 from forgetting.cost import multiply_adds
-from forgetting.engines import PRECISIONS, Engine, Frame
+from forgetting.engines import PRECISIONS, Engine, Frame, Shot
 from forgetting.engines.beginning import Beginning, begin, beginning
 from forgetting.engines.eager import Torch
 from forgetting.engines.picture import Moving, Picture
 from forgetting.engines.precision import fastest
 from forgetting.errors import RequestError, one_of
 from forgetting.generators import Chain, Synthesis
-from forgetting.scene import Scene, Turned
-from forgetting.units import Units
+from forgetting.scene import Scene, Turned, mapped
+from forgetting.units import Layer, Units
 
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
@@ -43,6 +43,7 @@ class Source:
     knobs: list[Turned]
     cuts: bool
     costs: Callable[[], dict[str, int]]
+    layers: tuple[Layer, ...]
 
     @staticmethod
     def of(scene: Scene) -> Source:
@@ -50,13 +51,13 @@ class Source:
         costs = cache(lambda: multiply_adds(scene.generator, scene.ws))
         synthesis = scene.generator.bind(scene.ws)
         cuts = scene.knobs[0].operator.constant and isinstance(synthesis, Chain) and not synthesis.beside
-        return Source(Units(scene.generator.layers), synthesis, scene.turned(), cuts, costs)
+        return Source(Units(scene.generator.layers), synthesis, scene.turned(), cuts, costs, mapped(scene))
 
     def graph(self, where: Beginning) -> Any:
         """The graph of frames that begin at ``where``."""
         width = sum(len(units) for units, _ in self.knobs)
         with torch.inference_mode(False), torch.no_grad():
-            picture = Picture(self.knobs, begin(self.synthesis, self.knobs[0][1], where))
+            picture = Picture(self.knobs, begin(self.synthesis, self.knobs[0][1], where), self.layers)
         # Traced with a batch of no rows: every operation is recorded and none computes anything, where tracing one
         # row keeps a gigabyte of intermediate results until it is done. Other people's modules may not take it.
         return _graph(picture, torch.zeros(0 if isinstance(self.synthesis, Chain) else 1, width))
@@ -100,10 +101,10 @@ class OpenVINO:
         still, later = None, None
         if scene.bound_anew:
             still = scene.ws
-            graph = _graph(Moving(scene.turned(), scene.generator), torch.zeros(1, len(scene)), scene.ws)
+            graph = _graph(Moving(scene.turned(), scene.generator, mapped(scene)), torch.zeros(1, len(scene)), scene.ws)
         else:
             source = Source.of(scene)
-            graph, later = source.graph(Beginning(0)), source if self.reuse and len(scene.knobs) == 1 else None
+            graph, later = source.graph(Beginning(0)), source if self.reuse and len(scene.knobs) == 1 and not scene.listens else None
         if self.precision != "auto":
             return Compiled.of(core, graph, self.precision, still, later), f"openvino in {self.precision}, as asked"
         here = [precision for precision in PRECISIONS if CAPABILITIES[precision] in able]  # float32 is everywhere, and first
@@ -135,12 +136,16 @@ class Compiled:
         return Compiled(core, _compile(core, graph, precision), precision, still, source)
 
     def __call__(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Frame]:
-        return map(self._frame, rows, repeat(self.still) if faces is None else faces)
+        return (frame for frame, _ in self.shots(rows, faces))
 
-    def _frame(self, row: Tensor, ws: Tensor | None) -> Frame:
+    def shots(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Shot]:
+        return map(self._shot, rows, repeat(self.still) if faces is None else faces)
+
+    def _shot(self, row: Tensor, ws: Tensor | None) -> Shot:
         given = {0: row[None].numpy()} if self.still is None or ws is None else {0: row[None].numpy(), 1: ws.numpy()}
-        found = self._request(row).infer(given)[0]
-        return np.array(found[0])  # the request writes its next frame into the same memory
+        made = self._request(row).infer(given)
+        # Copied: the request writes its next frame into the same memory.
+        return np.array(made[0][0]), np.array(made[1][0]) if len(made) > 1 else None
 
     def _request(self, row: Tensor) -> Any:
         if self.source is None:

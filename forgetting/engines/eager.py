@@ -9,14 +9,14 @@ from itertools import repeat
 import torch
 from torch import Tensor
 
-from forgetting.engines import PRECISIONS, Engine, Frame, to_bytes
+from forgetting.engines import PRECISIONS, Engine, Frame, Shot, to_bytes
 from forgetting.engines.batched import Batched
 from forgetting.engines.picture import placed
 from forgetting.engines.precision import fastest
 from forgetting.errors import RequestError, one_of, whole
 from forgetting.generators import Generator, Synthesis
-from forgetting.scene import Scene, Turned, damage
-from forgetting.units import PICTURE
+from forgetting.scene import Scene, Turned, damage, heard, mapped
+from forgetting.units import PICTURE, Layer
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -62,11 +62,9 @@ class Torch:
         if (device, precision) != ("cpu", "float32"):
             generator = placed(generator, device, dtype)
         if device != "cpu":
-            return Batched.of(generator, ws, knobs, scene.bound_anew, precision, device, self.batch)
-        if scene.bound_anew:
-            return Anew(generator, ws, knobs, precision)
-        synthesis = generator.bind(ws)
-        return Eager(synthesis.folded() if self.fold else synthesis, knobs, precision)
+            return Batched.of(generator, ws, knobs, scene.bound_anew, precision, device, self.batch, mapped(scene))
+        synthesis = None if scene.bound_anew else generator.bind(ws)
+        return Eager(generator, ws, knobs, synthesis.folded() if synthesis and self.fold else synthesis, precision, mapped(scene))
 
 
 _NAMES = {"cpu": "the CPU", "cuda": "the GPU", "mps": "the GPU"}
@@ -90,39 +88,27 @@ def found(device: str) -> str:
 
 @dataclass(frozen=True)
 class Eager:
-    """A bound synthesis, run as it is, frame by frame."""
-
-    synthesis: Synthesis
-    knobs: list[Turned]
-    precision: str
-    name: str = "torch"
-    device: str = "cpu"
-
-    def __call__(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Frame]:
-        return map(self._frame, rows)
-
-    @torch.inference_mode()
-    def _frame(self, row: Tensor) -> Frame:
-        edit = damage(self.knobs, row[None].to(getattr(torch, self.precision)))
-        return to_bytes(edit(self.synthesis(edit), PICTURE))[0].contiguous().numpy()
-
-
-@dataclass(frozen=True)
-class Anew:
-    """A network that binds the face for every frame."""
+    """A network run as it is, frame by frame: on a ``synthesis`` that is bound already, or bound anew for every frame."""
 
     generator: Generator
     ws: Tensor
     knobs: list[Turned]
+    synthesis: Synthesis | None
     precision: str
+    layers: tuple[Layer, ...] = ()
     name: str = "torch"
     device: str = "cpu"
 
     def __call__(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Frame]:
-        return map(self._frame, rows, repeat(self.ws) if faces is None else faces)
+        return (frame for frame, _ in self.shots(rows, faces))
+
+    def shots(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Shot]:
+        return map(self._shot, rows, repeat(self.ws) if faces is None else faces)
 
     @torch.inference_mode()
-    def _frame(self, row: Tensor, ws: Tensor) -> Frame:
+    def _shot(self, row: Tensor, ws: Tensor) -> Shot:
         dtype = getattr(torch, self.precision)
-        edit = damage(self.knobs, row[None].to(dtype))
-        return to_bytes(edit(self.generator.bind(ws.to(dtype), edit)(edit), PICTURE))[0].contiguous().numpy()
+        edit, levels = heard(damage(self.knobs, row[None].to(dtype)), self.layers)
+        synthesis = self.synthesis or self.generator.bind(ws.to(dtype), edit)
+        frame = to_bytes(edit(synthesis(edit), PICTURE))[0].contiguous().numpy()
+        return frame, next((level[0].numpy() for level in levels()), None)

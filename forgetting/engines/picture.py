@@ -10,37 +10,37 @@ from torch import Tensor, nn
 
 from forgetting.engines import to_bytes
 from forgetting.generators import Generator, Synthesis
-from forgetting.scene import Turned, traced
-from forgetting.units import PICTURE
+from forgetting.scene import Turned, heard, traced
+from forgetting.units import PICTURE, Layer
 
 
 class Picture(nn.Module):
-    """Rows [B, R] -> frames [B, H, W, 3] uint8: no branches, nothing written in place.
+    """Rows [B, R] -> frames [B, H, W, 3] uint8, and what cells say if the scene listens: no branches, nothing in place.
 
     ``synthesis`` is of one face. It begins with a constant wherever it can (see ``begin``); layers before that have
     no say any more. That the constant is really one matters: OpenVINO 2026.4 computes a constant first layer once, and
     then lets the edit write into it.
     """
 
-    def __init__(self, knobs: Sequence[Turned], synthesis: Synthesis) -> None:
+    def __init__(self, knobs: Sequence[Turned], synthesis: Synthesis, layers: Sequence[Layer] = ()) -> None:
         super().__init__()
-        self.knobs, self.synthesis = knobs, synthesis
+        self.knobs, self.synthesis, self.layers = knobs, synthesis, layers
 
-    def forward(self, rows: Tensor) -> Tensor:
-        edit = traced(self.knobs, rows)
-        return to_bytes(edit(self.synthesis.repeated(len(rows))(edit), PICTURE))
+    def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
+        edit, levels = heard(traced(self.knobs, rows), self.layers)
+        return to_bytes(edit(self.synthesis.repeated(len(rows))(edit), PICTURE)), *levels()
 
 
 class Moving(nn.Module):
-    """Rows [B, R] and faces [B, L, W] -> frames [B, H, W, 3] uint8; the face is bound on the way."""
+    """Rows [B, R] and faces [B, L, W] -> the same; the face is bound on the way."""
 
-    def __init__(self, knobs: Sequence[Turned], generator: Generator) -> None:
+    def __init__(self, knobs: Sequence[Turned], generator: Generator, layers: Sequence[Layer] = ()) -> None:
         super().__init__()
-        self.knobs, self.generator = knobs, generator
+        self.knobs, self.generator, self.layers = knobs, generator, layers
 
-    def forward(self, rows: Tensor, ws: Tensor) -> Tensor:
-        edit = traced(self.knobs, rows)
-        return to_bytes(edit(self.generator.bind(ws, edit)(edit), PICTURE))
+    def forward(self, rows: Tensor, ws: Tensor) -> tuple[Tensor, ...]:
+        edit, levels = heard(traced(self.knobs, rows), self.layers)
+        return to_bytes(edit(self.generator.bind(ws, edit)(edit), PICTURE)), *levels()
 
 
 def placed(generator: Generator, device: str, dtype: torch.dtype) -> Generator:
