@@ -111,7 +111,7 @@ def test_help_for_people_who_have_never_heard_of_hydra(run, verb):
 
 
 BAD = [
-    (["ordering=randon"], "no ordering 'randon' (did you mean 'random'?); there is activation, contribution, layers, magnitude, random"),
+    (["ordering=randon"], "no ordering 'randon' (did you mean 'random'?); there is activation, cluster, contagion, contribution"),
     (["schedule=linaer"], "(did you mean 'linear'?)"),
     (["operator=nothing"], "amplify, average, binarise"),
     (["generator=ffhq"], "did you mean 'ffhq-mobile'"),

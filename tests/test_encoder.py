@@ -43,11 +43,11 @@ def probe(path):
     return subprocess.run(command, capture_output=True, text=True).stderr
 
 
-def decode(path, size):
-    """[F, size, size, 3], as the file's own tags say."""
+def decode(path, width, height=None):
+    """[F, height, width, 3], as the file's own tags say; square where no height is given."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
-    return np.frombuffer(raw, np.uint8).reshape(-1, size, size, 3)
+    return np.frombuffer(raw, np.uint8).reshape(-1, height or width, width, 3)
 
 
 @pytest.mark.parametrize("segment", [5, 96])

@@ -235,7 +235,7 @@ def test_other_versions_are_never_mixed(tmp_path, caplog, monkeypatch):
 
 
 def test_a_plan_that_was_edited_is_another_film(tmp_path):
-    run.render(config(*SETTINGS, "film.duration=2", "render.shard=1/2"), tmp_path)
+    run.render(config(*SETTINGS, "film.duration=2", "film.ending=smudge", "render.shard=1/2"), tmp_path)
     before = next((tmp_path / "segments").glob("*/*-*.mp4"))
     arrays = dict(np.load(tmp_path / "plan.npz"))
     with (tmp_path / "plan.npz").open("wb") as file:

@@ -1,0 +1,174 @@
+"""What stands beside the face, and the memory map."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, faces
+from test_parts import whole
+
+from forgetting import intent, memory
+from forgetting.engines.eager import Torch
+from forgetting.errors import RequestError
+from forgetting.film import LAYOUTS, Film
+from forgetting.generators import parts
+from forgetting.intent import Intent
+from forgetting.layout import Caption, Layout, mapped, on_canvas
+from forgetting.memory import MemoryMap, cells, pooled
+from forgetting.operators import Zero
+from forgetting.orderings import Random, Together
+from forgetting.pacing import Units as ByUnits
+from forgetting.schedules import Act, Schedule
+from forgetting.units import KINDS, Layer
+
+ACTS = (Act("early", 0.5, caption="early"), Act("late", 1.0, share=3))
+
+
+def filmed(film, kinds="channels", generator=None, **more):
+    """A layout and the engine of a small film."""
+    network = generator or whole(TINY["toy"](), "mapping" if "mapping" in kinds else "")
+    simple = Intent(Random(), Zero(0.2), Schedule(**more), ByUnits(), kinds)
+    intents, ws = intent.ended([simple], film.ending), faces(network)
+    scene = intent.scene(network, ws, intents)
+    scene = type(scene)(scene.generator, scene.ws, scene.knobs, listens=film.layout != "face")
+    engine = Torch().start(scene)
+    plan = intent.planned(network, intents, [one.rank(network, ws) for one in intents], film.frames, engine)
+    reference = next(engine.shots(torch.zeros(1, len(scene))))[1]
+    return Layout(film, plan, network.size, intent.captions(intents, film), reference), engine
+
+
+def frame(layout, engine, index):
+    picture, levels = next(engine.shots(layout.plan.rows([index])))
+    return layout.compose(index, picture, levels)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("crop", "canvas"), [(None, None), ((9, 16), None), (None, (320, 180)), ((1, 1), (300, 400))])
+def test_frames_have_the_shape_that_the_film_says(layout, crop, canvas):
+    film = Film(fps=4, duration=2, size=96, layout=layout, crop=crop, canvas=canvas, ending="black", title="a title")
+    composition, engine = filmed(film, acts=ACTS)
+    for index in (0, 3, 7):
+        found = frame(composition, engine, index)
+        assert found.dtype == np.uint8
+        assert found.shape == (*film.shape(32, 32), 3)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_last_frame_of_a_film_that_ends_black_is_black(layout):
+    composition, engine = filmed(Film(fps=10, duration=3, size=64, layout=layout, ending="black"))
+    last = frame(composition, engine, 29)
+    assert last[:, :64].max() == 0
+    if layout in ("diptych", "map", "inset"):
+        assert last.max() == 0
+
+
+@pytest.mark.parametrize("kinds", [*(kind for kind in KINDS if kind != "picture"), ("channels", "styles", "mapping")])
+def test_the_dark_share_of_the_map_is_the_plans(kinds):
+    film = Film(fps=10, duration=2, size=256, layout="map")
+    composition, engine = filmed(film, kinds)
+    where, layers = composition.map.where, mapped(composition.plan)
+    for index in (0, 5, 11, 19):
+        drawn = frame(composition, engine, index)
+        gone = composition.plan.gone(index)
+        dead = np.concatenate([(pooled(gone[layer.name], layer) == 1).numpy() for layer in layers])
+        black = np.array([not drawn[where == k].any() for k in range(len(dead))])
+        assert np.array_equal(black, dead), "a cell is black when, and only when, its unit is gone"
+        if sum(layer.channels for layer in layers) == len(dead):
+            assert black.mean() == pytest.approx(float((torch.cat([gone[layer.name] for layer in layers]) == 1).float().mean()))
+
+
+def test_cells_are_bright_by_what_they_say_and_glow_when_they_die():
+    layers = (Layer("a", 6, (4, 4)),)
+    there = MemoryMap.of(layers, np.full(6, 2.0, np.float32), (60, 90))
+    levels = np.array([0, 0.2, 0.8, 2.0, 2.0, 2.0], np.float32)
+    drawn = there.draw(levels, {"a": torch.tensor([0, 0, 0, 0, 0.5, 1.0])})
+    colours = [drawn[there.where == k][0].astype(int) for k in range(6)]
+    brightness = [colour.sum() for colour in colours]
+    assert brightness[0] < brightness[1] < brightness[2] < brightness[3]
+    assert brightness[0] > 0
+    assert colours[4][0] > 1.5 * colours[4][2], "it glows like an ember"
+    assert brightness[5] == 0
+
+
+@pytest.mark.parametrize("counts", [(3,), (512,) * 9 + (256, 256, 128, 128, 64, 64), (4096,) * 12, (1, 7, 19)])
+@pytest.mark.parametrize("shape", [(1024, 1024), (300, 512)])
+def test_every_cell_has_a_place_of_its_own(counts, shape):
+    layers = tuple(Layer(f"l{k}", n) for k, n in enumerate(counts))
+    total = sum(counts)
+    where = MemoryMap.of(layers, np.ones(total, np.float32), shape).where
+    pixels = np.bincount(where.ravel(), minlength=total + 1)[:-1]
+    assert pixels.min() >= 1
+    assert pixels.max() <= 4 * np.median(pixels)
+    assert pixels.sum() > 0.3 * where.size, "the map fills its panel"
+    first = np.array([np.flatnonzero((where == k).any(axis=1))[0] for k in np.cumsum((0, *counts[:-1]))])
+    assert bool((np.diff(first) > 0).all()), "layers stand one below the other"
+
+
+def test_synapses_share_cells():
+    layer = Layer("weights/x", 10_001)
+    values = torch.arange(10_001.0)
+    share = memory.together(layer)
+    slow = torch.stack([values[k * share : (k + 1) * share].mean() for k in range(cells(layer))])
+    torch.testing.assert_close(pooled(values, layer), slow)
+
+
+def test_levels_are_what_units_say(tiny):
+    ws = faces(tiny)
+    composition, engine = filmed(Film(fps=4, duration=1, layout="map"), generator=tiny)
+    (_, levels) = next(engine.shots(torch.zeros(1, len(composition.plan.row(0)))))
+    loud = []
+    tiny.bind(ws)(lambda x, layer: loud.append(x[0].square().mean((1, 2)).sqrt()) or x)
+    np.testing.assert_allclose(levels, torch.cat(loud).numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_captions_come_and_go():
+    film = Film(fps=10, duration=8, size=128)
+    composition, engine = filmed(film, acts=ACTS)
+    assert composition.captions == [Caption("early", 0.0, 2.0)]
+    plain = Layout(film, composition.plan, composition.size)
+    for index, written in ((0, False), (10, True), (25, False)):
+        assert np.array_equal(frame(composition, engine, index), frame(plain, engine, index)) != written
+    assert Caption("x", 2, 4).strength(3) == 1
+    assert 0 < Caption("x", 2, 4).strength(2.3) < 1
+
+
+def test_a_title_gives_way():
+    composition, engine = filmed(Film(fps=10, duration=5, size=128, title="What I saw"))
+    untitled, _ = filmed(Film(fps=10, duration=5, size=128))
+    first = frame(composition, engine, 0)
+    assert first[:20].max() == 0
+    assert first.max() > 200
+    assert np.array_equal(frame(composition, engine, 40), frame(untitled, engine, 40))
+
+
+def test_canvases():
+    picture = np.full((50, 100, 3), 200, np.uint8)
+    found = on_canvas(picture, Film(canvas=(300, 300), ground="#102030"))
+    assert found.shape == (300, 300, 3)
+    assert found[0, 0].tolist() == [0x10, 0x20, 0x30]
+    assert found[150, 150].tolist() == [200, 200, 200]
+    assert (found[:, 150] == 200).all(axis=1).sum() == 150
+
+
+def test_a_knob_on_nothing_has_no_map():
+    one = Intent(Together(), Zero(), Schedule(), ByUnits(), ("channels", "picture"))
+    toy = TINY["toy"]()
+    plan = intent.planned(toy, [one], [one.rank(toy, faces(toy))], 3, Torch().start(intent.scene(toy, faces(toy), [one])))
+    assert [layer.name for layer in mapped(plan)] == [layer.name for layer in parts.anatomy(toy, "channels").layers]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"layout": "book"}, "no film.layout 'book'"),
+        ({"ending": "end"}, "no film.ending 'end'"),
+        ({"canvas": (1920,)}, "film.canvas must be two whole numbers"),
+        ({"crop": (0, 1)}, "film.crop must be two whole numbers"),
+        ({"ground": "blakc"}, "film.ground must be a colour"),
+    ],
+)
+def test_impossible_settings(settings, says):
+    with pytest.raises(RequestError, match=says):
+        Film(**settings)
+    if "canvas" in settings:
+        with pytest.raises(RequestError, match="film.canvas must be even"):
+            Film(canvas=(1921, 1080)).shape(64, 64)
