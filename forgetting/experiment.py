@@ -30,6 +30,7 @@ from forgetting.generators.whole import Whole
 from forgetting.intent import Intent, ended
 from forgetting.layout import Layout
 from forgetting.plan import Plan
+from forgetting.render import Stage
 from forgetting.scene import Scene
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,10 @@ PARTS: Mapping[str, type] = {
         File,
         Module,
         latents.Seed,
+        latents.Breathe,
+        latents.Wander,
+        latents.Drift,
+        latents.Walk,
         orderings.Random,
         orderings.Together,
         diagnosis.Contagion,
@@ -118,9 +123,12 @@ class Run:
     """An experiment that is ready to be filmed."""
 
     film: film.Film
-    engine: Engine
     plan: Plan
-    layout: Layout
+    stage: Stage
+
+    @property
+    def engine(self) -> Engine:
+        return self.stage.engine
 
 
 def instantiate(node: Any, where: str = "config") -> Any:
@@ -215,9 +223,11 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     generator = parts.generator()
     if any("mapping" in _kinds(intent) for intent in parts.intents):
         generator = Whole(generator)
-    ws = parts.latent(generator)
+    frames, wall = parts.film.frames, parts.film.wall_size
+    people = [parts.latent.another(number) for number in range(wall[0] * wall[1])]
+    moves, ws = parts.latent.moves or len(people) > 1, parts.latent(generator)
     parts.film.shape(*generator.size)
-    scene = dataclasses.replace(intent.scene(generator, ws, parts.intents), listens=parts.film.layout != "face")
+    scene = dataclasses.replace(intent.scene(generator, ws, parts.intents), moves=moves, listens=parts.film.layout != "face")
     if known is None and parts.plan is not None:
         known = plans.load(Path(parts.plan))
     elif known is not None:
@@ -235,7 +245,9 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     film = encoder.settled(parts.film, engine.device)
     plan = dataclasses.replace(plan, recipe=recipes.write(config, generator, engine, why, film))
     intact = next(engine.shots(torch.zeros(1, len(scene))))[1] if scene.listens else None
-    return Run(film, engine, plan, Layout(film, plan, generator.size, intent.captions(parts.intents, film), intact))
+    layout = Layout(film, plan, generator.size, intent.captions(parts.intents, film), intact)
+    faces = (lambda index, person: people[person](generator, index, frames)) if moves else None
+    return Run(film, plan, Stage(engine, layout, faces))
 
 
 def _kinds(one: Intent) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ class Film:
         crop: what is left of the frame, as width to height: [1, 1], [9, 16].
         canvas: width and height of the finished film, on which the frame stands as large as it fits.
         ground: what the canvas shows around it: a colour by name or #rrggbb.
+        wall: columns x rows of people who die by the same plan, such as 3x3: the seed's, and those after it.
     """
 
     fps: float = 24
@@ -70,6 +72,7 @@ class Film:
     crop: Sequence[int] | None = None
     canvas: Sequence[int] | None = None
     ground: str = "black"
+    wall: str | None = None
 
     def __post_init__(self) -> None:
         within("film.fps", self.fps, 0.01, 240)
@@ -80,7 +83,7 @@ class Film:
         for name, pair in (("crop", self.crop), ("canvas", self.canvas)):
             if pair is not None and (len(pair) != 2 or not all(type(n) is int and 1 <= n <= 16384 for n in pair)):
                 raise RequestError(f"film.{name} must be two whole numbers, width and height, got {[*pair]}")
-        self.ground_colour  # noqa: B018 (checked here)
+        self.ground_colour, self.wall_size  # noqa: B018 (checked here)
         one_of("film.preset", self.preset, ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"))
         one_of("film.encoder", self.encoder, ENCODERS)
         whole("film.every", self.every, 1, 1_000_000)
@@ -116,6 +119,15 @@ class Film:
     @property
     def name(self) -> str:
         return "film" if self.format == "png" else f"film.{self.format}"
+
+    @property
+    def wall_size(self) -> tuple[int, int]:
+        """Columns and rows of people."""
+        found = re.fullmatch(r"(\d{1,2})x(\d{1,2})", str(self.wall or "1x1"))
+        columns, rows = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not columns * rows:
+            raise RequestError(f"film.wall must be columns x rows of people, such as 3x3, got {self.wall!r}")
+        return columns, rows
 
     @property
     def ground_colour(self) -> tuple[int, int, int]:

@@ -1,9 +1,11 @@
-"""Where faces come from: latents make ``ws``."""
+"""Where faces come from: latents make ``ws``, one for a film, or one for every frame of a face that moves while it dies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -16,8 +18,17 @@ from forgetting.generators import Generator
 
 
 class Latent(Protocol):
-    def __call__(self, generator: Generator) -> Tensor:
-        """``ws`` [1, L, W]."""
+    @property
+    def moves(self) -> bool:
+        """Whether the face is another one in every frame."""
+        ...
+
+    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        """``ws`` [1, L, W] of a frame of a film of so many frames."""
+        ...
+
+    def another(self, number: int) -> Latent:
+        """The same with other people: as many as there are numbers, the first of them itself."""
         ...
 
 
@@ -29,20 +40,156 @@ class Seed:
     class that a conditional network is asked for, its first where nothing is said.
     """
 
+    moves: ClassVar[bool] = False
     seed: int = 10
     psi: float = 0.7
     label: int | None = None
 
     def __post_init__(self) -> None:
-        errors.seed("latent.seed", self.seed)
-        within("latent.psi", self.psi, -2.0, 2.0)
-        if self.label is not None:
-            whole("latent.label", self.label, 0, 2**31)
+        _check(self.seed, self.psi, self.label)
 
-    @torch.inference_mode()
-    def __call__(self, generator: Generator) -> Tensor:
-        z = np.random.RandomState(self.seed).randn(1, generator.z_dim)
-        return generator.mapping(torch.from_numpy(z).float(), self.psi, one_hot(generator, self.label))
+    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        return _face(generator, drawn(generator, self.seed), self.psi, self.label)
+
+    def another(self, number: int) -> Seed:
+        return replace(self, seed=self.seed + number)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Through the faces of ``seeds``, one after another, at an even pace; a ``loop`` comes back to the first.
+
+    From each to the next it goes along the sphere on which such vectors lie (White 2016, "Sampling Generative Networks").
+    """
+
+    moves: ClassVar[bool] = True
+    seeds: Sequence[int] = (10, 11, 12)
+    loop: bool = True
+    psi: float = 0.7
+    label: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.seeds) < 2:
+            raise RequestError(f"latent.seeds must be two faces or more, got {[*self.seeds]}")
+        for seed in self.seeds:
+            _check(seed, self.psi, self.label)
+
+    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        stops = [drawn(generator, seed) for seed in (*self.seeds, *self.seeds[: int(self.loop)])]
+        at = (len(stops) - 1) * (index / frames if self.loop else index / max(frames - 1, 1))
+        number = min(int(at), len(stops) - 2)
+        return _face(generator, along(stops[number], stops[number + 1], at - number), self.psi, self.label)
+
+    def another(self, number: int) -> Walk:
+        return replace(self, seeds=[seed + 1000 * number for seed in self.seeds])
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Away from the face of ``seed`` towards that of ``towards``, as far as ``share`` of the way."""
+
+    moves: ClassVar[bool] = True
+    seed: int = 10
+    towards: int = 11
+    share: float = 0.4
+    psi: float = 0.7
+    label: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.seed, self.psi, self.label)
+        errors.seed("latent.towards", self.towards)
+        within("latent.share", self.share, 0.0, 1.0)
+
+    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        way = self.share * index / max(frames - 1, 1)
+        return _face(generator, along(drawn(generator, self.seed), drawn(generator, self.towards), way), self.psi, self.label)
+
+    def another(self, number: int) -> Drift:
+        return replace(self, seed=self.seed + number, towards=self.towards + number)
+
+
+@dataclass(frozen=True)
+class Wander:
+    """Around the face of ``seed``, ``turns`` times, at ``radius`` degrees from it: it closes where it began."""
+
+    moves: ClassVar[bool] = True
+    seed: int = 10
+    radius: float = 20.0
+    turns: int = 1
+    psi: float = 0.7
+    label: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.seed, self.psi, self.label)
+        within("latent.radius", self.radius, 0.0, 180.0)
+        whole("latent.turns", self.turns, 1, 100_000)
+
+    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        middle = drawn(generator, self.seed)
+        draw, length = np.random.RandomState([self.seed, 1]), float(middle.norm())
+        one, other = (torch.from_numpy(draw.randn(1, generator.z_dim)).float() for _ in range(2))
+        axes: list[Tensor] = []
+        for axis in (one, other):  # at right angles to the face and to each other, and as long
+            for known in (middle, *axes):
+                axis = axis - (axis * known).sum() / known.square().sum() * known
+            axes.append(axis * length / axis.norm().clamp_min(1e-9))
+        turn, away = 2 * math.pi * self.turns * index / frames, math.radians(self.radius)
+        aside = math.cos(turn) * axes[0] + math.sin(turn) * axes[1]
+        return _face(generator, math.cos(away) * middle + math.sin(away) * aside, self.psi, self.label)
+
+    def another(self, number: int) -> Wander:
+        return replace(self, seed=self.seed + number)
+
+
+@dataclass(frozen=True)
+class Breathe:
+    """The face of ``seed``, nearer to the average face and farther from it: psi swings by ``depth``, ``breaths`` times."""
+
+    moves: ClassVar[bool] = True
+    seed: int = 10
+    psi: float = 0.7
+    depth: float = 0.2
+    breaths: float = 8.0
+    label: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.seed, self.psi, self.label)
+        within("latent.depth", self.depth, 0.0, 2.0)
+        within("latent.breaths", self.breaths, 0.0, 100_000.0)
+
+    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        psi = self.psi + self.depth * math.sin(2 * math.pi * self.breaths * index / frames)
+        return _face(generator, drawn(generator, self.seed), psi, self.label)
+
+    def another(self, number: int) -> Breathe:
+        return replace(self, seed=self.seed + number)
+
+
+def _check(seed: int, psi: float, label: int | None) -> None:
+    errors.seed("latent.seed", seed)
+    within("latent.psi", psi, -2.0, 2.0)
+    if label is not None:
+        whole("latent.label", label, 0, 2**31)
+
+
+def drawn(generator: Generator, seed: int) -> Tensor:
+    """``z`` [1, z_dim] of a seed."""
+    return torch.from_numpy(np.random.RandomState(seed).randn(1, generator.z_dim)).float()
+
+
+def along(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """The point at that share of the way from ``a`` to ``b`` [1, N] along the sphere; its length goes evenly."""
+    ways = [torch.nn.functional.normalize(one.double(), dim=1) for one in (a, b)]
+    angle = torch.arccos((ways[0] * ways[1]).sum().clamp(-1, 1))
+    if float(angle.sin()) < 1e-6:  # in line: there is no arc between them
+        return torch.lerp(a, b, share)
+    way = (torch.sin((1 - share) * angle) * ways[0] + torch.sin(share * angle) * ways[1]) / angle.sin()
+    return (way * torch.lerp(a.double().norm(), b.double().norm(), share)).float()
+
+
+@torch.inference_mode()
+def _face(generator: Generator, z: Tensor, psi: float, label: int | None) -> Tensor:
+    return generator.mapping(z, psi, one_hot(generator, label))
 
 
 def one_hot(generator: Generator, label: int | None) -> Tensor | None:

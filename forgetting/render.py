@@ -7,14 +7,17 @@ had alone, and segments can be made in any order and on any machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import tee
 
+import numpy as np
 from torch import Tensor
 
 from forgetting.engines import Engine, Frame, Shot
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
+from forgetting.film import fit
 from forgetting.generators import Generator
 from forgetting.layout import Layout
 from forgetting.operators import Operator
@@ -30,25 +33,58 @@ def pictures(engine: Engine, plan: Plan, indices: Iterable[int]) -> Iterator[Fra
     return engine(plan.row(index) for index in indices)
 
 
-def composed(engine: Engine, layout: Layout, indices: Iterable[int]) -> Iterator[Frame]:
-    """The finished frames of those indices: with what stands beside the face, on the film's canvas."""
-    now, then = tee(indices)
-    for index, (frame, levels) in zip(now, engine.shots(layout.plan.row(index) for index in then), strict=False):
-        yield layout.compose(index, frame, levels)
+@dataclass(frozen=True)
+class Stage:
+    """Everything that makes finished frames: an engine, what stands beside the face, and the faces of a film in which they
+    change - or several people at once, ``wall`` [columns, rows] of them."""
+
+    engine: Engine
+    layout: Layout
+    faces: Callable[[int, int], Tensor] | None = None  # index, number of the person
+
+    def shots(self, indices: Sequence[int]) -> Iterator[Shot]:
+        """What the engine makes of those frames, in order; a wall is one picture, and what its people say on average."""
+        columns, rows = self.layout.film.wall_size
+        people = columns * rows
+        asked = ((index, person) for index in indices for person in range(people))
+        one, other = tee(asked)
+        faces = None if self.faces is None else (self.faces(*who) for who in one)
+        made = self.engine.shots((self.layout.plan.row(index) for index, _ in other), faces)
+        if people == 1:
+            return made
+        panel = self.layout.film.panel(*self.layout.size)
+        return (_hung([next(made) for _ in range(people)], columns, panel) for _ in indices)
+
+    def finished(self, indices: Sequence[int]) -> Iterator[Frame]:
+        """Those frames of the film, as they are written."""
+        for index, shot in zip(indices, self.shots(indices), strict=True):
+            yield self.layout.compose(index, *shot)
 
 
-def shoot(engine: Engine, layout: Layout, reel: Reel, segments: Sequence[range]) -> None:
+def _hung(shots: Sequence[Shot], columns: int, panel: tuple[int, int]) -> Shot:
+    """The pictures of several people as one, row after row."""
+    rows = len(shots) // columns
+    down, across = (np.linspace(0, size, n + 1).round().astype(int) for size, n in zip(panel, (rows, columns), strict=True))
+    wall = np.zeros((*panel, 3), np.uint8)
+    for number, (picture, _) in enumerate(shots):
+        row, column = divmod(number, columns)
+        place = slice(down[row], down[row + 1]), slice(across[column], across[column + 1])
+        wall[place] = fit(picture, wall[place].shape[:2])
+    levels = [level for _, level in shots if level is not None]
+    return wall, np.mean(levels, axis=0, dtype=np.float32) if levels else None
+
+
+def shoot(stage: Stage, reel: Reel, segments: Sequence[range]) -> None:
     """Make those segments of a film."""
     indices = [reel.film.indices[position] for segment in segments for position in segment]
 
     def write(arriving: Iterator[Shot]) -> None:
         # Composed here, beside the network and not in its way.
-        finished = (layout.compose(index, *shot) for index, shot in zip(indices, arriving, strict=False))
+        finished = (stage.layout.compose(index, *shot) for index, shot in zip(indices, arriving, strict=False))
         for segment in segments:
             reel.write(segment, finished)
 
-    shots = engine.shots(layout.plan.row(index) for index in indices)
-    alongside(track(shots, "filming", len(indices)), write)
+    alongside(track(stage.shots(indices), "filming", len(indices)), write)
 
 
 def frames(

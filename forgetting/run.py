@@ -30,7 +30,7 @@ from forgetting.errors import ForgettingError, Interrupted, RequestError, told_i
 from forgetting.film import Film, save_png
 from forgetting.plan import Plan
 from forgetting.progress import track
-from forgetting.render import composed, shoot
+from forgetting.render import shoot
 from forgetting.segments import Reel, part
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
             log.info("%s", f"{len(wanted) - len(todo)} of {len(wanted)} segments are there already")
         try:
             if todo:
-                shoot(run.engine, replace(run.layout, plan=plan), reel, todo)
+                shoot(replace(run.stage, layout=replace(run.stage.layout, plan=plan)), reel, todo)
         except KeyboardInterrupt:
             done = len(reel.named().keys() & set(wanted))
             again = f"forgetting resume {folder}" + (f" --shard {shard}" if shard else "")
@@ -110,7 +110,7 @@ def preview(config: Mapping[str, Any], folder: Path) -> Path:
     run = experiment.prepare(config)
     reel = reel_of(run.plan, folder)
     stops = [reel.film.indices[position] for position in reel.stations]
-    seen = track(composed(run.engine, run.layout, stops), "looking at the stations", len(stops))
+    seen = track(run.stage.finished(stops), "looking at the stations", len(stops))
     thumbnails = {index: sheet.thumbnail(picture) for index, picture in zip(stops, seen, strict=True)}
     with told_in_one_sentence(folder):
         with cache.whole(folder / "sheet.png") as piece:

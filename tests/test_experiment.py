@@ -10,10 +10,14 @@ from omegaconf import OmegaConf
 from PIL import Image
 from test_encoder import decode, probe
 
-from forgetting import checkpoints, experiment, operators, orderings, pacing, recipe, run, schedules, zoo
+from forgetting import checkpoints, experiment, latents, operators, orderings, pacing, recipe, run, schedules, zoo
 from forgetting import plan as plans
+from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
+from forgetting.film import fit
+from forgetting.scene import Knob, Scene
 from forgetting.settings import CONFIGS, GROUPS, groups
+from forgetting.units import Units
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 THREE_FRAMES = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast"]
@@ -214,3 +218,46 @@ def test_a_film_does_not_tell_where_its_network_lay(tmp_path):
     assert b"secret" not in film.read_bytes()
     assert b"mine.safetensors" in film.read_bytes()
     assert "secret" in (tmp_path / "film" / "recipe.yaml").read_text(), "or resuming could not find it"
+
+
+def test_a_face_may_move_while_it_dies(tmp_path):
+    settings = (
+        "generator=toy",
+        "engine=torch",
+        "latent=walk",
+        "film.fps=8",
+        "film.duration=1",
+        "film.format=png",
+        "film.size=32",
+        "film.ending=smudge",
+    )
+    run.render(config(*settings), tmp_path)
+    ready = experiment.prepare(config(*settings))
+    network = zoo.load("toy")
+    for index in (0, 3, 7):
+        row, ws = ready.plan.row(index), latents.Walk((10, 11, 12))(network, index, 8)
+        expected = next(Torch().start(Scene(network, ws, (Knob(operators.Zero(), Units(network.layers)),)))(row[None]))
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "film" / f"{index:05d}.png")), expected)
+
+
+def test_a_wall_is_the_same_death_of_several(tmp_path):
+    settings = (
+        "generator=toy",
+        "engine=torch",
+        "film.wall=3x2",
+        "film.size=96",
+        "film.layout=diptych",
+        "latent.seed=4",
+        "film.ending=smudge",
+    )
+    ready = experiment.prepare(config(*settings, "film.fps=4", "film.duration=1"))
+    (frame,) = ready.stage.finished([2])
+    assert frame.shape == (96, 96 + 2 + 96, 3)
+    network = zoo.load("toy")
+    for number, (y, x) in enumerate(((0, 0), (0, 32), (0, 64), (48, 0), (48, 32), (48, 64))):
+        scene = Scene.of(network, latents.Seed(4 + number)(network), operators.Zero())
+        alone = next(Torch().start(scene)(ready.plan.rows([2])))
+        assert np.array_equal(frame[y : y + 48, x : x + 32], fit(alone, (48, 32))), number
+    for wrong in ("3", "0x3", "axb"):
+        with pytest.raises(RequestError, match="film.wall must be columns x rows"):
+            experiment.assemble(config("generator=toy", f"film.wall={wrong}"))
