@@ -42,6 +42,28 @@ _X264 = f"-c:v libx264 -threads 4 -preset {{preset}} -crf {{crf}} {_BT709} -f mp
 _NVENC = f"-c:v h264_nvenc -preset p4 -bf 2 -b_ref_mode disabled -rc vbr -cq {{crf}} -b:v 0 {_BT709} -f mp4"
 _VP9 = f"-c:v libvpx-vp9 -threads 4 -crf {{crf}} -b:v 0 -row-mt 1 -deadline good -cpu-used 4 {_BT709} -f mp4"
 # B-frames are stored up to two places before they are shown; in short pieces by less, which would leave gaps at joints.
+# For galleries: ten bits where the codec has them, so that slow fades have no steps.
+_TEN = _BT709.replace("-pix_fmt yuv420p", "-pix_fmt yuv420p10le")
+# Without B-frames: pieces can be joined by their timestamps alone.
+_X265 = (
+    f"-c:v libx265 -preset {{preset}} -crf {{crf}} -x265-params log-level=error:pools=4:frame-threads=2:bframes=0 -tag:v hvc1 {_TEN} -f mp4"
+)
+_AV1 = f"-c:v libsvtav1 -preset {{speed}} -crf {{crf}} -svtav1-params lp=4 {_TEN} -f mp4"
+_PRORES = f"-c:v prores_ks -profile:v 4444 -threads 4 -vendor apl0 {_BT709.replace('yuv420p', 'yuv444p10le')} -f mov"
+_FFV1 = "-c:v ffv1 -level 3 -slices 4 -slicecrc 1 -g 1 -threads 4 -pix_fmt gbrp -color_range pc -f matroska"
+SPEEDS = {"ultrafast": 12, "superfast": 11, "veryfast": 10, "faster": 9, "fast": 8, "medium": 7, "slow": 5, "slower": 4, "veryslow": 3}
+"""What SVT-AV1 calls x264's presets."""
+
+SOUND = {
+    "mp4": "aac -b:a 256k",
+    "h265": "aac -b:a 256k",
+    "av1": "aac -b:a 256k",
+    "webm": "libopus -b:a 192k",
+    "prores": "pcm_s16le",
+    "ffv1": "flac",
+}
+"""How each format keeps its sound."""
+
 _MP4 = "-c copy -bsf:v setts=pts=PTS:dts=(N-2)/({rate}*TB):duration=1/({rate}*TB) -movflags +faststart -f mp4"
 _CODECS = {
     ("mp4", "x264"): Codec("mp4", _X264, _MP4),
@@ -55,6 +77,10 @@ _CODECS = {
         "-filter_complex split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=bayer:bayer_scale=3 -loop 0 -f gif",
     ),
     ("png", "x264"): Codec("png", "", ""),
+    ("h265", "x264"): Codec("mp4", _X265, "-c copy -tag:v hvc1 -movflags +faststart -f mp4"),
+    ("av1", "x264"): Codec("mp4", _AV1, "-c copy -movflags +faststart -f mp4"),
+    ("prores", "x264"): Codec("mov", _PRORES, "-c copy -movflags +faststart -f mov"),
+    ("ffv1", "x264"): Codec("mkv", _FFV1, "-c copy -fflags +bitexact -f matroska"),
 }
 
 
@@ -96,7 +122,7 @@ def encode(film: Film, frames: Iterable[Frame], path: Path, shape: tuple[int, in
         return save_png(fit(frame, shape), path, comment)
     height, width = shape
     source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {film.rate:.10g} -i -"
-    told = codec(film).piece.format(crf=film.quality, preset=film.preset)
+    told = codec(film).piece.format(crf=film.quality, preset=film.preset, speed=SPEEDS[film.preset])
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-nostdin", "-loglevel", "error", *source.split(), *told.split(), str(path)]
     # In a session of its own, so that Ctrl-C reaches us and not the encoder behind our back.
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
@@ -132,13 +158,27 @@ def join(film: Film, pieces: Sequence[tuple[Path, int]], path: Path, comment: st
         microseconds = until
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-f", "concat", "-safe", "0",
-        "-protocol_whitelist", "file,pipe", "-i", "pipe:0", "-metadata", "title=forgetting", "-metadata", f"comment={comment}",
-        *codec(film).joined.format(rate=f"{film.rate:.10g}").split(), str(path),
+        "-protocol_whitelist", "file,pipe", "-i", "pipe:0", *_sound(film, sum(count for _, count in pieces) / film.rate),
+        "-metadata", "title=forgetting", "-metadata", f"comment={comment}",
+        *codec(film).joined.format(rate=f"{film.rate:.10g}").split(),
+        *(f"-c:a {SOUND[film.format]}".split() if film.audio else ()), str(path),
     ]  # fmt: skip
     process = subprocess.run(command, input="\n".join(told).encode(), capture_output=True, check=False, start_new_session=True)
     _check(film, process.stderr, process.returncode)
     if film.format == "gif":
         _comment_gif(path, comment)
+
+
+def _sound(film: Film, seconds: float) -> list[str]:
+    """What ffmpeg is told of a soundtrack: as long as the film to the sample, silent where it is too short, faded at both ends."""
+    if not film.audio:
+        return []
+    fade = min(film.audio_fade, seconds / 2)
+    shaped = f"atrim=0:{seconds:.6f},apad=whole_dur={seconds:.6f},asetpts=PTS-STARTPTS"
+    shaped += f",afade=t=in:d={fade:.6f},afade=t=out:st={seconds - fade:.6f}:d={fade:.6f}" if fade > 0 else ""
+    source = ["-protocol_whitelist", "file", "-i", f"file:{Path(film.audio).expanduser()}", "-map", "0:v:0", "-map", "1:a:0"]
+    # The codec of the sound comes behind that of the pictures, which is a copy of all.
+    return [*source, "-af", shaped]
 
 
 _QUOTE = r"'\''"

@@ -13,7 +13,7 @@ from PIL import Image, ImageColor, PngImagePlugin
 from forgetting.engines import Frame
 from forgetting.errors import RequestError, one_of, whole, within
 
-FORMATS = ("mp4", "webm", "gif", "png")
+FORMATS = ("mp4", "webm", "gif", "png", "h265", "av1", "prores", "ffv1")
 LAYOUTS = ("face", "map", "diptych", "inset", "triptych")
 PANELS = {"diptych": 2, "triptych": 3}
 GAP = 0.02
@@ -24,7 +24,9 @@ SMALL = 512
 """Networks that make smaller pictures than this are enlarged to it by the nearest whole factor."""
 
 ENCODERS = ("auto", "x264", "nvenc")
-_CRF = {"mp4": (18, 51), "webm": (30, 63)}  # default and worst
+_CRF = {"mp4": (18, 51), "webm": (30, 63), "h265": (20, 51), "av1": (26, 63)}  # default and worst
+_NAMES = {"png": "film", "h265": "film.mp4", "av1": "film.mp4", "prores": "film.mov", "ffv1": "film.mkv"}
+SILENT = ("gif", "png")
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,10 @@ class Film:
         fps: frames per second, in (0, 240].
         duration: seconds; a film has exactly ``round(fps * duration)`` frames.
         size: height in pixels, the width follows; None is the network's own size, small ones enlarged.
-        format: ``mp4`` (H.264), ``webm`` (VP9), ``gif``, or ``png`` for a folder of stills.
+        format: ``mp4`` (H.264), ``webm`` (VP9), ``gif``, ``png`` for a folder of stills; for galleries ``h265`` and ``av1``
+            (both 10 bits), ``prores`` (4444) and ``ffv1`` (the master, without loss).
         every: a rough cut of every so manieth frame, as many times slower: the film takes as long as in full.
-        crf: quality of mp4 (0 lossless to 51) or webm (to 63), lower is better; None is 18 or 30.
+        crf: quality of mp4 and h265 (0 to 51), webm and av1 (to 63), lower is better; None is 18, 20, 30 or 26.
         preset: x264's ``ultrafast`` to ``veryslow``: the slower, the smaller the file.
         encoder: of mp4; ``auto`` is NVIDIA's where the engine is on a GPU that has one, x264 otherwise.
         segment: frames that are written as one piece: what a render that is killed may lose. Every piece begins with a
@@ -52,6 +55,7 @@ class Film:
         crop: what is left of the frame, as width to height: [1, 1], [9, 16].
         canvas: width and height of the finished film, on which the frame stands as large as it fits.
         ground: what the canvas shows around it: a colour by name or #rrggbb.
+        audio: a soundtrack, as long as the film or cut to it, faded at both ends for ``audio_fade`` seconds.
         wall: columns x rows of people who die by the same plan, such as 3x3: the seed's, and those after it.
     """
 
@@ -73,6 +77,8 @@ class Film:
     canvas: Sequence[int] | None = None
     ground: str = "black"
     wall: str | None = None
+    audio: str | None = None
+    audio_fade: float = 2.0
 
     def __post_init__(self) -> None:
         within("film.fps", self.fps, 0.01, 240)
@@ -83,6 +89,11 @@ class Film:
         for name, pair in (("crop", self.crop), ("canvas", self.canvas)):
             if pair is not None and (len(pair) != 2 or not all(type(n) is int and 1 <= n <= 16384 for n in pair)):
                 raise RequestError(f"film.{name} must be two whole numbers, width and height, got {[*pair]}")
+        within("film.audio_fade", self.audio_fade, 0.0, 3600.0)
+        if self.audio and self.format in SILENT:
+            raise RequestError(f"film.audio needs a film that can sound, and film.format={self.format} cannot; take mp4")
+        if self.audio and not Path(self.audio).expanduser().is_file():
+            raise RequestError(f"there is no soundtrack at film.audio={self.audio}; check the path")
         self.ground_colour, self.wall_size  # noqa: B018 (checked here)
         one_of("film.preset", self.preset, ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"))
         one_of("film.encoder", self.encoder, ENCODERS)
@@ -118,7 +129,7 @@ class Film:
 
     @property
     def name(self) -> str:
-        return "film" if self.format == "png" else f"film.{self.format}"
+        return _NAMES.get(self.format, f"film.{self.format}")
 
     @property
     def wall_size(self) -> tuple[int, int]:

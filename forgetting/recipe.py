@@ -81,11 +81,12 @@ def plain(node: DictConfig) -> dict[str, Any]:
 
 
 def told(recipe: DictConfig) -> dict[str, Any]:
-    """The recipe as it is told in the film itself, which goes out into the world: where a network lay is nobody's business."""
+    """The recipe as it is told in the film itself, which goes out into the world: where files lay is nobody's business."""
     found = plain(recipe)
-    generator = found["config"].get("generator")
-    if isinstance(generator, dict) and generator.get("path"):
-        generator["path"] = Path(str(generator["path"])).name
+    for part, key in (("generator", "path"), ("film", "audio"), ("ordering", "path")):
+        node = found["config"].get(part)
+        if isinstance(node, dict) and node.get(key):
+            node[key] = Path(str(node[key])).name
     return found
 
 

@@ -136,3 +136,77 @@ def test_which_encoder(monkeypatch):
     assert encoder.settled(Film(), "cuda").encoder == "x264"
     with pytest.raises(RequestError, match="film.encoder=nvenc needs an NVIDIA GPU"):
         encoder.settled(Film(encoder="nvenc"), "cuda")
+
+
+GALLERY = {
+    "h265": ("hevc (Main 10)", "yuv420p10le(tv, bt709", "film.mp4"),
+    "av1": ("av1 (libdav1d) (Main)", "yuv420p10le(tv, bt709", "film.mp4"),
+    "prores": ("prores (4444)", "yuv444p", "film.mov"),
+    "ffv1": ("ffv1", "bgr0(pc, gbr", "film.mkv"),
+}
+
+
+@pytest.mark.parametrize("segment", [5, 96])
+@pytest.mark.parametrize("kind", GALLERY)
+def test_films_for_galleries(tmp_path, kind, segment):
+    """Size, rate, duration, pixel format, colours, every frame in its place."""
+    film = Film(fps=10, duration=1.2, size=96, format=kind, segment=segment, canvas=(160, 90))
+    frames = [np.ascontiguousarray(np.pad(films.fit(one, (90, 90)), ((0, 0), (35, 35), (0, 0)))) for one in pictures(film.frames)]
+    path = write(film, tmp_path, frames)
+    assert path.name == GALLERY[kind][2]
+    said = probe(path)
+    for told in (*GALLERY[kind][:2], "160x90", "10 fps", "Duration: 00:00:01.2", '"seed": 7'):
+        assert told in said, said
+    decoded = decode(path, 160, 90)
+    assert decoded.shape == (12, 90, 160, 3)
+    error = np.abs(decoded.astype(float) - np.stack(frames)).mean()
+    assert error == 0 if kind == "ffv1" else error < 4
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "framemd5", "-"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len([line for line in lines if not line.startswith("#")]) == 12
+
+
+def tone(path, seconds):
+    source = f"sine=frequency=440:duration={seconds}:sample_rate=48000"
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source, str(path)], check=True)
+    return path
+
+
+@pytest.mark.parametrize("seconds", [0.7, 9])
+@pytest.mark.parametrize("kind", ["mp4", "webm", *GALLERY])
+def test_a_soundtrack_is_as_long_as_the_film(tmp_path, kind, seconds):
+    film = Film(fps=10, duration=3, size=64, format=kind, audio=str(tone(tmp_path / "it's a tone.wav", seconds)), audio_fade=0.5)
+    path = write(film, tmp_path, pictures(30))
+    assert decode(path, 64).shape[0] == 30
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-map",
+        "0:a",
+        "-f",
+        "f32le",
+        "-ac",
+        "1",
+        "-ar",
+        "48000",
+        "-",
+    ]
+    sound = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.float32)
+    assert len(sound) / 48000 == pytest.approx(3, abs=0.06)
+    loud = [float(np.abs(sound[int(48000 * at) :][:2400]).max()) for at in (0.0, 0.6, 1.5, 2.9)]
+    assert loud[0] < 0.6 * loud[1]
+    assert (loud[2] > 0.05) == (seconds > 2)
+    assert loud[3] < 0.05
+
+
+def test_soundtracks_that_cannot_be(tmp_path):
+    with pytest.raises(RequestError, match="there is no soundtrack at film.audio="):
+        Film(audio=str(tmp_path / "none.wav"))
+    with pytest.raises(RequestError, match="film.format=gif cannot"):
+        Film(audio=str(tone(tmp_path / "a.wav", 1)), format="gif")
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(ForgettingError, match="the encoder failed"):
+        write(Film(fps=5, duration=1, audio=str(tmp_path / "text.wav")), tmp_path, pictures(5))
