@@ -16,6 +16,7 @@ test: .venv/tested-with
 
 gallery: .venv/installed
 	$(PY) docs/gallery.py
+	$(PY) docs/table.py
 
 bench: .venv/installed
 	$(PY) benchmarks/speed.py $(if $(DEVICE),--device $(DEVICE))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -29,7 +29,7 @@ from forgetting.generators.parts import anatomy
 from forgetting.latents import Seed
 from forgetting.operators import SOFTNESS, Operator
 from forgetting.statistics import listen
-from forgetting.units import Layer
+from forgetting.units import PICTURE, Layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +228,7 @@ class Shift(Bend):
             within(f"operator.{name}", value, -1.0, 1.0)
 
     def bend(self, x: Tensor, layer: Layer) -> Tensor:
-        height, width = layer.size
+        height, width = _here(x, layer).size
         right, down = round(self.right * width) % width, round(self.down * height) % height
         if right:
             x = torch.cat((x[..., -right:], x[..., :-right]), dim=3)
@@ -382,12 +382,18 @@ def _drawn(layer: Layer, seed: int) -> tuple[Tensor, Tensor]:
     return pool[None], torch.from_numpy(draw.randint(len(pool), size=layer.channels))
 
 
+def _here(x: Tensor, layer: Layer) -> Layer:
+    """The layer as large as it is: the picture's size is the network's."""
+    return replace(layer, channels=int(x.shape[1]), size=(int(x.shape[2]), int(x.shape[3]))) if layer == PICTURE else layer
+
+
 def _kept(make: Callable[[Layer], Tensor]) -> Edit:
     """What belongs to a layer alone, made once and kept where it is needed."""
-    made: dict[tuple[str, torch.device, torch.dtype], Tensor] = {}
+    made: dict[tuple[str, tuple[int, int], torch.device, torch.dtype], Tensor] = {}
 
     def kept(x: Tensor, layer: Layer) -> Tensor:
-        key = (layer.name, x.device, x.dtype)
+        layer = _here(x, layer)
+        key = (layer.name, layer.size, x.device, x.dtype)
         if key not in made:
             found = make(layer)
             made[key] = found.to(x.device, x.dtype if found.is_floating_point() else None)
@@ -446,7 +452,7 @@ def _sampled(x: Tensor, grid: Tensor) -> Tensor:
 
 def _largest(x: Tensor, layer: Layer, radius: float) -> Tensor:
     """[B, C, H, W]: the largest value around each; one axis after the other is the same and cheaper."""
-    for axis, size in ((2, layer.size[0]), (3, layer.size[1])):
+    for axis, size in zip((2, 3), _here(x, layer).size, strict=True):
         reach = min(max(1, round(radius * size)), (size - 1) // 2)
         if reach > 0:
             kernel, padding = (2 * reach + 1, 1), (reach, 0)

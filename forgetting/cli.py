@@ -245,6 +245,8 @@ _EXAMPLES = {
         ("forgetting render ordering=random ordering.seed=3 film.duration=10", "a part chosen, settings changed"),
         ("forgetting render -m latent.seed=1,2,3 operator=zero,average", "a sweep: six films"),
         ("forgetting render plan=outputs/.../plan.npz film=gif film.size=256", "the same film again, as a GIF"),
+        ("forgetting render experiment=diptych", "the face beside the map of its memory"),
+        ("forgetting render units=mapping operator=average", "what dies: channels, styles, weights, mapping, or a list of them"),
         ("forgetting render film.every=24", "a rough cut"),
         ("forgetting render plan=look/plan.npz render.shard=1/2 hydra.run.dir=parts/1", "one of two parts, for 'forgetting join'"),
         ("forgetting render hydra.run.dir=my/folder", "where to; the same again goes on where it stopped"),

@@ -8,16 +8,18 @@ import pytest
 import torch
 from conftest import TINY, faces
 from test_engines import needs_openvino
+from test_parts import whole
 
 from forgetting import bends
 from forgetting.engines import psnr
 from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
+from forgetting.generators import parts
 from forgetting.latents import Seed
 from forgetting.operators import Average, Mean, Zero
 from forgetting.scene import Knob, Scene, damage
-from forgetting.units import Layer, Units
+from forgetting.units import KINDS, Layer, Units
 
 LAYER = Layer("b8.conv", 6, (8, 12))
 BENDS = [
@@ -232,6 +234,17 @@ def test_every_bend_on_every_architecture(name):
         scene = Scene.of(network, faces(network), bend)
         intact, all_bent = Torch().start(scene)(torch.stack((torch.zeros(len(units)), torch.ones(len(units)))))
         assert intact.shape == all_bent.shape
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_bend_on_every_kind(kind):
+    network = whole(TINY["toy"](), kind)
+    units = parts.anatomy(network, kind)
+    row = torch.ones(1, len(units))
+    for bend in BENDS:
+        scene = Scene(network, faces(network), (Knob(bend, units),))
+        (frame,) = Torch().start(scene)(row)
+        assert frame.shape == (32, 32, 3), bend
 
 
 @pytest.mark.parametrize(
