@@ -227,7 +227,7 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     people = [parts.latent.another(number) for number in range(wall[0] * wall[1])]
     moves, ws = parts.latent.moves or len(people) > 1, parts.latent(generator)
     parts.film.shape(*generator.size)
-    scene = dataclasses.replace(intent.scene(generator, ws, parts.intents), moves=moves, listens=parts.film.layout != "face")
+    scene = dataclasses.replace(intent.scene(generator, ws, parts.intents), moves=moves)
     if known is None and parts.plan is not None:
         known = plans.load(Path(parts.plan))
     elif known is not None:
@@ -244,10 +244,17 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     log.info("%s", why)
     film = encoder.settled(parts.film, engine.device)
     plan = dataclasses.replace(plan, recipe=recipes.write(config, generator, engine, why, film))
-    intact = next(engine.shots(torch.zeros(1, len(scene))))[1] if scene.listens else None
+    listener = _listener(scene, engine) if film.layout != "face" else None
+    intact = next(listener.shots(torch.zeros(1, len(scene))))[1] if listener else None
     layout = Layout(film, plan, generator.size, intent.captions(parts.intents, film), intact)
     faces = (lambda index, person: people[person](generator, index, frames)) if moves else None
-    return Run(film, plan, Stage(engine, layout, faces))
+    return Run(film, plan, Stage(engine, layout, faces, listener))
+
+
+def _listener(scene: Scene, engine: Engine) -> Engine:
+    """The same engine for the same scene, with an ear."""
+    start: Starter = OpenVINO(engine.precision) if engine.name == "openvino" else Torch(engine.precision, engine.device)
+    return start(dataclasses.replace(scene, listens=True), torch.zeros(1, len(scene)))[0]
 
 
 def _kinds(one: Intent) -> Iterable[str]:

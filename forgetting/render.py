@@ -20,6 +20,7 @@ from forgetting.errors import RequestError
 from forgetting.film import fit
 from forgetting.generators import Generator
 from forgetting.layout import Layout
+from forgetting.memory import Levels
 from forgetting.operators import Operator
 from forgetting.pipeline import alongside
 from forgetting.plan import Plan
@@ -33,27 +34,57 @@ def pictures(engine: Engine, plan: Plan, indices: Iterable[int]) -> Iterator[Fra
     return engine(plan.row(index) for index in indices)
 
 
+EVERY = 12
+"""Frames from one at which the listener is asked to the next: half a second."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """Everything that makes finished frames: an engine, what stands beside the face, and the faces of a film in which they
-    change - or several people at once, ``wall`` [columns, rows] of them."""
+    change, by index and number of the person on a wall.
+
+    A layout with a map has a ``listener``: the same engine with an ear, which is slower. It is asked at every ``EVERY``-th
+    frame of the plan; what units say changes slowly, and between two such frames it goes evenly.
+    """
 
     engine: Engine
     layout: Layout
-    faces: Callable[[int, int], Tensor] | None = None  # index, number of the person
+    faces: Callable[[int, int], Tensor] | None = None
+    listener: Engine | None = None
+
+    @property
+    def people(self) -> int:
+        columns, rows = self.layout.film.wall_size
+        return columns * rows
 
     def shots(self, indices: Sequence[int]) -> Iterator[Shot]:
-        """What the engine makes of those frames, in order; a wall is one picture, and what its people say on average."""
-        columns, rows = self.layout.film.wall_size
-        people = columns * rows
-        asked = ((index, person) for index in indices for person in range(people))
-        one, other = tee(asked)
-        faces = None if self.faces is None else (self.faces(*who) for who in one)
-        made = self.engine.shots((self.layout.plan.row(index) for index, _ in other), faces)
-        if people == 1:
-            return made
+        """The pictures of those frames, in order, and what the cells of the map say; a wall is one picture."""
+        made, asked = self._run(self.engine, indices), dict[int, Levels]()
+        columns, _ = self.layout.film.wall_size
         panel = self.layout.film.panel(*self.layout.size)
-        return (_hung([next(made) for _ in range(people)], columns, panel) for _ in indices)
+        for index in indices:
+            pictures = [next(made)[0] for _ in range(self.people)]
+            levels = None if self.listener is None else self._levels(self.listener, index, asked)
+            yield pictures[0] if len(pictures) == 1 else _hung(pictures, columns, panel), levels
+
+    def _run(self, engine: Engine, indices: Iterable[int]) -> Iterator[Shot]:
+        """What an engine makes of those frames, of one person after the other."""
+        one, other = tee((index, person) for index in indices for person in range(self.people))
+        faces = None if self.faces is None else (self.faces(*who) for who in one)
+        return engine.shots((self.layout.plan.row(index) for index, _ in other), faces)
+
+    def _levels(self, listener: Engine, index: int, asked: dict[int, Levels]) -> Levels:
+        """What the cells say at a frame; ``asked`` are the frames at which the listener was asked lately."""
+        before = index // EVERY * EVERY
+        after = min(before + EVERY, len(self.layout.plan) - 1)
+        for old in [at for at in asked if at not in (before, after)]:
+            del asked[old]
+        for at in (before, after):
+            if at not in asked:
+                found = [levels for _, levels in self._run(listener, [at]) if levels is not None]
+                asked[at] = np.mean(found, axis=0, dtype=np.float32)
+        share = np.float32((index - before) / max(after - before, 1))
+        return (1 - share) * asked[before] + share * asked[after]
 
     def finished(self, indices: Sequence[int]) -> Iterator[Frame]:
         """Those frames of the film, as they are written."""
@@ -61,17 +92,16 @@ class Stage:
             yield self.layout.compose(index, *shot)
 
 
-def _hung(shots: Sequence[Shot], columns: int, panel: tuple[int, int]) -> Shot:
+def _hung(pictures: Sequence[Frame], columns: int, panel: tuple[int, int]) -> Frame:
     """The pictures of several people as one, row after row."""
-    rows = len(shots) // columns
+    rows = len(pictures) // columns
     down, across = (np.linspace(0, size, n + 1).round().astype(int) for size, n in zip(panel, (rows, columns), strict=True))
     wall = np.zeros((*panel, 3), np.uint8)
-    for number, (picture, _) in enumerate(shots):
+    for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
         place = slice(down[row], down[row + 1]), slice(across[column], across[column + 1])
         wall[place] = fit(picture, wall[place].shape[:2])
-    levels = [level for _, level in shots if level is not None]
-    return wall, np.mean(levels, axis=0, dtype=np.float32) if levels else None
+    return wall
 
 
 def shoot(stage: Stage, reel: Reel, segments: Sequence[range]) -> None:

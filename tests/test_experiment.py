@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from test_encoder import decode, probe
 
-from forgetting import checkpoints, experiment, latents, operators, orderings, pacing, recipe, run, schedules, zoo
+from forgetting import checkpoints, experiment, latents, operators, orderings, pacing, recipe, render, run, schedules, zoo
 from forgetting import plan as plans
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
@@ -261,3 +261,17 @@ def test_a_wall_is_the_same_death_of_several(tmp_path):
     for wrong in ("3", "0x3", "axb"):
         with pytest.raises(RequestError, match="film.wall must be columns x rows"):
             experiment.assemble(config("generator=toy", f"film.wall={wrong}"))
+
+
+def test_what_the_map_shows_is_asked_every_so_often(tmp_path):
+    """At those frames it is what the units say then; between them it lies between; wherever a film is begun, it is the same."""
+    settings = ("generator=toy", "engine=torch", "film.layout=map", "film.size=64", "film.fps=10", "film.duration=3.1")
+    stage = experiment.prepare(config(*settings)).stage
+    every = render.EVERY
+    told = [levels for _, levels in stage.shots(range(31))]
+    for index in (0, every, 2 * every, 30):
+        ((_, direct),) = stage.listener.shots(stage.layout.plan.rows([index]))
+        assert np.array_equal(told[index], direct)
+    np.testing.assert_allclose(told[every + 3], 0.75 * told[every] + 0.25 * told[2 * every], rtol=1e-5, atol=1e-6)
+    ((_, alone),) = stage.shots([every + 3])
+    assert np.array_equal(alone, told[every + 3])
