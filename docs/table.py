@@ -53,7 +53,7 @@ def main() -> None:
             table.paste(Image.fromarray(strip(settings)), (LABEL, number * SIZE))
             pen.text((8, number * SIZE + SIZE // 2), label, (238, 238, 238), font, anchor="lm")
             logging.info("%s", f"{name}: {label}")
-        table.save(GALLERY / f"table-{name}.jpg", quality=84)
+        table.save(GALLERY / f"table-{name}.jpg", quality=74)
 
 
 if __name__ == "__main__":
