@@ -7,6 +7,7 @@ from conftest import TINY, faces, randomised
 from test_engines import needs_openvino
 
 from forgetting import intent, statistics
+from forgetting.bends import Amplify
 from forgetting.engines import psnr
 from forgetting.engines.batched import Batched
 from forgetting.engines.compiled import OpenVINO
@@ -120,6 +121,20 @@ def test_the_compiled_engine_too(name):
     engine, _ = OpenVINO("float32")(scene, sample)
     assert psnr(engine(sample, faces_then), list(Torch().start(scene)(sample, faces_then))) >= 45
     assert psnr(engine(sample), list(Torch().start(scene)(sample))) >= 45
+
+
+@needs_openvino
+@pytest.mark.parametrize("kinds", ["picture", ("picture", "channels")])
+def test_frames_begin_late_only_where_a_row_is_that_of_the_channels(kinds):
+    """A row in which the picture stands before the channels, all of it gone, and layers that are all gone."""
+    network = TINY["toy"]()
+    units = parts.anatomy(network, kinds)
+    scene = Scene(network, faces(network), (Knob(Amplify(factor=0.5), units),))
+    sample = torch.stack(
+        [torch.zeros(len(units)), torch.ones(len(units)), torch.ones(len(units)).index_fill(0, torch.arange(1, len(units)), 0)]
+    )
+    engine, _ = OpenVINO("float32")(scene, sample)
+    assert psnr(engine(sample), list(Torch().start(scene)(sample))) >= 50
 
 
 @pytest.mark.parametrize("kind", KINDS)

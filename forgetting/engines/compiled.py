@@ -36,7 +36,7 @@ SHORT = 0.5
 
 @dataclass(frozen=True)
 class Source:
-    """A still scene of one knob, from which graphs are made that begin at any layer."""
+    """A still scene, from which graphs are made; those of a single knob for the channels may begin at any layer."""
 
     units: Units
     synthesis: Synthesis
@@ -52,6 +52,11 @@ class Source:
         synthesis = scene.generator.bind(scene.ws)
         cuts = scene.knobs[0].operator.constant and isinstance(synthesis, Chain) and not synthesis.beside
         return Source(Units(scene.generator.layers), synthesis, scene.turned(), cuts, costs, mapped(scene))
+
+    @property
+    def begins_late(self) -> bool:
+        """Whether a row says layer by layer what is damaged: where other units stand in it too, it does not."""
+        return [units.slices for units, _ in self.knobs] == [self.units.slices]
 
     def graph(self, where: Beginning) -> Any:
         """The graph of frames that begin at ``where``."""
@@ -104,7 +109,7 @@ class OpenVINO:
             graph = _graph(Moving(scene.turned(), scene.generator, mapped(scene)), torch.zeros(1, len(scene)), scene.ws)
         else:
             source = Source.of(scene)
-            graph, later = source.graph(Beginning(0)), source if self.reuse and len(scene.knobs) == 1 and not scene.listens else None
+            graph, later = source.graph(Beginning(0)), source if self.reuse and source.begins_late and not scene.listens else None
         if self.precision != "auto":
             return Compiled.of(core, graph, self.precision, still, later), f"openvino in {self.precision}, as asked"
         here = [precision for precision in PRECISIONS if CAPABILITIES[precision] in able]  # float32 is everywhere, and first
