@@ -15,6 +15,7 @@ import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -65,7 +66,8 @@ class Noise(Bend):
         errors.seed("operator.seed", self.seed)
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        pool, choice = _kept(lambda layer: _drawn(layer, self.seed)[0]), _kept(lambda layer: _drawn(layer, self.seed)[1])
+        drawn = cache(lambda layer: _drawn(layer, self.seed))
+        pool, choice = _kept(lambda layer: drawn(layer)[0]), _kept(lambda layer: drawn(layer)[1])
 
         def bend(x: Tensor, layer: Layer) -> Tensor:
             mean, std = _moments(x)
@@ -182,11 +184,7 @@ class Blur(Bend):
         within("operator.radius", self.radius, 0.001, 1.0)
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        across, down = (
-            _kept(lambda layer: _gaussian(layer.size[1], self.radius)),
-            _kept(lambda layer: _gaussian(layer.size[0], self.radius)),
-        )
-        return lambda x, layer: _along(x, down(x, layer), across(x, layer))
+        return _filtered(lambda size: _gaussian(size, self.radius))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,16 +202,8 @@ class Spectral(Bend):
         within("operator.cutoff", self.cutoff, 0.0, 1.0)
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        across, down = (
-            _kept(lambda layer: _low_pass(layer.size[1], self.cutoff)),
-            _kept(lambda layer: _low_pass(layer.size[0], self.cutoff)),
-        )
-
-        def bend(x: Tensor, layer: Layer) -> Tensor:
-            low = _along(x, down(x, layer), across(x, layer))
-            return low if self.keep == "low" else x - low
-
-        return bend
+        low = _filtered(lambda size: _low_pass(size, self.cutoff))
+        return low if self.keep == "low" else lambda x, layer: x - low(x, layer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -431,9 +421,10 @@ def _low_pass(size: int, cutoff: float) -> Tensor:
     return (kept.T @ kept).float()
 
 
-def _along(x: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """``down`` [H, H] x ``across`` [W, W] transposed."""
-    return down @ x @ across.T
+def _filtered(matrix: Callable[[int], Tensor]) -> Edit:
+    """Every map filtered along both axes, by the ``matrix`` [size, size] of each."""
+    down, across = _kept(lambda layer: matrix(layer.size[0])), _kept(lambda layer: matrix(layer.size[1]))
+    return lambda x, layer: down(x, layer) @ x @ across(x, layer).T
 
 
 def _grid(layer: Layer, turn: Sequence[Sequence[float]]) -> Tensor:

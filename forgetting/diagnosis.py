@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from forgetting import errors, statistics
+from forgetting import statistics
 from forgetting.errors import RequestError, one_of, whole, within
 from forgetting.generators import Generator
-from forgetting.orderings import FIRST, NEVER, SCOPES, Ordering, positions, rank
+from forgetting.orderings import FIRST, NEVER, Ordering, by_score, check, positions, rank
 from forgetting.perception import luma
 from forgetting.progress import track
 from forgetting.units import PICTURE, Layer, Units
@@ -43,7 +43,7 @@ class Contagion:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        errors.seed("ordering.seed", self.seed)
+        check(self.seed)
         within("ordering.chance", self.chance, 0.0, 1.0)
         if isinstance(self.seeds, int):
             whole("ordering.seeds", self.seeds, 1, 1_000_000)
@@ -95,7 +95,7 @@ class Cluster:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        errors.seed("ordering.seed", self.seed)
+        check(self.seed)
         whole("ordering.clusters", self.clusters, 1, 4096)
         one_of("ordering.first", self.first, (*FIRST, "quietest", "loudest"))
         for one in self.only or ():
@@ -150,8 +150,7 @@ class Spatial:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        errors.seed("ordering.seed", self.seed)
-        one_of("ordering.scope", self.scope, SCOPES)
+        check(self.seed, self.scope)
         one_of("ordering.spread", self.spread, ("share", "wound"))
         discs(self.region)
 
@@ -197,10 +196,9 @@ class Semantic:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        errors.seed("ordering.seed", self.seed)
+        check(self.seed, self.scope)
         one_of("ordering.effect", self.effect, EFFECTS)
         one_of("ordering.towards", self.towards, ("less", "more", "either"))
-        one_of("ordering.scope", self.scope, SCOPES)
         whole("ordering.steps", self.steps, 1, 1000)
         discs(self.region)
 
@@ -230,9 +228,7 @@ class Importance:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        errors.seed("ordering.seed", self.seed)
-        one_of("ordering.first", self.first, FIRST)
-        one_of("ordering.scope", self.scope, SCOPES)
+        check(self.seed, self.scope, self.first)
         whole("ordering.draws", self.draws, 1, 1000)
         within("ordering.fade", self.fade, 0.01, 1.0)
 
@@ -244,7 +240,7 @@ class Importance:
             gates = 1 - self.fade * torch.from_numpy(draw.rand(len(units))).float()
             slope = slopes(generator, units, ws, gates, lambda image: (image - intact).square().mean())
             total += (gates.double() * slope.double()).square()
-        return rank(total if self.first == "smallest" else -total, units, self.scope, self.seed, units.select(self.layers))
+        return by_score(total, units, self)
 
 
 @dataclass(frozen=True)
@@ -262,7 +258,7 @@ class Sequenced:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        errors.seed("ordering.seed", self.seed)
+        check(self.seed)
         if not self.orderings:
             raise RequestError("ordering=sequence needs orderings: a list of them, each with its _target_")
         if self.take is not None and (len(self.take) != len(self.orderings) or not all(0 <= one <= 1 for one in self.take)):
@@ -296,9 +292,7 @@ class File:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        errors.seed("ordering.seed", self.seed)
-        one_of("ordering.first", self.first, FIRST)
-        one_of("ordering.scope", self.scope, SCOPES)
+        check(self.seed, self.scope, self.first)
         if not self.path:
             raise RequestError("ordering=file needs a file of scores: say ordering.path=scores.npy")
 
@@ -314,8 +308,7 @@ class File:
             raise RequestError(f"ordering.path {path} holds no scores ({told}); write .npy or a number a line") from None
         if score.shape != (len(units),) or np.isnan(score).any():
             raise RequestError(f"ordering.path {path} must hold {len(units)} numbers, one for every unit, got {list(score.shape)}")
-        found = torch.from_numpy(score)
-        return rank(found if self.first == "smallest" else -found, units, self.scope, self.seed, units.select(self.layers))
+        return by_score(torch.from_numpy(score), units, self)
 
 
 def signatures(generator: Generator, units: Units) -> Tensor:

@@ -25,11 +25,13 @@ from forgetting.film import Film, fit, save_png
 
 @dataclass(frozen=True)
 class Codec:
-    """``piece`` and ``joined`` are what ffmpeg is told for a piece of film and for the film out of them."""
+    """``piece`` and ``joined`` are what ffmpeg is told for a piece of film and for the film out of them, ``sound`` for what
+    is heard with it."""
 
     suffix: str
     piece: str
     joined: str
+    sound: str = ""
 
 
 # The conversion to YUV is named, and the file says it: players guess otherwise, and colours drift.
@@ -54,21 +56,13 @@ _FFV1 = "-c:v ffv1 -level 3 -slices 4 -slicecrc 1 -g 1 -threads 4 -pix_fmt gbrp 
 SPEEDS = {"ultrafast": 12, "superfast": 11, "veryfast": 10, "faster": 9, "fast": 8, "medium": 7, "slow": 5, "slower": 4, "veryslow": 3}
 """What SVT-AV1 calls x264's presets."""
 
-SOUND = {
-    "mp4": "aac -b:a 256k",
-    "h265": "aac -b:a 256k",
-    "av1": "aac -b:a 256k",
-    "webm": "libopus -b:a 192k",
-    "prores": "pcm_s16le",
-    "ffv1": "flac",
-}
-"""How each format keeps its sound."""
+_AAC = "aac -b:a 256k"
 
 _MP4 = "-c copy -bsf:v setts=pts=PTS:dts=(N-2)/({rate}*TB):duration=1/({rate}*TB) -movflags +faststart -f mp4"
 _CODECS = {
-    ("mp4", "x264"): Codec("mp4", _X264, _MP4),
-    ("mp4", "nvenc"): Codec("mp4", _NVENC, _MP4),
-    ("webm", "x264"): Codec("mp4", _VP9, "-c copy -fflags +bitexact -f webm"),
+    ("mp4", "x264"): Codec("mp4", _X264, _MP4, _AAC),
+    ("mp4", "nvenc"): Codec("mp4", _NVENC, _MP4, _AAC),
+    ("webm", "x264"): Codec("mp4", _VP9, "-c copy -fflags +bitexact -f webm", "libopus -b:a 192k"),
     # GIFs cannot be joined: their pieces are kept without loss, and become a GIF once. A palette for each frame,
     # because one for the whole film would mean to hold the whole film in memory first.
     ("gif", "x264"): Codec(
@@ -77,10 +71,10 @@ _CODECS = {
         "-filter_complex split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=bayer:bayer_scale=3 -loop 0 -f gif",
     ),
     ("png", "x264"): Codec("png", "", ""),
-    ("h265", "x264"): Codec("mp4", _X265, "-c copy -tag:v hvc1 -movflags +faststart -f mp4"),
-    ("av1", "x264"): Codec("mp4", _AV1, "-c copy -movflags +faststart -f mp4"),
-    ("prores", "x264"): Codec("mov", _PRORES, "-c copy -movflags +faststart -f mov"),
-    ("ffv1", "x264"): Codec("mkv", _FFV1, "-c copy -fflags +bitexact -f matroska"),
+    ("h265", "x264"): Codec("mp4", _X265, "-c copy -tag:v hvc1 -movflags +faststart -f mp4", _AAC),
+    ("av1", "x264"): Codec("mp4", _AV1, "-c copy -movflags +faststart -f mp4", _AAC),
+    ("prores", "x264"): Codec("mov", _PRORES, "-c copy -movflags +faststart -f mov", "pcm_s16le"),
+    ("ffv1", "x264"): Codec("mkv", _FFV1, "-c copy -fflags +bitexact -f matroska", "flac"),
 }
 
 
@@ -161,7 +155,7 @@ def join(film: Film, pieces: Sequence[tuple[Path, int]], path: Path, comment: st
         "-protocol_whitelist", "file,pipe", "-i", "pipe:0", *_sound(film, sum(count for _, count in pieces) / film.rate),
         "-metadata", "title=forgetting", "-metadata", f"comment={comment}",
         *codec(film).joined.format(rate=f"{film.rate:.10g}").split(),
-        *(f"-c:a {SOUND[film.format]}".split() if film.audio else ()), str(path),
+        *(f"-c:a {codec(film).sound}".split() if film.audio else ()), str(path),
     ]  # fmt: skip
     process = subprocess.run(command, input="\n".join(told).encode(), capture_output=True, check=False, start_new_session=True)
     _check(film, process.stderr, process.returncode)

@@ -122,9 +122,15 @@ class Experiment:
 class Run:
     """An experiment that is ready to be filmed."""
 
-    film: film.Film
-    plan: Plan
     stage: Stage
+
+    @property
+    def film(self) -> film.Film:
+        return self.stage.layout.film
+
+    @property
+    def plan(self) -> Plan:
+        return self.stage.layout.plan
 
     @property
     def engine(self) -> Engine:
@@ -247,8 +253,9 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     listener = _listener(scene, engine) if film.layout != "face" else None
     intact = next(listener.shots(torch.zeros(1, len(scene))))[1] if listener else None
     layout = Layout(film, plan, generator.size, intent.captions(parts.intents, film), intact)
-    faces = (lambda index, person: people[person](generator, index, frames)) if moves else None
-    return Run(film, plan, Stage(engine, layout, faces, listener))
+    still = None if parts.latent.moves else [one(generator) for one in people]
+    faces = (lambda index, person: still[person] if still else people[person](generator, index, frames)) if moves else None
+    return Run(Stage(engine, layout, faces, listener))
 
 
 def _listener(scene: Scene, engine: Engine) -> Engine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,9 @@ PANELS = {"diptych": 2, "triptych": 3}
 GAP = 0.02
 """Between two panels, as a share of their height."""
 
-ENDINGS = ("smudge", "hold", "black", "white")
+ENDINGS: Mapping[str, float | None] = {"smudge": None, "hold": None, "black": -1.0, "white": 1.0}
+"""What can become of the remainders, and what the picture fades to, if to anything."""
+
 SMALL = 512
 """Networks that make smaller pictures than this are enlarged to it by the nearest whole factor."""
 

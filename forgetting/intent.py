@@ -11,7 +11,7 @@ from torch import Tensor
 from forgetting.engines import Engine, from_bytes
 from forgetting.engines.eager import Torch
 from forgetting.errors import whole
-from forgetting.film import Film
+from forgetting.film import ENDINGS, Film
 from forgetting.generators import Generator
 from forgetting.generators.parts import anatomy
 from forgetting.layout import Caption
@@ -67,14 +67,12 @@ def ended(intents: Sequence[Intent], ending: str) -> list[Intent]:
         near, far = schedule.holds[::-1] if back else schedule.holds
         schedule = _holding(schedule, near, max(far, ENDING))
     found = [replace(first, schedule=schedule), *others]
-    if ending == "hold":
+    level = ENDINGS[ending]
+    if level is None:
         return found
     rest = max(schedule.rest, ENDING)
     fade = _holding(Schedule(Ease(), direction=schedule.direction), 1 - rest, 0.25 * rest)
-    return [*found, Intent(Together(), Level(ENDINGS[ending]), fade, Units(), "picture", "ending")]
-
-
-ENDINGS = {"black": -1.0, "white": 1.0}
+    return [*found, Intent(Together(), Level(level), fade, Units(), "picture", "ending")]
 
 
 def captions(intents: Sequence[Intent], film: Film) -> list[Caption]:

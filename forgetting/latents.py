@@ -75,10 +75,11 @@ class Walk:
             _check(seed, self.psi, self.label)
 
     def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
-        stops = [drawn(generator, seed) for seed in (*self.seeds, *self.seeds[: int(self.loop)])]
+        stops = (*self.seeds, *self.seeds[: int(self.loop)])
         at = (len(stops) - 1) * (index / frames if self.loop else index / max(frames - 1, 1))
         number = min(int(at), len(stops) - 2)
-        return _face(generator, along(stops[number], stops[number + 1], at - number), self.psi, self.label)
+        one, other = (drawn(generator, seed) for seed in stops[number : number + 2])
+        return _face(generator, along(one, other, at - number), self.psi, self.label)
 
     def another(self, number: int) -> Walk:
         return replace(self, seeds=[seed + 1000 * number for seed in self.seeds])

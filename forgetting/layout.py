@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from forgetting.engines import Frame
-from forgetting.film import Film, cropped, fit
-from forgetting.memory import Levels, MemoryMap
+from forgetting.film import ENDINGS, Film, cropped, fit
+from forgetting.memory import Levels, MemoryMap, mapped
 from forgetting.plan import Plan
-from forgetting.units import PICTURE, Layer
+from forgetting.units import PICTURE
 
 INSET = 0.3
 """Height of the map that stands in a corner, as a share of the picture's."""
@@ -79,16 +79,16 @@ class Layout:
 
     def _faded(self, gone: Mapping[str, Tensor], drawn: Frame) -> Frame:
         """What fades the picture in the end fades what stands beside it."""
-        if self.film.ending not in ("black", "white") or PICTURE.name not in gone or not gone[PICTURE.name].any():
+        level = ENDINGS[self.film.ending]
+        if level is None or PICTURE.name not in gone or not gone[PICTURE.name].any():
             return drawn
-        level = 0.0 if self.film.ending == "black" else 255.0
-        return np.round(drawn + (level - drawn) * float(gone[PICTURE.name])).astype(np.uint8)
+        return np.round(drawn + (127.5 * (level + 1) - drawn) * float(gone[PICTURE.name])).astype(np.uint8)
 
     @cached_property
     def map(self) -> MemoryMap | None:
         if self.reference is None:
             return None
-        return MemoryMap.of(mapped(self.plan), self.reference, map_shape(self.film, self.size))
+        return MemoryMap.of(mapped(track.layers for track in self.plan.tracks), self.reference, map_shape(self.film, self.size))
 
     @cached_property
     def _alive(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -126,12 +126,6 @@ class Layout:
         if self.film.title and now < TITLE:
             frame = _titled(frame, self.film.title, float(np.clip((TITLE - now) / FADE, 0, 1)))
         return frame
-
-
-def mapped(plan: Plan) -> tuple[Layer, ...]:
-    """The layers that a plan's map has, each once."""
-    found = {layer.name: layer for track in plan.tracks for layer in track.layers if layer != PICTURE}
-    return tuple(found.values())
 
 
 def map_shape(film: Film, size: tuple[int, int]) -> tuple[int, int]:

@@ -6,7 +6,7 @@ up by the number of the cell at every pixel, so a map of fifty thousand cells co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forgetting.units import Layer
+from forgetting.units import PICTURE, Layer
 
 CELLS = 4096
 """Cells of a layer at most: of single synapses, each is the mean of several."""
@@ -32,6 +32,11 @@ PLACES = 64
 
 Levels = NDArray[np.float32]
 """[M]: what every cell says, cell after cell, layer after layer."""
+
+
+def mapped(groups: Iterable[Iterable[Layer]]) -> tuple[Layer, ...]:
+    """The layers that a map of several groups of units has: each once, in their order, without the picture."""
+    return tuple({layer.name: layer for group in groups for layer in group if layer != PICTURE}.values())
 
 
 def together(layer: Layer) -> int:

@@ -41,7 +41,8 @@ class Ordering(Protocol):
         ...
 
 
-def _check(seed: int, scope: str, first: str = "smallest", normalise: str = "none") -> None:
+def check(seed: int, scope: str = "network", first: str = "smallest", normalise: str = "none") -> None:
+    """Raise unless these settings, which most orderings have, are possible."""
     errors.seed("ordering.seed", seed)
     one_of("ordering.scope", scope, SCOPES)
     one_of("ordering.first", first, FIRST)
@@ -57,7 +58,7 @@ class Random:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        _check(self.seed, self.scope)
+        check(self.seed, self.scope)
 
     def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
         return rank(torch.zeros(len(units)), units, self.scope, self.seed, units.select(self.layers))
@@ -87,13 +88,13 @@ class Magnitude:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        _check(self.seed, self.scope, self.first, self.normalise)
+        check(self.seed, self.scope, self.first, self.normalise)
         one_of("ordering.weights", self.weights, ("incoming", "outgoing"))
         one_of("ordering.norm", self.norm, ("l1", "l2"))
 
     def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
         score = weight_norms(generator, units, self.weights, self.norm)
-        return _by_score(score, units, self)
+        return by_score(normalised(score.double(), units, self.normalise), units, self)
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,10 @@ class Activation:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        _check(self.seed, self.scope, self.first, self.normalise)
+        check(self.seed, self.scope, self.first, self.normalise)
 
     def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
-        return _by_score(statistics.activations(generator, units, ws), units, self)
+        return by_score(normalised(statistics.activations(generator, units, ws).double(), units, self.normalise), units, self)
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,11 @@ class Contribution:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        _check(self.seed, self.scope, self.first, self.normalise)
+        check(self.seed, self.scope, self.first, self.normalise)
 
     def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
         score = statistics.rms(generator, units).double() * weight_norms(generator, units, "outgoing", "l2")
-        return _by_score(score, units, self)
+        return by_score(normalised(score.double(), units, self.normalise), units, self)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Layers:
     layers: str | Sequence[str] = "*"
 
     def __post_init__(self) -> None:
-        _check(self.seed, "network")
+        check(self.seed, "network")
         within("ordering.overlap", self.overlap, 0.0, 1.0)
 
     def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
@@ -196,8 +197,21 @@ def normalised(score: Tensor, units: Units, how: str) -> Tensor:
     return torch.cat([part / measure(part).clamp_min(1e-30) for part in units.split(score).values()])
 
 
-def _by_score(score: Tensor, units: Units, how: Magnitude | Activation | Contribution) -> Tensor:
-    score = normalised(score.double(), units, how.normalise)
+class Scored(Protocol):
+    """The settings of an ordering by a score."""
+
+    @property
+    def first(self) -> str: ...
+    @property
+    def scope(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def layers(self) -> str | Sequence[str]: ...
+
+
+def by_score(score: Tensor, units: Units, how: Scored) -> Tensor:
+    """[U] ranks of scores [U], in the order, scope and layers that an ordering asks for."""
     return rank(score if how.first == "smallest" else -score, units, how.scope, how.seed, units.select(how.layers))
 
 

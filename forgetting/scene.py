@@ -14,9 +14,9 @@ from torch import Tensor
 
 from forgetting.errors import RequestError
 from forgetting.generators import Edit, Generator
-from forgetting.memory import said
+from forgetting.memory import mapped, said
 from forgetting.operators import Operator
-from forgetting.units import PICTURE, Layer, Units
+from forgetting.units import Layer, Units
 
 Turned = tuple[Units, Edit]
 """The units of a knob, and what they say where it is turned all the way."""
@@ -53,6 +53,11 @@ class Scene:
         return sum(len(knob.units) for knob in self.knobs)
 
     @property
+    def mapped(self) -> tuple[Layer, ...]:
+        """The layers that are listened to: all that any knob turns, and none of a scene that does not listen."""
+        return mapped(knob.units.layers for knob in self.knobs) if self.listens else ()
+
+    @property
     def bound_anew(self) -> bool:
         """Whether every frame binds the face anew: it moves, or something dies that is folded into it."""
         return self.moves or any(layer.kind not in ("channels", "picture") for knob in self.knobs for layer in knob.units.layers)
@@ -71,13 +76,6 @@ class Scene:
                     dead(torch.zeros(1, layer.channels, *layer.size, device=device, dtype=dtype), layer)
             found.append((knob.units, dead))
         return found
-
-
-def mapped(scene: Scene) -> tuple[Layer, ...]:
-    """The layers that are listened to: all that any knob turns, each once, and none of a scene that does not listen."""
-    if not scene.listens:
-        return ()
-    return tuple({layer.name: layer for knob in scene.knobs for layer in knob.units.layers if layer != PICTURE}.values())
 
 
 def heard(edit: Edit, layers: Sequence[Layer]) -> tuple[Edit, Callable[[], tuple[Tensor, ...]]]:
@@ -102,7 +100,7 @@ def _looked_up(constants: dict[str, Tensor]) -> Edit:
 
 def damage(knobs: Sequence[Turned], rows: Tensor) -> Edit:
     """The edit that turns the knobs for a batch of faces by ``rows`` [B, R] in [0, 1], one row a face."""
-    split = [(units.split(part), dead) for (units, dead), part in zip(knobs, _parted(knobs, rows), strict=True)]
+    split = _parted(knobs, rows)
 
     def edit(x: Tensor, layer: Layer) -> Tensor:
         for parts, dead in split:
@@ -119,7 +117,7 @@ def damage(knobs: Sequence[Turned], rows: Tensor) -> Edit:
 
 def traced(knobs: Sequence[Turned], rows: Tensor) -> Edit:
     """The same for graphs: no branches, nothing written in place."""
-    split = [(units.split(part), dead) for (units, dead), part in zip(knobs, _parted(knobs, rows), strict=True)]
+    split = _parted(knobs, rows)
 
     def edit(x: Tensor, layer: Layer) -> Tensor:
         for parts, dead in split:
@@ -131,5 +129,7 @@ def traced(knobs: Sequence[Turned], rows: Tensor) -> Edit:
     return edit
 
 
-def _parted(knobs: Sequence[Turned], rows: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(rows, [len(units) for units, _ in knobs], dim=-1)
+def _parted(knobs: Sequence[Turned], rows: Tensor) -> list[tuple[dict[str, Tensor], Edit]]:
+    """Of every knob, its part of the rows by layer, and what it makes of them."""
+    parts = torch.split(rows, [len(units) for units, _ in knobs], dim=-1)
+    return [(units.split(part), dead) for (units, dead), part in zip(knobs, parts, strict=True)]

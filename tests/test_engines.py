@@ -1,4 +1,3 @@
-import copy
 from dataclasses import replace
 
 import numpy as np
@@ -101,11 +100,9 @@ def test_folding_can_be_switched_off(tiny):
 @pytest.mark.parametrize(("precision", "batch"), [("float32", 1), ("float32", 3), ("bfloat16", 3)])
 def test_batches_agree_with_the_reference(tiny, operator, precision, batch):
     """What runs on a GPU, run here on the CPU: seven frames in batches of three, the last one filled up."""
-    ws, sample, dtype = faces(tiny), rows(tiny, 7), getattr(torch, precision)
-    network = copy.deepcopy(tiny).to(dtype)
-    knobs = Scene.of(tiny, ws, operator).turned("cpu", dtype)
+    ws, sample = faces(tiny), rows(tiny, 7)
     with torch.inference_mode():
-        engine = Batched.of(network, ws.to(dtype), knobs, False, precision, "cpu", batch)
+        engine = Batched.of(Scene.of(tiny, ws, operator), precision, "cpu", batch)
     expected = list(Torch().start(Scene.of(tiny, ws, operator))(sample))
     found = list(engine(sample))
     assert len(found) == 7
@@ -124,7 +121,7 @@ def test_rows_are_taken_as_they_are_needed(toy):
             yield taken[-1]
 
     with torch.inference_mode():
-        batched = Batched.of(toy, faces(toy), Scene.of(toy, faces(toy), Zero()).turned(), False, "float32", "cpu", 4)
+        batched = Batched.of(Scene.of(toy, faces(toy), Zero()), "float32", "cpu", 4)
     for engine, ahead in ((Torch().start(Scene.of(toy, faces(toy), Zero())), 1), (batched, 8)):
         taken.clear()
         next(iter(engine(endless())))

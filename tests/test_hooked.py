@@ -147,7 +147,7 @@ def test_films(hooked, operator):
     assert (expected[0] == next(iter(reference(sample)))).all(), "noise that a module draws does not flicker"
     assert (expected[0] != expected[1]).any()
     with torch.inference_mode():
-        batched = Batched.of(hooked, ws, Scene.of(hooked, ws, operator).turned(), False, "float32", "cpu", 3)
+        batched = Batched.of(Scene.of(hooked, ws, operator), "float32", "cpu", 3)
     assert psnr(batched(sample), expected) >= 50
     for order in (Contribution(), Magnitude(weights="incoming")):
         assert len(order(hooked, Units(hooked.layers), ws)) == len(Units(hooked.layers))

@@ -12,8 +12,8 @@ from forgetting.errors import RequestError
 from forgetting.film import LAYOUTS, Film
 from forgetting.generators import parts
 from forgetting.intent import Intent
-from forgetting.layout import Caption, Layout, mapped, on_canvas
-from forgetting.memory import MemoryMap, cells, pooled
+from forgetting.layout import Caption, Layout, on_canvas
+from forgetting.memory import MemoryMap, cells, mapped, pooled
 from forgetting.operators import Zero
 from forgetting.orderings import Random, Together
 from forgetting.pacing import Units as ByUnits
@@ -65,7 +65,7 @@ def test_the_last_frame_of_a_film_that_ends_black_is_black(layout):
 def test_the_dark_share_of_the_map_is_the_plans(kinds):
     film = Film(fps=10, duration=2, size=256, layout="map")
     composition, engine = filmed(film, kinds)
-    where, layers = composition.map.where, mapped(composition.plan)
+    where, layers = composition.map.where, mapped(track.layers for track in composition.plan.tracks)
     for index in (0, 5, 11, 19):
         drawn = frame(composition, engine, index)
         gone = composition.plan.gone(index)
@@ -153,7 +153,9 @@ def test_a_knob_on_nothing_has_no_map():
     one = Intent(Together(), Zero(), Schedule(), ByUnits(), ("channels", "picture"))
     toy = TINY["toy"]()
     plan = intent.planned(toy, [one], [one.rank(toy, faces(toy))], 3, Torch().start(intent.scene(toy, faces(toy), [one])))
-    assert [layer.name for layer in mapped(plan)] == [layer.name for layer in parts.anatomy(toy, "channels").layers]
+    assert [layer.name for layer in mapped(track.layers for track in plan.tracks)] == [
+        layer.name for layer in parts.anatomy(toy, "channels").layers
+    ]
 
 
 @pytest.mark.parametrize(

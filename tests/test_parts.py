@@ -102,7 +102,7 @@ def test_every_engine_makes_the_same_picture(name, kind):
     scene = scene_of(name, kind)
     sample, reference = rows(scene), Torch().start(scene)
     expected = list(reference(sample))
-    batched = Batched.of(scene.generator, scene.ws, scene.turned(), scene.bound_anew, "float32", "cpu", 3)
+    batched = Batched.of(scene, "float32", "cpu", 3)
     assert psnr(batched(sample), expected) >= 50
     assert psnr(batched(sample[1:], [scene.ws] * 3 if scene.bound_anew else None), expected[1:]) >= 50
 

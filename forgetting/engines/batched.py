@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, repeat
 
@@ -16,10 +16,8 @@ from torch import Tensor, nn
 
 from forgetting.engines import Frame, Shot
 from forgetting.engines.beginning import Beginning, begin
-from forgetting.engines.picture import Moving, Picture
-from forgetting.generators import Generator
-from forgetting.scene import Turned
-from forgetting.units import Layer
+from forgetting.engines.picture import Moving, Picture, placed
+from forgetting.scene import Scene
 
 log = logging.getLogger(__name__)
 
@@ -41,33 +39,24 @@ class Batched:
 
     @staticmethod
     @torch.inference_mode()
-    def of(
-        generator: Generator,
-        ws: Tensor,
-        knobs: list[Turned],
-        anew: bool,
-        precision: str,
-        device: str,
-        batch: int,
-        layers: Sequence[Layer] = (),
-    ) -> Batched:
-        """Make ready a network and a face that are already on the device; the first step of a face that stays is done here, once.
+    def of(scene: Scene, precision: str, device: str, batch: int) -> Batched:
+        """Bring a scene to the device; the first step of a face that stays is done here, once.
 
-        Where the face is bound ``anew`` for every frame, synapses may die, which are the same for a whole batch: of one frame, then.
+        Where the face is bound anew for every frame, synapses may die, which are the same for a whole batch: of one frame, then.
         """
+        generator, ws, knobs = placed(scene, device, precision)
         dtype, memory = getattr(torch, precision), torch.contiguous_format
         if precision != "float32":
             memory = torch.channels_last  # what tensor cores read
-        width = sum(len(units) for units, _ in knobs)
-        if anew and any(layer.kind == "weights" for units, _ in knobs for layer in units.layers):
+        if any(layer.kind == "weights" for units, _ in knobs for layer in units.layers):
             batch = 1
-        given = [torch.zeros(batch, width, dtype=dtype, device=device)]
-        if anew:
-            picture: nn.Module = Moving(knobs, generator, layers).eval()
+        given = [torch.zeros(batch, len(scene), dtype=dtype, device=device)]
+        if scene.bound_anew:
+            picture: nn.Module = Moving(knobs, generator, scene.mapped).eval()
             given.append(ws.expand(batch, -1, -1).clone())
         else:
-            picture = Picture(knobs, begin(generator.bind(ws), None, Beginning(0), memory), layers).eval()
-        still = ws if anew else None
+            picture = Picture(knobs, begin(generator.bind(ws), knobs[0][1], Beginning(0), memory), scene.mapped).eval()
+        still = ws if scene.bound_anew else None
         if device == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32; 16 bits are a setting of their own
             try:

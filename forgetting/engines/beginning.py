@@ -44,7 +44,7 @@ def beginning(rows: Sequence[Tensor], cuts: bool) -> Beginning:
     return Beginning(layer, frozenset(k for k in range(cut, layer) if gone[k]))
 
 
-def begin(synthesis: Synthesis, dead: Edit | None, where: Beginning, memory: torch.memory_format = torch.contiguous_format) -> Synthesis:
+def begin(synthesis: Synthesis, dead: Edit, where: Beginning, memory: torch.memory_format = torch.contiguous_format) -> Synthesis:
     """The synthesis that begins with the constant in which the layer ``where`` says what it says before it is damaged.
 
     Only a chain can begin anywhere; others run the whole way. ``dead`` is what units say that are gone. The
@@ -62,7 +62,7 @@ def begin(synthesis: Synthesis, dead: Edit | None, where: Beginning, memory: tor
         if number == where.layer:
             constant = tuple(x.contiguous(memory_format=memory) if x.ndim == 4 else x for x in state)
             return replace(synthesis, steps=(replace(step, run=_always(constant)), *synthesis.steps[position + 1 :]))
-        if number in where.gone and dead is not None:
+        if number in where.gone:
             x = state[0]
             state = (dead(x, step.layer).expand_as(x).clone(), *state[1:])
     raise AssertionError(f"a network of {number + 1} layers has no layer {where.layer}")

@@ -24,7 +24,7 @@ from forgetting.engines.picture import Moving, Picture
 from forgetting.engines.precision import fastest
 from forgetting.errors import RequestError, one_of
 from forgetting.generators import Chain, Synthesis
-from forgetting.scene import Scene, Turned, mapped
+from forgetting.scene import Scene, Turned
 from forgetting.units import Layer, Units
 
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -51,7 +51,7 @@ class Source:
         costs = cache(lambda: multiply_adds(scene.generator, scene.ws))
         synthesis = scene.generator.bind(scene.ws)
         cuts = scene.knobs[0].operator.constant and isinstance(synthesis, Chain) and not synthesis.beside
-        return Source(Units(scene.generator.layers), synthesis, scene.turned(), cuts, costs, mapped(scene))
+        return Source(Units(scene.generator.layers), synthesis, scene.turned(), cuts, costs, scene.mapped)
 
     @property
     def begins_late(self) -> bool:
@@ -106,7 +106,7 @@ class OpenVINO:
         still, later = None, None
         if scene.bound_anew:
             still = scene.ws
-            graph = _graph(Moving(scene.turned(), scene.generator, mapped(scene)), torch.zeros(1, len(scene)), scene.ws)
+            graph = _graph(Moving(scene.turned(), scene.generator, scene.mapped), torch.zeros(1, len(scene)), scene.ws)
         else:
             source = Source.of(scene)
             graph, later = source.graph(Beginning(0)), source if self.reuse and source.begins_late and not scene.listens else None

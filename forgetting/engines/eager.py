@@ -15,7 +15,7 @@ from forgetting.engines.picture import placed
 from forgetting.engines.precision import fastest
 from forgetting.errors import RequestError, one_of, whole
 from forgetting.generators import Generator, Synthesis
-from forgetting.scene import Scene, Turned, damage, heard, mapped
+from forgetting.scene import Scene, Turned, damage, heard
 from forgetting.units import PICTURE, Layer
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -57,14 +57,11 @@ class Torch:
     def start(self, scene: Scene) -> Engine:
         """The engine itself."""
         device, precision = found(self.device), "float32" if self.precision == "auto" else self.precision
-        dtype, generator = getattr(torch, precision), scene.generator
-        knobs, ws = scene.turned(device, dtype), scene.ws.to(device, dtype)
-        if (device, precision) != ("cpu", "float32"):
-            generator = placed(generator, device, dtype)
         if device != "cpu":
-            return Batched.of(generator, ws, knobs, scene.bound_anew, precision, device, self.batch, mapped(scene))
+            return Batched.of(scene, precision, device, self.batch)
+        generator, ws, knobs = placed(scene, device, precision)
         synthesis = None if scene.bound_anew else generator.bind(ws)
-        return Eager(generator, ws, knobs, synthesis.folded() if synthesis and self.fold else synthesis, precision, mapped(scene))
+        return Eager(generator, ws, knobs, synthesis.folded() if synthesis and self.fold else synthesis, precision, scene.mapped)
 
 
 _NAMES = {"cpu": "the CPU", "cuda": "the GPU", "mps": "the GPU"}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from forgetting.engines import to_bytes
 from forgetting.generators import Generator, Synthesis
-from forgetting.scene import Turned, heard, traced
+from forgetting.scene import Scene, Turned, heard, traced
 from forgetting.units import PICTURE, Layer
 
 
@@ -43,7 +43,10 @@ class Moving(nn.Module):
         return to_bytes(edit(self.generator.bind(ws, edit)(edit), PICTURE)), *levels()
 
 
-def placed(generator: Generator, device: str, dtype: torch.dtype) -> Generator:
-    """A copy of the network on another device or in another precision."""
-    copied: Generator = copy.deepcopy(generator).to(device, dtype)  # type: ignore[attr-defined]
-    return copied
+def placed(scene: Scene, device: str, precision: str) -> tuple[Generator, Tensor, list[Turned]]:
+    """Network, face and knobs of a scene on a device in a precision; what is there already is not copied."""
+    dtype, generator = getattr(torch, precision), scene.generator
+    knobs = scene.turned(device, dtype)
+    if (device, precision) != ("cpu", "float32"):
+        generator = copy.deepcopy(generator).to(device, dtype)  # type: ignore[attr-defined]
+    return generator, scene.ws.to(device, dtype), knobs

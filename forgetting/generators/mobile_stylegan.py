@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from forgetting.errors import RequestError
 from forgetting.generators import Chain, Edit, State, Step, parts
 from forgetting.generators.ops import (
+    SLOPE,
     apart,
     check_label,
     check_ws,
@@ -34,8 +35,6 @@ from forgetting.generators.ops import (
     pixel_norm,
 )
 from forgetting.units import Layer
-
-SLOPE = 0.2
 
 Fold = Callable[[Tensor], Tensor]
 """An operation with the face folded in: [B, C, H, W] -> [B, C', H', W']."""

@@ -11,6 +11,12 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError
 
+SLOPE = 0.2
+"""Of the leaky ReLU."""
+
+GAIN = 2**0.5
+"""After the leaky ReLU; it is positively homogeneous, so what goes in may be scaled instead of what comes out."""
+
 FAR = 65504.0
 """The largest float16."""
 

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError, one_of
 from forgetting.generators import Edit, Generator, Part
+from forgetting.generators.ops import GAIN, SLOPE
 from forgetting.units import KINDS, PICTURE, Layer, Units
-
-SLOPE, GAIN = 0.2, 2**0.5  # of the activation in every mapping network
 
 
 def found(network: nn.Module, layers: Sequence[Layer]) -> dict[str, Part]:

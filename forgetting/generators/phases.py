@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from forgetting.errors import RequestError
-from forgetting.generators.style import SLOPE, Run
+from forgetting.generators.ops import SLOPE
+from forgetting.generators.style import Run
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from forgetting.generators.style import GAIN, SLOPE, ToImage
+from forgetting.generators.ops import GAIN, SLOPE
+from forgetting.generators.style import ToImage
 from forgetting.generators.stylegan2 import StyleConv, StyleGAN2
 from forgetting.generators.stylegan3 import FilteredConv, StyleGAN3
 

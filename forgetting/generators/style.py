@@ -11,14 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from forgetting.generators import Edit, parts
-from forgetting.generators.ops import check_label, check_z, conv2d_per_face, drawn, pixel_norm
+from forgetting.generators.ops import GAIN, SLOPE, check_label, check_z, conv2d_per_face, drawn, pixel_norm
 from forgetting.units import Layer
-
-SLOPE = 0.2
-"""Of the leaky ReLU."""
-
-GAIN = 2**0.5
-"""After the leaky ReLU; it is positively homogeneous, so what goes in may be scaled instead of what comes out."""
 
 Run = Callable[[Tensor], Tensor]
 """Something with the face folded in: [B, C, H, W] -> [B, C', H', W']."""

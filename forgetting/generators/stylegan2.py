@@ -18,8 +18,19 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError
 from forgetting.generators import Chain, Edit, State, Step, parts
-from forgetting.generators.ops import apart, check_ws, conv2d_per_face, demodulated, depth_to_space, drawn, hyperparameters, parameter_count
-from forgetting.generators.style import GAIN, SLOPE, Mapping, Run, ToImage
+from forgetting.generators.ops import (
+    GAIN,
+    SLOPE,
+    apart,
+    check_ws,
+    conv2d_per_face,
+    demodulated,
+    depth_to_space,
+    drawn,
+    hyperparameters,
+    parameter_count,
+)
+from forgetting.generators.style import Mapping, Run, ToImage
 from forgetting.units import Layer
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError, whole
 from forgetting.generators import Chain, Edit, State, Step, parts
-from forgetting.generators.ops import check_ws, conv2d_per_face, demodulated, drawn, hyperparameters, parameter_count
+from forgetting.generators.ops import GAIN, check_ws, conv2d_per_face, demodulated, drawn, hyperparameters, parameter_count
 from forgetting.generators.phases import Sampling, filtered, sampled
-from forgetting.generators.style import GAIN, Mapping, Run, ToImage
+from forgetting.generators.style import Mapping, Run, ToImage
 from forgetting.units import Layer
 
 

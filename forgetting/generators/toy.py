@@ -16,10 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from forgetting.generators import Chain, Edit, Part, State, Step, parts
-from forgetting.generators.ops import check_label, check_ws, check_z, parameter_count, pixel_norm
+from forgetting.generators.ops import SLOPE, check_label, check_ws, check_z, parameter_count, pixel_norm
 from forgetting.units import Layer
-
-SLOPE = 0.2
 
 
 class ToyConv(nn.Module):
