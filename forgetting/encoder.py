@@ -51,7 +51,7 @@ _X265 = (
     f"-c:v libx265 -preset {{preset}} -crf {{crf}} -x265-params log-level=error:pools=4:frame-threads=2:bframes=0 -tag:v hvc1 {_TEN} -f mp4"
 )
 _AV1 = f"-c:v libsvtav1 -preset {{speed}} -crf {{crf}} -svtav1-params lp=4 {_TEN} -f mp4"
-_PRORES = f"-c:v prores_ks -profile:v 4444 -threads 4 -vendor apl0 {_BT709.replace('yuv420p', 'yuv444p10le')} -f mov"
+_PRORES = f"-c:v prores_ks -profile:v 4444 -threads 4 -vendor apl0 {_BT709.replace('yuv420p', 'yuv{alpha}444p10le')} -f mov"
 _FFV1 = "-c:v ffv1 -level 3 -slices 4 -slicecrc 1 -g 1 -threads 4 -pix_fmt gbrp -color_range pc -f matroska"
 SPEEDS = {"ultrafast": 12, "superfast": 11, "veryfast": 10, "faster": 9, "fast": 8, "medium": 7, "slow": 5, "slower": 4, "veryslow": 3}
 """What SVT-AV1 calls x264's presets."""
@@ -115,8 +115,9 @@ def encode(film: Film, frames: Iterable[Frame], path: Path, shape: tuple[int, in
         (frame,) = frames
         return save_png(fit(frame, shape), path, comment)
     height, width = shape
-    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {film.rate:.10g} -i -"
-    told = codec(film).piece.format(crf=film.quality, preset=film.preset, speed=SPEEDS[film.preset])
+    colours = "rgb24" if film.channels == 3 else "rgba"
+    source = f"-f rawvideo -pix_fmt {colours} -s {width}x{height} -r {film.rate:.10g} -i -"
+    told = codec(film).piece.format(crf=film.quality, preset=film.preset, speed=SPEEDS[film.preset], alpha="a" * (film.channels == 4))
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-nostdin", "-loglevel", "error", *source.split(), *told.split(), str(path)]
     # In a session of its own, so that Ctrl-C reaches us and not the encoder behind our back.
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from forgetting import bends, diagnosis, encoder, film, intent, latents, operators, orderings, pacing, schedules, sheet, zoo
+from forgetting import bends, diagnosis, encoder, film, intent, latents, noise, operators, orderings, pacing, schedules, sheet, zoo
 from forgetting import plan as plans
 from forgetting import recipe as recipes
 from forgetting.checkpoints.file import File
@@ -25,8 +26,8 @@ from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError, unknown
 from forgetting.generators import Generator
+from forgetting.generators.around import Whole
 from forgetting.generators.factory import Module
-from forgetting.generators.whole import Whole
 from forgetting.intent import Intent, ended
 from forgetting.layout import Layout
 from forgetting.plan import Plan
@@ -46,6 +47,9 @@ PARTS: Mapping[str, type] = {
         latents.Wander,
         latents.Drift,
         latents.Walk,
+        noise.Constant,
+        noise.Animated,
+        noise.Off,
         orderings.Random,
         orderings.Together,
         diagnosis.Contagion,
@@ -115,6 +119,7 @@ class Experiment:
     intents: tuple[Intent, ...]
     film: film.Film
     engine: Starter
+    noise: noise.Noise = dataclasses.field(default_factory=noise.Constant)
     plan: str | None = None
 
 
@@ -229,9 +234,10 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     generator = parts.generator()
     if any("mapping" in _kinds(intent) for intent in parts.intents):
         generator = Whole(generator)
+    generator = parts.noise(generator)
     frames, wall = parts.film.frames, parts.film.wall_size
     people = [parts.latent.another(number) for number in range(wall[0] * wall[1])]
-    moves, ws = parts.latent.moves or len(people) > 1, parts.latent(generator)
+    moves, ws = parts.latent.moves or parts.noise.moves or len(people) > 1, parts.latent(generator)
     parts.film.shape(*generator.size)
     scene = dataclasses.replace(intent.scene(generator, ws, parts.intents), moves=moves)
     if known is None and parts.plan is not None:
@@ -254,8 +260,11 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     intact = next(listener.shots(torch.zeros(1, len(scene))))[1] if listener else None
     layout = Layout(film, plan, generator.size, intent.captions(parts.intents, film), intact)
     still = None if parts.latent.moves else [one(generator) for one in people]
-    faces = (lambda index, person: still[person] if still else people[person](generator, index, frames)) if moves else None
-    return Run(Stage(engine, layout, faces, listener))
+
+    def face(index: int, person: int) -> Tensor:
+        return parts.noise.at(still[person] if still else people[person](generator, index, frames), index, frames)
+
+    return Run(Stage(engine, layout, face if moves else None, listener))
 
 
 def _listener(scene: Scene, engine: Engine) -> Engine:

@@ -19,8 +19,8 @@ PANELS = {"diptych": 2, "triptych": 3}
 GAP = 0.02
 """Between two panels, as a share of their height."""
 
-ENDINGS: Mapping[str, float | None] = {"smudge": None, "hold": None, "black": -1.0, "white": 1.0}
-"""What can become of the remainders, and what the picture fades to, if to anything."""
+ENDINGS: Mapping[str, float | None] = {"smudge": None, "hold": None, "black": -1.0, "white": 1.0, "clear": None}
+"""What can become of the remainders, and the level that the picture fades to, if to any."""
 
 SMALL = 512
 """Networks that make smaller pictures than this are enlarged to it by the nearest whole factor."""
@@ -29,6 +29,9 @@ ENCODERS = ("auto", "x264", "nvenc")
 _CRF = {"mp4": (18, 51), "webm": (30, 63), "h265": (20, 51), "av1": (26, 63)}  # default and worst
 _NAMES = {"png": "film", "h265": "film.mp4", "av1": "film.mp4", "prores": "film.mov", "ffv1": "film.mkv"}
 SILENT = ("gif", "png")
+SEE_THROUGH = ("png", "prores")
+CLEAR = "transparent"
+"""The ground of films with an alpha channel."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,15 @@ class Film:
         poster: which moment the poster shows, as a share of the film.
         stations: pictures on the contact sheet.
         ending: what becomes of the remainders that bias and noise paint when all units are gone: they stay (``smudge``),
-            they stand still for a while (``hold``), or fade to ``black`` or ``white``.
+            they stand still for a while (``hold``), or fade to ``black`` or ``white`` or, on a transparent ground, away
+            (``clear``).
         layout: ``face``, ``map`` (the memory map alone), ``diptych`` (face beside map), ``inset`` (map in a corner),
             ``triptych`` (face, map, forgetting curve).
         title: stands on black before the picture appears.
         crop: what is left of the frame, as width to height: [1, 1], [9, 16].
         canvas: width and height of the finished film, on which the frame stands as large as it fits.
-        ground: what the canvas shows around it: a colour by name or #rrggbb.
+        ground: what the canvas shows around it: a colour by name or #rrggbb, or ``transparent``: such a film has an alpha
+            channel, and nothing is between panels either.
         audio: a soundtrack, as long as the film or cut to it, faded at both ends for ``audio_fade`` seconds.
         wall: columns x rows of people who die by the same plan, such as 3x3: the seed's, and those after it.
     """
@@ -97,6 +102,12 @@ class Film:
         if self.audio and not Path(self.audio).expanduser().is_file():
             raise RequestError(f"there is no soundtrack at film.audio={self.audio}; check the path")
         self.ground_colour, self.wall_size  # noqa: B018 (checked here)
+        if self.channels == 4 and self.format not in SEE_THROUGH:
+            raise RequestError(f"film.ground=transparent needs film=png or film=prores, which have an alpha channel, got {self.format}")
+        if self.ending == "clear" and self.channels == 3:
+            raise RequestError(
+                "film.ending=clear fades into what is behind the film; say film.ground=transparent too, or take ending=black"
+            )
         one_of("film.preset", self.preset, ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"))
         one_of("film.encoder", self.encoder, ENCODERS)
         whole("film.every", self.every, 1, 1_000_000)
@@ -143,12 +154,19 @@ class Film:
         return columns, rows
 
     @property
-    def ground_colour(self) -> tuple[int, int, int]:
+    def channels(self) -> int:
+        """Of a finished frame: three, or four with alpha."""
+        return 4 if self.ground == CLEAR else 3
+
+    @property
+    def ground_colour(self) -> tuple[int, ...]:
+        """One number for each of the film's channels."""
+        if self.ground == CLEAR:
+            return 0, 0, 0, 0
         try:
-            found = ImageColor.getrgb(self.ground)
+            return ImageColor.getrgb(self.ground)[:3]
         except ValueError:
-            raise RequestError(f"film.ground must be a colour, such as black or #202020, got {self.ground!r}") from None
-        return found[0], found[1], found[2]
+            raise RequestError(f"film.ground must be transparent or a colour, such as black or #202020, got {self.ground!r}") from None
 
     def panel(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the picture in the film, for pictures of ``height`` x ``width``."""
@@ -189,7 +207,7 @@ def cropped(shape: tuple[int, int], ratio: Sequence[int]) -> tuple[int, int]:
 
 
 def fit(frame: Frame, shape: tuple[int, int]) -> Frame:
-    """[H, W, 3] scaled to ``shape`` (height, width) with a Lanczos filter."""
+    """[H, W, 3 or 4] scaled to ``shape`` (height, width) with a Lanczos filter."""
     if frame.shape[:2] == shape:
         return frame
     return np.asarray(Image.fromarray(frame).resize(shape[::-1], Image.Resampling.LANCZOS))

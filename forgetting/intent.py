@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from forgetting.bends import Amplify
 from forgetting.engines import Engine, from_bytes
 from forgetting.engines.eager import Torch
 from forgetting.errors import whole
@@ -68,11 +69,13 @@ def ended(intents: Sequence[Intent], ending: str) -> list[Intent]:
         schedule = _holding(schedule, near, max(far, ENDING))
     found = [replace(first, schedule=schedule), *others]
     level = ENDINGS[ending]
-    if level is None:
+    if level is None and ending != "clear":
         return found
     rest = max(schedule.rest, ENDING)
     fade = _holding(Schedule(Ease(), direction=schedule.direction), 1 - rest, 0.25 * rest)
-    return [*found, Intent(Together(), Level(level), fade, Units(), "picture", "ending")]
+    # A picture that becomes clear keeps its colours: how far it is gone becomes the frame's alpha.
+    fading = Amplify(factor=1.0) if level is None else Level(level)
+    return [*found, Intent(Together(), fading, fade, Units(), "picture", "ending")]
 
 
 def captions(intents: Sequence[Intent], film: Film) -> list[Caption]:

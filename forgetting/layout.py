@@ -54,17 +54,24 @@ class Layout:
     reference: Levels | None = None  # what the cells of the map say when all is intact
 
     def compose(self, index: int, picture: Frame, levels: Levels | None) -> Frame:
-        """A finished frame, [H, W, 3]."""
-        face = fit(picture, self.film.panel(*self.size))
+        """A finished frame, [H, W, 3], or [H, W, 4] with alpha."""
+        face = self._solid(fit(picture, self.film.panel(*self.size)))
         frame = face if self.film.layout == "face" else self._beside(index, face, levels)
+        if self.film.ending == "clear":
+            frame = frame.copy()
+            frame[..., 3] = np.round(frame[..., 3] * (1 - self._faint(self.plan.gone(index))))
         frame = self._told(index, frame)
         return on_canvas(frame, self.film)
+
+    def _solid(self, frame: Frame) -> Frame:
+        """[H, W, 3] with as many channels as the film has, nothing of it transparent."""
+        return frame if self.film.channels == 3 else np.dstack((frame, np.full(frame.shape[:2], 255, np.uint8)))
 
     def _beside(self, index: int, face: Frame, levels: Levels | None) -> Frame:
         assert levels is not None
         assert self.map is not None
         gone = self.plan.gone(index)
-        remembered = self._faded(gone, self.map.draw(levels, gone))
+        remembered = self._solid(self._faded(gone, self.map.draw(levels, gone)))
         match self.film.layout:
             case "map":
                 return remembered
@@ -75,14 +82,19 @@ class Layout:
                 return frame
             case "diptych":
                 return _row([face, remembered])
-        return _row([face, remembered, self._faded(gone, self._curve(index))])
+        return _row([face, remembered, self._solid(self._faded(gone, self._curve(index)))])
+
+    @staticmethod
+    def _faint(gone: Mapping[str, Tensor]) -> float:
+        """How far the picture itself is gone, in [0, 1]."""
+        return float(gone[PICTURE.name]) if PICTURE.name in gone else 0.0
 
     def _faded(self, gone: Mapping[str, Tensor], drawn: Frame) -> Frame:
         """What fades the picture in the end fades what stands beside it."""
         level = ENDINGS[self.film.ending]
-        if level is None or PICTURE.name not in gone or not gone[PICTURE.name].any():
+        if level is None or not (faint := self._faint(gone)):
             return drawn
-        return np.round(drawn + (127.5 * (level + 1) - drawn) * float(gone[PICTURE.name])).astype(np.uint8)
+        return np.round(drawn + (127.5 * (level + 1) - drawn) * faint).astype(np.uint8)
 
     @cached_property
     def map(self) -> MemoryMap | None:
@@ -134,9 +146,9 @@ def map_shape(film: Film, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _row(panels: Sequence[Frame]) -> Frame:
-    """Panels side by side, with darkness between."""
+    """Panels side by side, with darkness between, or nothing."""
     height = panels[0].shape[0]
-    gap = np.zeros((height, Film.gap(height), 3), np.uint8)
+    gap = np.zeros((height, Film.gap(height), panels[0].shape[2]), np.uint8)
     found = [panels[0]]
     for panel in panels[1:]:
         found += [gap, panel]
@@ -154,7 +166,7 @@ def on_canvas(frame: Frame, film: Film) -> Frame:
     (height, width), (across, down) = frame.shape[:2], film.canvas
     scale = min(across / width, down / height)
     high, wide = min(down, round(height * scale)), min(across, round(width * scale))
-    canvas = np.empty((down, across, 3), np.uint8)
+    canvas = np.empty((down, across, film.channels), np.uint8)
     canvas[:] = film.ground_colour
     y, x = (down - high) // 2, (across - wide) // 2
     canvas[y : y + high, x : x + wide] = fit(frame, (high, wide))
@@ -164,18 +176,18 @@ def on_canvas(frame: Frame, film: Film) -> Frame:
 def _written(frame: Frame, text: str, strength: float) -> Frame:
     """A caption, low in the picture."""
     height, width = frame.shape[:2]
-    size = max(12, round(0.042 * height))
+    size, mode = max(12, round(0.042 * height)), "RGB" if frame.shape[2] == 3 else "RGBA"
     font = ImageFont.load_default(size)
     strip = slice(max(0, height - 3 * size), height)
     part = Image.fromarray(np.ascontiguousarray(frame[strip]))
     ink = Image.new("L", part.size, 0)
     pen = ImageDraw.Draw(ink)
     pen.text((width // 2, part.size[1] // 2), text, 255, font, anchor="mm", stroke_width=max(1, size // 10))
-    shade = Image.new("RGB", part.size, (0, 0, 0))
+    shade = Image.new("RGB", part.size, (0, 0, 0)).convert(mode)
     part.paste(shade, mask=ink.point(lambda value: round(value * 0.6 * strength)))
     ink = Image.new("L", part.size, 0)
     ImageDraw.Draw(ink).text((width // 2, part.size[1] // 2), text, 255, font, anchor="mm")
-    part.paste(Image.new("RGB", part.size, (240, 238, 232)), mask=ink.point(lambda value: round(value * strength)))
+    part.paste(Image.new("RGB", part.size, (240, 238, 232)).convert(mode), mask=ink.point(lambda value: round(value * strength)))
     found = frame.copy()
     found[strip] = np.asarray(part)
     return found
@@ -191,4 +203,5 @@ def _titled(frame: Frame, text: str, strength: float) -> Frame:
         size = round(0.9 * size)
         font = ImageFont.load_default(size)
     pen.multiline_text((width / 2, height / 2), text, (236, 232, 226), font, anchor="mm", align="center", spacing=size // 2)
+    card = card.convert("RGB" if frame.shape[2] == 3 else "RGBA")
     return np.round(frame + (np.asarray(card).astype(np.float32) - frame) * strength).astype(np.uint8)

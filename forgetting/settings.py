@@ -14,6 +14,7 @@ GROUPS = {
     "experiment": "a whole film, chosen by name",
     "generator": "whose memory it is",
     "latent": "which face",
+    "noise": "what the noise does meanwhile",
     "ordering": "who dies when",
     "operator": "what a dying unit becomes",
     "schedule": "how loss runs over time",

@@ -20,20 +20,25 @@ def stations(frames: int, count: int) -> list[int]:
 
 
 def thumbnail(frame: Frame) -> Frame:
-    """[H, W, 3] -> [h, CELL, 3]: what a station looks like on the sheet."""
+    """[H, W, 3 or 4] -> [h, w, 3]: what a station looks like on the sheet, its shorter side ``CELL``."""
     height, width = frame.shape[:2]
-    return fit(frame, (round(CELL * height / width), CELL))
+    scale = CELL / min(height, width)
+    small = fit(frame, (round(scale * height), round(scale * width)))
+    if small.shape[2] == 3:
+        return small
+    colour, cover = small[..., :3], small[..., 3:] / 255
+    return np.round(colour * cover + np.array(GROUND) * (1 - cover)).astype(np.uint8)
 
 
 def draw(thumbnails: dict[int, Frame], plan: Plan) -> Frame:
-    """Arrange thumbnails (frame index -> picture), in order, eight to a row."""
-    columns = min(8, len(thumbnails))
+    """Arrange thumbnails (frame index -> picture), in order, as many to a row as are about as wide as eight squares."""
+    height, width = next(iter(thumbnails.values())).shape[:2]
+    columns = max(1, min(round(8 * (CELL + GAP) / (width + GAP)), 8, len(thumbnails)))
     rows = -(-len(thumbnails) // columns)
-    height = next(iter(thumbnails.values())).shape[0]
-    sheet = Image.new("RGB", (columns * (CELL + GAP) + GAP, rows * (height + GAP) + GAP), GROUND)
+    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), GROUND)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(17)
     for place, (index, picture) in enumerate(sorted(thumbnails.items())):
-        x, y = GAP + place % columns * (CELL + GAP), GAP + place // columns * (height + GAP)
+        x, y = GAP + place % columns * (width + GAP), GAP + place // columns * (height + GAP)
         sheet.paste(Image.fromarray(picture), (x, y))
         label = _percent(plan.share(index))
         left, top, right, bottom = pen.textbbox((x + 8, y + 6), label, font=font)

@@ -166,6 +166,22 @@ def test_films_for_galleries(tmp_path, kind, segment):
     assert len([line for line in lines if not line.startswith("#")]) == 12
 
 
+@pytest.mark.parametrize("segment", [1, 96])
+@pytest.mark.parametrize(("kind", "depth"), [("png", ""), ("prores", "yuva444p")])
+def test_films_with_alpha(tmp_path, kind, depth, segment):
+    film = Film(fps=10, duration=0.5, size=64, format=kind, segment=segment, ground="transparent")
+    ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
+    frames = [np.dstack((one, np.roll(ramp, k, axis=1))) for k, one in enumerate(pictures(5))]
+    path = write(film, tmp_path, frames)
+    source = path / "%05d.png" if kind == "png" else path
+    assert depth in probe(source)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(source), "-f", "rawvideo", "-pix_fmt", "rgba", "-"]
+    decoded = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.uint8).reshape(5, 64, 64, 4)
+    difference = np.abs(decoded.astype(float) - np.stack(frames))
+    assert difference[..., 3].max() <= (0 if kind == "png" else 1)
+    assert difference[..., :3].mean() < (1e-9 if kind == "png" else 2)
+
+
 def tone(path, seconds):
     source = f"sine=frequency=440:duration={seconds}:sample_rate=48000"
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source, str(path)], check=True)

@@ -12,6 +12,7 @@ from test_encoder import decode, probe
 
 from forgetting import checkpoints, experiment, latents, operators, orderings, pacing, recipe, render, run, schedules, zoo
 from forgetting import plan as plans
+from forgetting.engines import to_bytes
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
 from forgetting.film import fit
@@ -42,7 +43,7 @@ def test_every_experiment_renders(tmp_path, name):
     assert len(plans.load(tmp_path / "plan.npz")) == 3
 
 
-@pytest.mark.parametrize("group", [group for group in GROUPS if group not in ("experiment", "generator")])
+@pytest.mark.parametrize("group", [group for group in GROUPS if group not in ("experiment", "generator", "noise")])
 def test_every_option_of_every_group_renders(tmp_path, group):
     scores = tmp_path / "scores.npy"
     np.save(scores, np.arange(52.0))
@@ -51,6 +52,26 @@ def test_every_option_of_every_group_renders(tmp_path, group):
         folder = tmp_path / option.name
         folder.mkdir()
         assert run.render(config(*settings), folder).exists()
+
+
+@pytest.mark.parametrize("noise", ["constant", "off", "animated"])
+def test_noise_in_films(tmp_path, noise):
+    """Of a network that has some; all frames in one piece and in two are the same."""
+    network, films = TINY["stylegan2-orig"](), []
+    checkpoints.write(tmp_path / "mine.safetensors", "stylegan2", network.hyperparameters, network.state_dict(), "a test")
+    for segment in (2, 9):
+        settings = ("generator=file", f"generator.path={tmp_path / 'mine.safetensors'}", f"noise={noise}", "film=ffv1", "film.size=16")
+        more = (
+            *THREE_FRAMES[1:-1],
+            "film.duration=2",
+            f"film.segment={segment}",
+            "noise.turns=1" if noise == "animated" else "units=channels",
+        )
+        (tmp_path / str(segment)).mkdir()
+        films.append(decode(run.render(config(*settings, *more), tmp_path / str(segment)), 16))
+    assert np.array_equal(*films)
+    still = fit(to_bytes(network.bind(latents.Seed()(network))())[0].numpy(), (16, 16))
+    assert (np.abs(films[0][0].astype(int) - still).max() <= 1) == (noise != "off")
 
 
 def test_every_part_is_in_a_config():
@@ -199,6 +220,17 @@ def test_every_experiment_on_every_architecture(tmp_path, architecture):
         frames = list(ready.engine(ready.plan.rows([0, 1, 2])))
         assert len(frames) == 3
         assert frames[0].shape == (*network.size, 3)
+
+
+@pytest.mark.parametrize("latent", ["seed", "walk", "wander", "breathe"])
+def test_the_last_frame_of_a_loop_is_a_neighbour_of_the_first(tmp_path, latent):
+    """Nothing in the finished film tells where it begins."""
+    settings = ("experiment=pendulum", f"latent={latent}", "generator=toy", "engine=torch", "film=ffv1", "film.duration=4", "film.size=32")
+    decoded = decode(run.render(config(*settings), tmp_path), 32).astype(float)
+    steps = np.abs(np.roll(decoded, -1, axis=0) - decoded).mean((1, 2, 3))
+    assert len(steps) == 96
+    assert np.abs(decoded[48] - decoded[0]).mean() > 5 * steps[-1], "something happens on the way"
+    assert steps[-1] <= steps[:-1].max()
 
 
 def test_nobodys_code_is_run_unasked(tmp_path):

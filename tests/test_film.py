@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
+import torch
 
 from forgetting import sheet
 from forgetting.errors import RequestError
 from forgetting.film import Film
+from forgetting.plan import Plan, Track
+from forgetting.units import Layer
 
 
 def test_number_of_frames():
@@ -57,6 +61,22 @@ def test_stations():
     assert len(sheet.stations(720, 16)) == 16
     assert sheet.stations(3, 16) == [0, 1, 2]
     assert sheet.stations(1, 16) == [0]
+
+
+@pytest.mark.parametrize(("shape", "grid"), [((64, 64), (8, 2)), ((50, 101), (4, 4)), ((50, 155), (3, 6)), ((160, 90), (8, 2))])
+def test_stations_are_never_small(shape, grid):
+    cells = [sheet.thumbnail(np.full((*shape, 3), 200, np.uint8))] * 16
+    height, width = cells[0].shape[:2]
+    assert min(height, width) == 256
+    plan = Plan((Track(torch.zeros(1), torch.zeros(16, dtype=torch.float64), 0.0, (Layer("a", 1),)),))
+    drawn = sheet.draw(dict(enumerate(cells)), plan)
+    assert drawn.shape == (grid[1] * (height + 4) + 4, grid[0] * (width + 4) + 4, 3)
+
+
+def test_a_station_that_is_transparent_shows_the_ground():
+    frame = np.full((64, 64, 4), 200, np.uint8)
+    frame[..., 3] = 0
+    assert (sheet.thumbnail(frame) == sheet.GROUND).all()
 
 
 def test_a_rough_cut_takes_as_long_as_the_film():

@@ -149,6 +149,25 @@ def test_canvases():
     assert (found[:, 150] == 200).all(axis=1).sum() == 150
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_transparent(layout):
+    """The ground and the gaps are, and a picture that becomes clear is so in the end, in its own colours."""
+    still = {"fps": 10, "duration": 6, "size": 96, "layout": layout, "format": "png", "ground": "transparent"}
+    film = Film(**still, ending="clear", canvas=(400, 440), title="a title")
+    composition, engine = filmed(film)
+    opaque, other = filmed(Film(**still, ending="hold"))
+    for index, cover in ((0, 255), (40, 255), (59, 0)):
+        found = frame(composition, engine, index)
+        assert found.shape == (440, 400, 4)
+        assert found[0, 0].tolist() == [0, 0, 0, 0]
+        middle = 200 // {"diptych": 2, "triptych": 3}.get(layout, 1)
+        assert found[220, middle, 3] == cover
+    plain = frame(opaque, other, 40)
+    assert plain.shape == (*opaque.film.shape(32, 32), 4)
+    between = plain[:, 96 : 96 + Film.gap(96), 3]
+    assert between.size == 0 or between.max() == (0 if layout in ("diptych", "triptych") else 255)
+
+
 def test_a_knob_on_nothing_has_no_map():
     one = Intent(Together(), Zero(), Schedule(), ByUnits(), ("channels", "picture"))
     toy = TINY["toy"]()
@@ -165,7 +184,9 @@ def test_a_knob_on_nothing_has_no_map():
         ({"ending": "end"}, "no film.ending 'end'"),
         ({"canvas": (1920,)}, "film.canvas must be two whole numbers"),
         ({"crop": (0, 1)}, "film.crop must be two whole numbers"),
-        ({"ground": "blakc"}, "film.ground must be a colour"),
+        ({"ground": "blakc"}, "film.ground must be transparent or a colour"),
+        ({"ground": "transparent"}, "film.ground=transparent needs film=png or film=prores, which have an alpha channel, got mp4"),
+        ({"ending": "clear", "format": "png"}, "film.ending=clear fades into what is behind the film; say film.ground=transparent too"),
     ],
 )
 def test_impossible_settings(settings, says):

@@ -14,8 +14,8 @@ from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
 from forgetting.generators import parts
+from forgetting.generators.around import Whole
 from forgetting.generators.stylegan2 import StyleGAN2
-from forgetting.generators.whole import Whole
 from forgetting.intent import Intent
 from forgetting.operators import Average, Level, Mean, Prune, Zero
 from forgetting.orderings import Activation, Contribution, Layers, Magnitude, Random, Together

@@ -137,7 +137,7 @@ class Generator(Protocol):
 
     def bind(self, ws: Tensor, edit: Edit | None = None) -> Synthesis:
         """Fold what depends only on ``ws`` [B, L, W], once; ``edit`` is shown every style, [B, C, 1, 1], and all synapses
-        of a parameter at once, [1, N, 1, 1]."""
+        of a parameter at once, [1, N, 1, 1], and the noise of every layer, [1, 1, H, W]."""
         ...
 
     def rest(self, layer: Layer) -> Tensor:

@@ -53,6 +53,7 @@ class DenseConv(nn.Module):
         self.noise: Tensor
         self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
         self.style, self.synapses = Layer(f"styles/{name}", channels), parts.synapses(name, self, "weight")
+        self.grain = Layer(f"noise/{name}", 1, (resolution, resolution))
 
     def kernel(self) -> Tensor:
         """[out, in, 9]"""
@@ -78,6 +79,7 @@ class SeparableConv(nn.Module):
         self.noise: Tensor
         self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
         self.style, self.synapses = Layer(f"styles/{name}", inputs), parts.synapses(name, self, "depthwise", "pointwise")
+        self.grain = Layer(f"noise/{name}", 1, (resolution, resolution))
 
     def kernel(self) -> Tensor:
         """[out, in, 9]: the two convolutions as one."""
@@ -202,11 +204,12 @@ class MobileStyleGAN(nn.Module):
         w = iter(ws.unbind(1))
         first = self._conv(self.layers[0])
         fold, const = first.fold(next(w), edit), self.const.expand(len(ws), -1, -1, -1)
-        yield Step(self.layers[0].name, self.layers[0], lambda _: (_activate(fold(const), first.noise),))
+        noise = parts.grained(first.noise, first.grain, edit)
+        yield Step(self.layers[0].name, self.layers[0], lambda _: (_activate(fold(const), noise),))
         for layer in self.layers[1:]:
             up = cast(Modulation, self.ups[_key(layer)]).fold(next(w), edit) if _key(layer) in self.ups else None
             conv = self._conv(layer)
-            yield Step(layer.name, layer, partial(_run, up, conv.fold(next(w), edit), conv.noise))
+            yield Step(layer.name, layer, partial(_run, up, conv.fold(next(w), edit), parts.grained(conv.noise, conv.grain, edit)))
         to_image = self.to_image.fold(next(w), edit)
         yield Step("image", None, lambda state: (to_image(state[0]),))
 

@@ -3,7 +3,7 @@
 A module says what it has by attributes: ``style`` is the layer of its modulation (``affine`` makes it, and the parameter
 named by ``heard`` listens to it; a name that begins with a dot counts from the network), ``synapses`` are the layers of
 its parameters by their names, ``neurons`` those of the linear layers in ``dense``. Where such a thing is used it is shown
-to an edit on the way, as a map of one pixel.
+to an edit on the way, as a map of one pixel. So is noise, under the name of ``grain``; but that has no units who die.
 """
 
 from __future__ import annotations
@@ -65,6 +65,11 @@ def styled(x: Tensor, layer: Layer, edit: Edit | None) -> Tensor:
 def pruned(weight: Tensor, layer: Layer, edit: Edit | None) -> Tensor:
     """A parameter after the edit of its synapses."""
     return weight if edit is None else edit(weight.detach().clone().view(1, -1, 1, 1), layer).view_as(weight)
+
+
+def grained(noise: Tensor, layer: Layer, edit: Edit | None) -> Tensor:
+    """The noise of a layer after the edit."""
+    return noise if edit is None else edit(noise.clone(), layer)
 
 
 def anatomy(generator: Generator, kinds: str | Iterable[str]) -> Units:

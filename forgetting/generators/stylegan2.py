@@ -48,12 +48,15 @@ class StyleConv(nn.Module):
         self.noise: Tensor
         self.register_buffer("noise", torch.zeros(1, 1, *size))
         self.style, self.synapses = Layer(f"styles/{name}", inputs), parts.synapses(name, self, "weight")
+        self.grain = Layer(f"noise/{name}", 1, size)
 
     def fold(self, w: Tensor, edit: Edit | None, taps: Tensor, clamp: float | None) -> Run:
         """The layer for the faces ``w`` [B, w_dim]."""
         style, weight = parts.styled(self.affine(w), self.style, edit), parts.pruned(self.weight, self.synapses["weight"], edit)
         weight, faces = demodulated(weight, style, GAIN), len(w)  # [B, out, in, 3, 3]
-        bias, noise = self.bias * GAIN, self.noise * GAIN if bool(self.noise.any()) else None
+        bias, noise = self.bias * GAIN, None
+        if bool(self.noise.any()):
+            noise = parts.grained(self.noise, self.grain, edit) * GAIN
         if self.up:
             # Zeros between the pixels, the kernel, the low-pass: the first two are a transposed convolution.
             weight = weight.transpose(1, 2).flatten(0, 1)  # [B * in, out, 3, 3]
