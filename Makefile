@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: film test gallery bench networks evenness clean
+.PHONY: film test gallery cookbook bench networks evenness clean
 
 film: .venv/installed
 	.venv/bin/forgetting render
@@ -17,6 +17,9 @@ test: .venv/tested-with
 gallery: .venv/installed
 	$(PY) docs/gallery.py
 	$(PY) docs/table.py
+
+cookbook: .venv/installed
+	$(PY) docs/cookbook.py
 
 bench: .venv/installed
 	$(PY) benchmarks/speed.py $(if $(DEVICE),--device $(DEVICE))

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from forgetting import progress
-from forgetting.errors import ForgettingError, Interrupted, RequestError, unknown
+from forgetting.errors import ForgettingError, Interrupted, RequestError, one_line, unknown
 from forgetting.settings import GROUPS, settings
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ def _explain(error: Exception, arguments: list[str]) -> ForgettingError:
         if isinstance(error, ConfigCompositionException) and (found := re.match(r"Could not override '([^']*)'", str(error))):
             key = str(getattr(error.__cause__, "full_key", None) or found[1])
             return unknown("setting", key, settings(key.rpartition(".")[0], arguments))
-        return RequestError(f"the config cannot be put together: {' '.join(str(error).split())}")
+        return RequestError(f"the config cannot be put together: {one_line(error, 2000)}")
     if isinstance(error, ValueError) and "Config group override" in str(error):
         return RequestError(f"a part cannot be null; choose one of its options, as in {' or '.join(f'{g}=...' for g in list(GROUPS)[:3])}")
     if isinstance(error, OSError):

@@ -37,6 +37,11 @@ class FetchError(ForgettingError):
     """A model that could not be brought to this machine."""
 
 
+def one_line(error: object, most: int = 200) -> str:
+    """What an error of somebody else's says, on one line, in so many characters."""
+    return " ".join(str(error).split())[:most]
+
+
 @contextmanager
 def told_in_one_sentence(folder: Path) -> Iterator[None]:
     """Turn what the operating system says about writing into ``folder`` into one sentence."""

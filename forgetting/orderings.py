@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +22,7 @@ import torch
 from torch import Tensor
 
 from forgetting import errors, statistics
-from forgetting.errors import RequestError, one_of, within
+from forgetting.errors import RequestError, one_line, one_of, within
 from forgetting.generators import Generator, parts
 from forgetting.units import Units
 
@@ -180,6 +182,74 @@ class Layers:
             groups.append(units.select(address) & ~seen)
             seen |= groups[-1]
         return groups
+
+
+@dataclass(frozen=True)
+class Sequenced:
+    """Several orderings one after another: who was in an earlier one is not in a later one.
+
+    ``take`` is how much of its way each is followed, in [0, 1]; without, to its end. ``shares`` are how long each takes,
+    against the others; without, as long as it has units.
+    """
+
+    orderings: Sequence[Ordering] = ()
+    take: Sequence[float] | None = None
+    shares: Sequence[float] | None = None
+    seed: int = 0
+    layers: str | Sequence[str] = "*"
+
+    def __post_init__(self) -> None:
+        check(self.seed)
+        if not self.orderings:
+            raise RequestError("ordering=sequence needs orderings: a list of them, each with its _target_")
+        if self.take is not None and (len(self.take) != len(self.orderings) or not all(0 <= one <= 1 for one in self.take)):
+            raise RequestError(f"ordering.take must be {len(self.orderings)} shares in [0, 1], got {[*self.take]}")
+        if self.shares is not None and (len(self.shares) != len(self.orderings) or min(self.shares) <= 0):
+            raise RequestError(f"ordering.shares must be {len(self.orderings)} positive numbers, got {[*self.shares]}")
+
+    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+        free, groups = units.select(self.layers), []
+        for ordering, take in zip(self.orderings, self.take or [1.0] * len(self.orderings), strict=True):
+            ranks = ordering(generator, units, ws)
+            mine = free & (ranks <= take)
+            free &= ~mine
+            groups.append((mine, ranks))
+        shares = [float(mine.sum()) for mine, _ in groups] if self.shares is None else [float(share) for share in self.shares]
+        ends = np.cumsum([0.0, *shares]) / max(sum(shares), 1e-9)
+        found, draw = torch.full((len(units),), NEVER), np.random.RandomState(self.seed)
+        for (mine, ranks), (begin, end) in zip(groups, pairwise(ends), strict=True):
+            found[mine] = (begin + (end - begin) * positions(ranks[mine].double(), draw)).float()
+        return found
+
+
+@dataclass(frozen=True)
+class File:
+    """Scores from a file: .npy, or text with a number a line, one for every unit; the smallest die first."""
+
+    path: str
+    first: str = "smallest"
+    scope: str = "network"
+    seed: int = 0
+    layers: str | Sequence[str] = "*"
+
+    def __post_init__(self) -> None:
+        check(self.seed, self.scope, self.first)
+        if not self.path:
+            raise RequestError("ordering=file needs a file of scores: say ordering.path=scores.npy")
+
+    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+        path = Path(self.path).expanduser()
+        try:
+            if path.stat().st_size > 64 * len(units) + 4096:
+                raise ValueError(f"{path.stat().st_size} bytes are far too many")
+            score = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=None, ndmin=1)
+            score = score.astype(np.float64)
+        except (OSError, ValueError, TypeError, EOFError) as error:
+            told = getattr(error, "strerror", None) or one_line(error)
+            raise RequestError(f"ordering.path {path} holds no scores ({told}); write .npy or a number a line") from None
+        if score.shape != (len(units),) or np.isnan(score).any():
+            raise RequestError(f"ordering.path {path} must hold {len(units)} numbers, one for every unit, got {list(score.shape)}")
+        return by_score(torch.from_numpy(score), units, self)
 
 
 def weight_norms(generator: Generator, units: Units, which: str, norm: str) -> Tensor:

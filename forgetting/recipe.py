@@ -22,7 +22,7 @@ from forgetting.engines.auto import Auto
 from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.compiled import version as compiler
 from forgetting.engines.eager import Torch
-from forgetting.errors import RequestError
+from forgetting.errors import RequestError, one_line
 from forgetting.film import Film
 from forgetting.generators import Generator
 from forgetting.plan import Plan
@@ -61,7 +61,7 @@ def read(plan: Plan, path: Path | str) -> DictConfig:
     try:
         recipe = OmegaConf.create(plan.recipe)
     except (YAMLError, OmegaConfBaseException) as error:
-        raise RequestError(f"the recipe in plan {path} cannot be read ({' '.join(str(error).split())})") from None
+        raise RequestError(f"the recipe in plan {path} cannot be read ({one_line(error)})") from None
     config = recipe.get("config") if isinstance(recipe, DictConfig) else None
     if not isinstance(recipe, DictConfig) or not isinstance(config, DictConfig) or not isinstance(config.get("film"), DictConfig):
         raise RequestError(f"the recipe in plan {path} holds no config; empty it to render the plan by the current one")

@@ -6,12 +6,13 @@ import torch
 from conftest import TINY, faces
 from test_parts import whole
 
-from forgetting import diagnosis, intent, statistics
-from forgetting.diagnosis import Cluster, Contagion, File, Importance, Semantic, Sequenced, Spatial, quantity, signatures
+from forgetting import diagnosis, intent, likeness, statistics
+from forgetting.diagnosis import Importance, Semantic, Spatial, quantity
 from forgetting.errors import RequestError
 from forgetting.generators import parts
+from forgetting.likeness import Cluster, Contagion, signatures
 from forgetting.operators import Zero
-from forgetting.orderings import Layers, Random
+from forgetting.orderings import File, Layers, Random, Sequenced
 from forgetting.pacing import Units as ByUnits
 from forgetting.schedules import Schedule
 from forgetting.units import KINDS, Layer, Units
@@ -81,7 +82,7 @@ def test_signatures_are_correlations(toy):
     """Against numpy, on two units of the finest layer; places are means over areas."""
     units = Units(toy.layers)
     heard = []
-    for ws in statistics.faces(toy, diagnosis.FACES):
+    for ws in statistics.faces(toy, likeness.FACES):
         toy.bind(ws)(
             lambda x, layer: heard.append(x[0, :2].reshape(2, 8, 4, 8, 4).mean((2, 4)).flatten(1)) or x if layer.name == "b32.conv" else x
         )
@@ -95,7 +96,7 @@ def test_groups_die_one_after_another(toy):
     units = Units(toy.layers)
     points = torch.nn.functional.normalize(torch.randn(3, 5, generator=torch.Generator().manual_seed(1)), dim=1)
     cloud = (points[:, None] + 0.01 * torch.randn(3, 20, 5, generator=torch.Generator().manual_seed(2))).flatten(0, 1)
-    group, _ = diagnosis.grouped(cloud, 3, seed=1)
+    group, _ = likeness.grouped(cloud, 3, seed=1)
     if len(set(group.tolist())) == 3:
         assert all(len(set(group[k * 20 : k * 20 + 20].tolist())) == 1 for k in range(3))
     all_ranks = Cluster(clusters=4, seed=2)(toy, units, faces(toy))

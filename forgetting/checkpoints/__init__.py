@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from forgetting import cache
-from forgetting.errors import CheckpointError
+from forgetting.errors import CheckpointError, one_line
 from forgetting.generators import Generator
 from forgetting.generators.dcgan import DCGAN
 from forgetting.generators.mobile_stylegan import MobileStyleGAN
@@ -55,7 +55,7 @@ def skeleton(architecture: str, hyperparameters: Mapping[str, Any], where: str) 
         if max(*network.size, *(size for layer in network.layers for size in layer.size)) > LARGEST:
             raise ValueError(f"its maps would be larger than {LARGEST} x {LARGEST}")
     except _MISFITS as error:
-        raise CheckpointError(f"{where} does not fit a {architecture}: {_said(error)}") from None
+        raise CheckpointError(f"{where} does not fit a {architecture}: {one_line(error, 300)}") from None
     return network
 
 
@@ -70,7 +70,7 @@ def build(architecture: str, hyperparameters: Mapping[str, Any], state: Mapping[
     try:
         network.load_state_dict({name: tensor.to(types.get(name)) for name, tensor in state.items()}, strict=True, assign=True)
     except _MISFITS as error:
-        raise CheckpointError(f"{where} does not fit a {architecture}: {_said(error)}") from None
+        raise CheckpointError(f"{where} does not fit a {architecture}: {one_line(error, 300)}") from None
     for name, tensor in state.items():
         if not (tensor.numel() and torch.isfinite(tensor).all()):
             raise CheckpointError(f"{where} has a {name} that is empty, infinite or no number; take a file from before its training broke")
@@ -78,10 +78,6 @@ def build(architecture: str, hyperparameters: Mapping[str, Any], state: Mapping[
 
 
 _MISFITS = (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError, MemoryError)
-
-
-def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def write(path: Path, architecture: str, hyperparameters: Mapping[str, Any], state: Mapping[str, Tensor], provenance: str) -> None:

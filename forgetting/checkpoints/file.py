@@ -12,7 +12,7 @@ from typing import Any
 from forgetting import checkpoints
 from forgetting.checkpoints import dcgan, nvidia, records, rosinality, unpickle
 from forgetting.checkpoints.stylegan import Found
-from forgetting.errors import CheckpointError, RequestError
+from forgetting.errors import CheckpointError, RequestError, one_line
 from forgetting.generators import Generator
 
 PREFERRED = ("G_ema", "g_ema")
@@ -90,7 +90,7 @@ def convert(tree: records.Tree, network: str | None = None) -> Found:
     except KeyError as error:
         raise CheckpointError(f"{where} has no {error}; it is damaged, or a kind of network that is not read") from None
     except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{where} does not fit together: {' '.join(str(error).split())[:200]}") from None
+        raise CheckpointError(f"{where} does not fit together: {one_line(error)}") from None
     what = f"a {value.class_name}" if isinstance(value, records.Persistent) else f"a network with {next(iter(state))!r}"
     raise CheckpointError(
         f"{where} is {what}, which is not read; StyleGAN2, StyleGAN3 and DCGAN are, and generator=module takes what your own code loads"

@@ -19,7 +19,7 @@ from typing import Any
 from forgetting.checkpoints.machine import MAGIC, Machine, harmful
 from forgetting.checkpoints.records import Persistent, Storage, Tree
 from forgetting.checkpoints.values import storage
-from forgetting.errors import CheckpointError
+from forgetting.errors import CheckpointError, one_line
 
 _DEPTH, _VALUES = 100, 500_000  # of the tree, every value counted as often as it is reached
 _DIRECTORY = 2 << 20  # longest list of zip members
@@ -98,7 +98,7 @@ def opened(path: Path, refuse: bool = True) -> Tree:
                 raise CheckpointError(f"{path} asks for {ascii(name[:120])[1:-1]}, which {machine.refused[name]}") from None
         return Tree(path, root, dict(machine.globals), machine.refused, tuple(machine.sources))
     except (ValueError, OSError, struct.error, zipfile.BadZipFile, NotImplementedError) as error:
-        raise CheckpointError(f"{path} cannot be read: {' '.join(str(error).split())[:250]}; fetch it again") from None
+        raise CheckpointError(f"{path} cannot be read: {one_line(error)}; fetch it again") from None
 
 
 def _zipped(machine: Machine, path: Path, data: memoryview) -> Any:

@@ -9,7 +9,7 @@ from torch import Tensor
 from forgetting.engines import Engine, compiled
 from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.eager import Torch, found
-from forgetting.errors import ForgettingError
+from forgetting.errors import ForgettingError, one_line
 from forgetting.scene import Scene
 
 
@@ -38,6 +38,6 @@ class Auto:
             except ForgettingError as error:
                 reason = str(error)
             except Exception as error:  # whatever a foreign compiler has to say; the film can still be made
-                reason = f"openvino did not take the network ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+                reason = f"openvino did not take the network ({type(error).__name__}: {one_line(error)})"
         engine = self._torch().start(scene)
         return engine, f"torch in {engine.precision}: {reason}"

@@ -21,7 +21,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from forgetting.errors import RequestError
+from forgetting.errors import RequestError, one_line
 from forgetting.generators import Edit, Part
 from forgetting.generators.ops import check_ws, check_z, parameter_count
 from forgetting.generators.parts import pruned
@@ -158,7 +158,7 @@ class Hooked(nn.Module):
             try:
                 image = _image(self.network(torch.zeros(1, *self.shape)))
             except (RuntimeError, TypeError, ValueError, IndexError) as error:
-                what = " ".join(str(error).split())[:200]
+                what = one_line(error)
                 raise RequestError(
                     f"{type(self.network).__name__} does not take a latent of shape {[1, *self.shape]} ({what}); say generator.shape=[...]"
                 ) from None
