@@ -55,12 +55,14 @@ class Layout:
 
     def compose(self, index: int, picture: Frame, levels: Levels | None) -> Frame:
         """A finished frame, [H, W, 3], or [H, W, 4] with alpha."""
-        face = self._solid(fit(picture, self.film.panel(*self.size)))
+        face = self._captioned(index, self._solid(fit(picture, self.film.panel(*self.size))))
         frame = face if self.film.layout == "face" else self._beside(index, face, levels)
         if self.film.ending == "clear":
             frame = frame.copy()
             frame[..., 3] = np.round(frame[..., 3] * (1 - self._faint(self.plan.gone(index))))
-        frame = self._told(index, frame)
+        now = index / self.film.fps
+        if self.film.title and now < TITLE:
+            frame = _titled(frame, self.film.title, float(np.clip((TITLE - now) / FADE, 0, 1)))
         return on_canvas(frame, self.film)
 
     def _solid(self, frame: Frame) -> Frame:
@@ -74,7 +76,7 @@ class Layout:
         remembered = self._solid(self._faded(gone, self.map.draw(levels, gone)))
         match self.film.layout:
             case "map":
-                return remembered
+                return self._captioned(index, remembered)
             case "inset":
                 frame, (high, wide), margin = face.copy(), remembered.shape[:2], round(0.03 * face.shape[0])
                 y, x = frame.shape[0] - high - margin, frame.shape[1] - wide - margin
@@ -129,15 +131,12 @@ class Layout:
         pen.text((width - margin, margin * 0.45), f"{100 * left[-1]:.0f} %", (236, 232, 226), font, anchor="ra")
         return np.asarray(panel)
 
-    def _told(self, index: int, frame: Frame) -> Frame:
-        """With what is to be read now."""
-        now = index / self.film.fps
+    def _captioned(self, index: int, panel: Frame) -> Frame:
+        """With what is to be read now: in the panel of the face, for between two it would lie across their seam."""
         for caption in self.captions:
-            if (strength := caption.strength(now)) > 0:
-                frame = _written(frame, caption.text, strength)
-        if self.film.title and now < TITLE:
-            frame = _titled(frame, self.film.title, float(np.clip((TITLE - now) / FADE, 0, 1)))
-        return frame
+            if (strength := caption.strength(index / self.film.fps)) > 0:
+                panel = _written(panel, caption.text, strength)
+        return panel
 
 
 def map_shape(film: Film, size: tuple[int, int]) -> tuple[int, int]:

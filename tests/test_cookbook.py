@@ -16,7 +16,7 @@ SMALL = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film
 ELSE = {
     "nobody": ["noise=constant", "~noise.turns"],
     "scream": ["tracks.scream.ordering.layers=b16.*"],
-    "tide": ["ordering.layers=b16.*", "~pacing.probes"],
+  
     "vigil": ["film.canvas=[384,216]"],
 }
 
