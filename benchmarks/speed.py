@@ -30,13 +30,15 @@ from forgetting.engines.eager import Torch
 from forgetting.film import Film
 from forgetting.generators.mobile_stylegan import MobileStyleGAN
 from forgetting.latents import Seed
+from forgetting.layout import Layout
+from forgetting.memory import CELLS, MemoryMap
 from forgetting.operators import Zero
 from forgetting.orderings import Contribution, Layers
 from forgetting.plan import Plan, Track
-from forgetting.render import shoot
+from forgetting.render import Stage, shoot
 from forgetting.scene import Scene
 from forgetting.segments import Reel
-from forgetting.units import Units
+from forgetting.units import Layer, Units
 
 Frames = Callable[[int], object]
 """Makes that many frames."""
@@ -102,17 +104,23 @@ class Filmed:
 
     start: Starter
     fine: bool = False
+    layout: str = "face"
 
     def __call__(self) -> Frames:
         generator, ws, plan = face_and_plan(2, self.fine)
-        engine, _ = self.start(Scene.of(generator, ws, Zero()), plan.rows([0]))
+        scene, listener, intact = Scene.of(generator, ws, Zero()), None, None
+        engine, _ = self.start(scene, plan.rows([0]))
+        if self.layout != "face":
+            listener, _ = self.start(replace(scene, listens=True), plan.rows([0]))
+            intact = next(listener.shots(plan.rows([0])))[1]
 
         def frames(count: int) -> None:
             whole = Plan((replace(plan.tracks[0], fraction=torch.linspace(0, 0.6, count).double()),))
             with tempfile.TemporaryDirectory() as scratch:
-                film = encoder.settled(Film(fps=24, duration=count / 24), engine.device)
-                reel = Reel(Path(scratch) / "segments", film, (1024, 1024), "")
-                shoot(engine, whole, reel, reel.segments())
+                film = encoder.settled(Film(fps=24, duration=count / 24, layout=self.layout), engine.device)
+                reel = Reel(Path(scratch) / "segments", film, film.shape(*generator.size), "")
+                layout = Layout(film, whole, generator.size, reference=intact)
+                shoot(Stage(engine, layout, listener=listener), reel, reel.segments())
                 finished = reel.finished()
                 encoder.join(film, [(finished[s], len(s)) for s in reel.segments()], Path(scratch) / "film.mp4", "")
 
@@ -191,6 +199,17 @@ def smaller(generator: MobileStyleGAN, blocks: int, share: float) -> MobileStyle
     return network
 
 
+def maps(frame: float) -> None:
+    """What drawing a memory map costs, of a finished frame of ``frame`` seconds that has one."""
+    print("\ncells of the map   ms to draw   of a frame of the diptych")
+    for layers in (zoo.load("ffhq-mobile").layers, tuple(Layer(f"l{k}", CELLS) for k in range(12))):
+        count = sum(layer.channels for layer in layers)
+        levels = np.linspace(0, 1, count, dtype=np.float32)
+        drawn, gone = MemoryMap.of(layers, levels, (1024, 1024)), {layer.name: torch.rand(layer.channels) for layer in layers}
+        seconds = fastest(lambda drawn=drawn, levels=levels, gone=gone: drawn.draw(levels, gone), 20)
+        print(f"{count:16} {1000 * seconds:12.1f} {seconds / frame:27.0%}")
+
+
 def growth(start: OpenVINO, generator: MobileStyleGAN) -> None:
     """How cost grows with frames, resolution, units and dead share."""
     draw = torch.Generator().manual_seed(0)
@@ -244,6 +263,7 @@ def main() -> None:
     rows |= {f"openvino {precision}": Ours(OpenVINO(precision)) for precision in precisions}
     rows |= {f"film, openvino {precision}": Filmed(OpenVINO(precision)) for precision in precisions}
     rows["film, fine to coarse, float32"] = Filmed(OpenVINO("float32"), fine=True)
+    rows |= {f"diptych, openvino {precision}": Filmed(OpenVINO(precision), layout="diptych") for precision in precisions}
     if options.device != "cpu":
         for precision in ("float32", "float16", "bfloat16"):
             for batch in (1, 8, 32):
@@ -270,6 +290,7 @@ def main() -> None:
             f"floor {1000 * arithmetic:.0f} ms of arithmetic + {1000 * traffic:.0f} ms of traffic"
         )
     best = min(precisions, key=lambda precision: found[f"openvino {precision}"][0])
+    maps(found[f"diptych, openvino {best}"][0])
     print(f"\nGrowth, openvino {best}, without encoding")
     growth(OpenVINO(best), generator)
 

@@ -12,11 +12,11 @@ from forgetting.settings import CONFIGS
 
 DOCS = Path(__file__).parents[1] / "docs"
 FILMS = sorted((DOCS / "cookbook" / "experiment").glob("*.yaml"))
-SMALL = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast", "film.size=64", "pacing.probes=4"]
+SMALL = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast", "film.size=64"]
 ELSE = {
     "nobody": ["noise=constant", "~noise.turns"],
     "scream": ["tracks.scream.ordering.layers=b16.*"],
-  
+    "tide": ["ordering.layers=b16.*"],
     "vigil": ["film.canvas=[384,216]"],
 }
 

@@ -1,0 +1,19 @@
+"""Benchmarks print figures; here they only have to run."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import speed
+
+from forgetting.engines.eager import Torch
+
+
+@pytest.mark.model
+def test_films_are_made_with_and_without_a_map(face_model, capsys):
+    for layout in ("face", "diptych"):
+        speed.Filmed(Torch(), layout=layout)()(2)
+    speed.maps(1.0)
+    assert "5504" in capsys.readouterr().out
