@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from forgetting.units import PICTURE, Layer
@@ -73,7 +74,7 @@ class MemoryMap:
 
     layers: Sequence[Layer]
     reference: Levels
-    where: NDArray[np.int32]  # [H, W]: the cell at every pixel; the one behind the last is the ground
+    where: NDArray[np.intp]  # [H, W]: the cell at every pixel; the one behind the last is the ground
 
     @staticmethod
     def of(layers: Sequence[Layer], reference: Levels, shape: tuple[int, int]) -> MemoryMap:
@@ -88,8 +89,8 @@ class MemoryMap:
         colours = np.zeros((len(dead) + 1, 4), np.uint8)
         colours[:-1, :3] = np.maximum(np.clip(np.maximum(alive, glow), 0, 255), (dead < 1)[:, None])  # alive is never quite black
         colours[-1, :3] = GROUND
-        found: NDArray[np.uint8] = colours.view(np.uint32)[:, 0].take(self.where).view(np.uint8)
-        return np.ascontiguousarray(found.reshape(*self.where.shape, 4)[:, :, :3])
+        found = colours.view(np.uint32)[:, 0].take(self.where).view(np.uint8).reshape(*self.where.shape, 4)
+        return np.asarray(Image.fromarray(found).convert("RGB"))  # twice as fast as slicing the fourth byte off
 
 
 def _loudest(layers: Sequence[Layer], reference: Levels) -> Levels:
@@ -102,7 +103,7 @@ def _loudest(layers: Sequence[Layer], reference: Levels) -> Levels:
     return found
 
 
-def _arranged(counts: Sequence[int], shape: tuple[int, int]) -> NDArray[np.int32]:
+def _arranged(counts: Sequence[int], shape: tuple[int, int]) -> NDArray[np.intp]:
     """The number of the cell at every pixel: a block of rows for every layer, as many columns as make cells largest."""
     height, width = shape
     gap = 0.6  # rows between layers
@@ -116,7 +117,7 @@ def _arranged(counts: Sequence[int], shape: tuple[int, int]) -> NDArray[np.int32
     # Cells are a little wider or higher than square where that fills the picture.
     high, wide = min(height / rows, 1.6 * size(columns)), min(width / columns, 1.6 * size(columns))
     top, left = (height - high * rows) / 2, (width - wide * columns) / 2
-    found = np.full(shape, sum(counts), np.int32)
+    found = np.full(shape, sum(counts), np.intp)
     lines = max(1, round(0.12 * min(high, wide))) if min(high, wide) >= 4 else 0
     start, row = 0, 0.0
     across = np.round(left + wide * np.arange(columns + 1)).astype(int)

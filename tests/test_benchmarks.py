@@ -15,5 +15,5 @@ from forgetting.engines.eager import Torch
 def test_films_are_made_with_and_without_a_map(face_model, capsys):
     for layout in ("face", "diptych"):
         speed.Filmed(Torch(), layout=layout)()(2)
-    speed.maps(1.0)
+    speed.drawing(1.0)
     assert "5504" in capsys.readouterr().out
