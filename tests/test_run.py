@@ -273,7 +273,9 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, film, monkeypatch
 def test_ctrl_c_ends_at_once_and_tells_how_to_go_on(tmp_path):
     settings = [*SETTINGS, "film.duration=3000", "hydra.run.dir=run"]
     command = [sys.executable, "-m", "forgetting", "render", *settings]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"})
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a shell's background jobs inherit deaf ears
+    told = os.environ | {"COLUMNS": "200"}
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=told, **heard)
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("run/segments/*/*-*.*.mp4"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
