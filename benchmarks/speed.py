@@ -11,7 +11,6 @@ import platform
 import resource
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -21,7 +20,7 @@ import numpy as np
 import openvino
 import torch
 
-from forgetting import encoder, zoo
+from forgetting import encoder, packages, zoo
 from forgetting.allocator import keep_memory
 from forgetting.cost import multiply_adds
 from forgetting.engines import Engine, Starter, to_bytes
@@ -52,10 +51,11 @@ class Original:
 
     def __call__(self) -> Frames:
         with tempfile.TemporaryDirectory() as scratch:
-            with zipfile.ZipFile(zoo._download(zoo.find("ffhq-mobile"), Path(scratch))) as archive:
-                archive.extractall(scratch)
+            with packages.opened(zoo.find("ffhq-mobile").package, "ffhq-mobile", Path(scratch)) as read:
+                for kind in ("xml", "bin"):
+                    (Path(scratch) / f"network.{kind}").write_bytes(read(f"random_face/data/SynthesisNetwork.{kind}"))
             settings = {"INFERENCE_PRECISION_HINT": self.precision} if self.precision else {}
-            network = openvino.Core().compile_model(Path(scratch) / "random_face/data/SynthesisNetwork.xml", "CPU", settings)
+            network = openvino.Core().compile_model(Path(scratch) / "network.xml", "CPU", settings)
         request, w = network.create_infer_request(), np.random.RandomState(0).randn(1, 512).astype(np.float32)
         return lambda count: [request.infer({0: w}) for _ in range(count)]
 

@@ -63,6 +63,21 @@ def resume(
         _timed(lambda: run.resume(folder, shard))
 
 
+@app.command(help="Measure a film: [b]forgetting measure outputs/…[/b], or any film file. Writes its curve, landmarks and plot beside it.")
+def measure(
+    path: Annotated[Path, typer.Argument(help="a folder that a film was made in, or a film")],
+    names: Annotated[str, typer.Option(help="auto, plain, all, or names with commas between")] = "auto",
+    rate: Annotated[float, typer.Option(help="measured frames a second of film; 0 is every frame")] = 2.0,
+) -> None:
+    with sentences([]):
+        from forgetting import run
+        from forgetting.allocator import keep_memory
+        from forgetting.measuring import Measuring
+
+        keep_memory()
+        _timed(lambda: run.measure(path, Measuring(names.split(",") if "," in names else names, rate)))
+
+
 @app.command(help="Make one film of parts that were made with [b]render.shard=K/N[/b].")
 def join(
     folders: Annotated[list[Path], typer.Argument(help="the folders that hold the parts")],
@@ -96,10 +111,10 @@ def models(context: typer.Context) -> None:
         for model in MODELS.values():
             here = "[green]here[/]" if model.fetched else "[yellow]not fetched[/]"
             out.print(f"[b]{model.name}[/b]  {here}", soft_wrap=True)
-            out.print(
-                f"  {model.architecture}, {model.resolution} x {model.resolution}, {model.megabytes:g} MB, from {model.package}",
-                soft_wrap=True,
-            )
+            source = "part of forgetting"
+            if model.package:
+                source = f"{model.package.megabytes:g} MB, from {model.package.requirement}"
+            out.print(f"  {model.architecture}, {model.resolution} x {model.resolution}, {source}", soft_wrap=True)
             out.print(f"  [dim]code {model.code_licence}; weights {model.weights_licence}", soft_wrap=True)
 
 

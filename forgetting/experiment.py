@@ -182,7 +182,7 @@ def instantiate(node: Any, where: str = "config") -> Any:
 def assemble(config: Mapping[str, Any]) -> Experiment:
     """A resolved config -> its parts; every value is checked here, before anything slow begins."""
     nodes = _intents(config)
-    rest = {key: value for key, value in config.items() if key not in ("render", "tracks", *INTENT)}  # how, not what
+    rest = {key: value for key, value in config.items() if key not in ("render", "measure", "tracks", *INTENT)}  # how, not what
     settings = {key: instantiate(value, key) for key, value in rest.items()}
     for key, *kinds in (("generator", zoo.Named, File, Module), ("film", film.Film)):
         _must_be(settings.get(key), config.get(key), key, *kinds)

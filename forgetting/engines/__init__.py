@@ -70,7 +70,7 @@ def to_bytes(image: Tensor) -> Tensor:
 
 def from_bytes(frame: Frame) -> Tensor:
     """[H, W, 3] uint8 -> [1, 3, H, W] in [-1, 1], up to rounding the inverse of :func:`to_bytes`."""
-    return torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return torch.from_numpy(np.require(frame, requirements="W")).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def psnr(frames: Iterable[Frame], reference: Sequence[Frame]) -> float:

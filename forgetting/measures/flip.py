@@ -1,0 +1,23 @@
+"""FLIP (Andersson et al. 2020, "FLIP: A Difference Evaluator for Alternating Images"), by its authors' own evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetting.engines import Frame
+from forgetting.extras import needed
+from forgetting.measures.plain import small
+
+
+def flip(intact: Frame) -> Callable[[Frame], float]:
+    """Mean FLIP to the intact picture, in [0, 1], at 256 pixels and the evaluator's own 67 pixels per degree."""
+    evaluator = needed("flip_evaluator", "measures")
+    reference = _floats(intact)
+    return lambda frame: float(evaluator.evaluate(reference, _floats(frame), "LDR", applyMagma=False)[1])
+
+
+def _floats(frame: Frame) -> NDArray[np.float32]:
+    return np.ascontiguousarray(small(frame), dtype=np.float32) / np.float32(255)
