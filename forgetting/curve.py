@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from forgetting import cache
 from forgetting.errors import RequestError, one_line
 from forgetting.measures import DISTANCES, Measured
+from forgetting.measures.faces import FACE, SAME
 
 Numbers = NDArray[np.float64]
-
-PERSON, FACE = 0.363, 0.6
-"""SFace's published threshold for the same person, and the score from which YuNet is sure of a face."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def landmarks(curve: Curve) -> dict[str, Any]:
         moving = moving[np.abs(np.diff(curve.gone))[: len(moving)] > 0]
     return {
         "half_life": half,
-        "last_person": last("identity", PERSON),
+        "last_person": last("identity", SAME),
         "last_face": last("face", FACE),
         "area": area,
         "evenness": round(float(moving.std() / moving.mean()), 6) if len(moving) and moving.mean() > 0 else None,

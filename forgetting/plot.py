@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from forgetting import cache
-from forgetting.curve import FACE, PERSON, Curve
+from forgetting.curve import Curve
 from forgetting.engines import Frame
 from forgetting.extras import needed
 from forgetting.measures import DISTANCES, MEASURES
+from forgetting.measures.faces import FACE, SAME
 
 STYLES: Mapping[str, tuple[str, str]] = {
     "structure": ("#1b1b1b", "-"),
@@ -45,7 +46,7 @@ def forgetting(curve: Curve, marks: Mapping[str, Any], stills: Sequence[Frame], 
     for name in people:
         lower[0].plot(curve.seconds, curve.columns[name], color=STYLES[name][0], lw=1.4, label=MEASURES[name].short)
     for axes in lower:
-        for name, level in (("face", FACE), ("identity", PERSON)):
+        for name, level in (("face", FACE), ("identity", SAME)):
             if name in people:
                 axes.axhline(level, color=STYLES[name][0], lw=0.7, ls=":")
         axes.set_ylabel("score, cosine")
