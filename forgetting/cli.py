@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -21,6 +21,9 @@ from rich.table import Table
 from forgetting.console import out, sentences
 from forgetting.errors import Interrupted
 from forgetting.settings import CONFIGS, GROUPS, groups
+
+if TYPE_CHECKING:
+    from forgetting.sweep import State
 
 app = typer.Typer(
     name="forgetting",
@@ -76,6 +79,40 @@ def measure(
 
         keep_memory()
         _timed(lambda: run.measure(path, Measuring(names.split(",") if "," in names else names, rate)))
+
+
+@app.command(help="How far a sweep is: [b]forgetting sweep outputs/sweep[/b]. While anything runs the table stays, and follows.")
+def sweep(folder: Annotated[Path, typer.Argument(help="the folder of the sweep, or of one run")] = Path("outputs/sweep")) -> None:
+    with sentences([]):
+        from rich.live import Live
+
+        from forgetting.sweep import states
+
+        found = states(folder)
+        if not out.is_terminal or not any(one.what == "running" for one in found):
+            return out.print(_sweep_table(folder, found))
+        with Live(_sweep_table(folder, found), console=out, auto_refresh=False) as live:
+            while any(one.what == "running" for one in found):
+                time.sleep(1)
+                found = states(folder)
+                live.update(_sweep_table(folder, found), refresh=True)
+
+
+def _sweep_table(folder: Path, found: list[State]) -> Table:
+    from forgetting.sweep import wanted
+
+    colours = {"finished": "green", "running": "cyan", "failed": "red", "broken off": "yellow"}
+    counts = ", ".join(f"{sum(one.what == what for one in found)} {what}" for what in colours if any(one.what == what for one in found))
+    total = wanted(folder) or 0  # of the sweep that was asked for last; several may share a folder
+    begun = f"{len(found)} of {total} runs begun: " if total >= len(found) else f"{len(found)} runs: "
+    table = Table(box=None, header_style="bold", pad_edge=False, title=f"{folder}: {begun}{counts}", title_justify="left", title_style="")
+    for column in ("run", "settings", "state", "frames"):
+        table.add_column(column, justify="right" if column == "frames" else "left")
+    for one in found:
+        why = f" [dim]{escape(one.why)}" if one.why else ""
+        frames = f"{one.done} of {one.frames}" if one.frames else ""
+        table.add_row(one.folder.name, escape(one.settings), f"[{colours[one.what]}]{one.what}[/]{why}", frames)
+    return table
 
 
 @app.command(help="Make one film of parts that were made with [b]render.shard=K/N[/b].")
@@ -163,31 +200,50 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
+    from forgetting import sweep as sweeps
     from forgetting.allocator import keep_memory
     from forgetting.experiment import consent
     from forgetting.recipe import with_plan
 
-    keep_memory()
+    several, started = any(argument in ("-m", "--multirun") for argument in arguments), time.time()
     failures: list[Exception] = []
 
-    def run(config: DictConfig) -> None:
+    def run(config: DictConfig) -> None:  # in a process of its own, where the launcher is another than Hydra's
+        keep_memory()
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
             said = HydraConfig.get().overrides.task
             wanted = with_plan(_plain(config), _overridden(said))
             consent(wanted, said)
             _timed(lambda: task(wanted, folder))
+            sweeps.succeed(folder)
         except Interrupted:
             raise
         except Exception as error:  # a sweep goes on with its other films; told when all is done
             failures.append(error)
+            if several:
+                sweeps.fail(folder, error, HydraConfig.get().overrides.task)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what went wrong instead of printing it its own way
     sys.argv = [f"forgetting {verb}", *map(_quoted, arguments)]
     with sentences(arguments):
+        where = _sweep_folder(arguments) if several else None
+        if where is not None:
+            sweeps.begin(where, [argument for argument in map(_quoted, arguments) if not argument.startswith(("-", "hydra."))])
         hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")(run)()
-        if failures:
+        if where is not None:
+            sweeps.told(where, started)
+        elif failures:
             raise failures[0]
+
+
+def _sweep_folder(arguments: list[str]) -> Path:
+    """Where Hydra puts the runs of a sweep."""
+    from hydra import compose, initialize_config_dir
+
+    said = [_quoted(argument) for argument in arguments if argument.startswith("hydra.sweep.dir=")]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return Path(str(compose("config", said, return_hydra_config=True).hydra.sweep.dir))
 
 
 def _quoted(argument: str) -> str:

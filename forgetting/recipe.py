@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -38,13 +39,28 @@ def write(config: Mapping[str, Any], generator: Generator, engine: Engine, why: 
         versions["openvino"] = compiler()
     made_by = {"name": engine.name, "precision": engine.precision, "device": engine.device, "why": why}
     recipe = {
-        "config": lasting(config),
+        "config": lasting(config) | {key: config[key] for key in ("measure",) if key in config},  # for who goes on with it
         "engine": made_by,
         "film": {"encoder": film.encoder, "shape": list(film.shape(*generator.size))},
         "model": {"sha256": fingerprint(generator)},
         "versions": versions | {"python": platform.python_version()},
     }
     return OmegaConf.to_yaml(OmegaConf.create(recipe))
+
+
+def name(config: Mapping[str, Any]) -> str:
+    """What names the folder of a run in a sweep: a hash of all of its config that its film depends on."""
+    told = {key: value for key, value in lasting(config).items() if key != "hydra"} | {"plan": config.get("plan")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _named(*, _root_: DictConfig) -> str:
+    parts = {str(key): _root_[key] for key in _root_ if key != "hydra"}
+    return name({key: OmegaConf.to_container(one, resolve=True) if OmegaConf.is_config(one) else one for key, one in parts.items()})
+
+
+# In every process that has to do with a sweep, its launchers' too: Hydra asks for it where a run's folder is named.
+OmegaConf.register_new_resolver("recipe_name", _named, replace=True)
 
 
 def lasting(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,6 +99,7 @@ def plain(node: DictConfig) -> dict[str, Any]:
 def told(recipe: DictConfig) -> dict[str, Any]:
     """The recipe as it is told in the film itself, which goes out into the world: where files lay is nobody's business."""
     found = plain(recipe)
+    found["config"].pop("measure", None)
     for part, key in (("generator", "path"), ("film", "audio"), ("ordering", "path")):
         node = found["config"].get(part)
         if isinstance(node, dict) and node.get(key):
@@ -109,8 +126,9 @@ def key(plan: Plan) -> str:
 
 
 def essence(plan: Plan) -> dict[str, Any]:
-    """The recipe of a plan without what changes nothing: why its engine was taken."""
+    """The recipe of a plan without what changes nothing: why its engine was taken, and how the film is measured."""
     recipe = read(plan, "of this run")
+    recipe["config"].pop("measure", None)
     if isinstance(recipe.get("engine"), DictConfig):
         recipe["engine"].pop("why", None)
     return plain(recipe)

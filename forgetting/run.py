@@ -48,7 +48,7 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
         part(shard)
     how = Measuring(**(config.get("measure") or {}))
     before, given = _plan_in(folder), config.get("plan")
-    earlier = recipes.config_of(recipes.read(before, folder)) if before is not None else {}
+    earlier = recipes.lasting(recipes.config_of(recipes.read(before, folder))) if before is not None else {}
     same_plan = given is None or (before is not None and plans.load(Path(given)).digest() == before.digest())
     known = before if earlier == recipes.lasting(config) and same_plan else None
     if known is not None and (there := _finished(known, folder)):
@@ -89,9 +89,9 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
 
 def resume(folder: Path, shard: str | None = None) -> Path:
     """Go on with the run in ``folder``."""
-    config = recipes.config_of(recipes.read(_begun(folder), folder))
-    experiment.consent(config, ())
-    return render(config | {"render": {"shard": shard}}, folder)
+    ours = config(folder)
+    experiment.consent(ours, ())
+    return render(ours | {"render": {"shard": shard}}, folder)
 
 
 def measure(path: Path, how: Measuring) -> Path:
@@ -139,6 +139,18 @@ def preview(config: Mapping[str, Any], folder: Path) -> Path:
         if not (folder / "plan.npz").exists():  # that of a film is left to the film
             plans.save(run.plan, folder / "plan.npz")
     return folder / "sheet.png"
+
+
+def progress(folder: Path) -> tuple[int, int, bool]:
+    """Frames that are there, frames of the film, and whether it is finished, of the run in ``folder``."""
+    plan = _begun(folder)
+    reel = reel_of(plan, folder)
+    return sum(len(segment) for segment in reel.named()), reel.count, _finished(plan, folder) is not None
+
+
+def config(folder: Path) -> dict[str, Any]:
+    """The config of the run in ``folder``."""
+    return recipes.config_of(recipes.read(_begun(folder), folder))
 
 
 def reel_of(plan: Plan, folder: Path) -> Reel:

@@ -1,0 +1,162 @@
+"""A sweep: a folder of runs, each in a folder of its own that is named by a hash of its recipe.
+
+    SWEEP/sweep.json             what was asked for, and how many runs that makes
+    SWEEP/HASH/                  a run, see :mod:`forgetting.run`
+    SWEEP/HASH/failure.json      why it failed, as long as it has not succeeded
+
+Because of the names a sweep that is started again finds its runs: finished ones are left alone, the others gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from forgetting import cache, run
+from forgetting.errors import ForgettingError, RequestError
+
+FAILURE, SWEEP = "failure.json", "sweep.json"
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run is: ``what`` is finished, running, failed (why), or broken off; ``done`` of ``frames`` are there.
+
+    ``settings`` are those of its settings that the sweep varies, as far as they are known.
+    """
+
+    folder: Path
+    what: str
+    done: int
+    frames: int
+    why: str = ""
+    settings: str = ""
+
+
+def begin(folder: Path, overrides: Sequence[str]) -> None:
+    """Write what is asked for into the sweep's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {"overrides": list(overrides), "runs": count(overrides)}
+    with cache.whole(folder / SWEEP) as part:
+        part.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def count(overrides: Sequence[str]) -> int:
+    """How many runs Hydra makes of these overrides."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return prod(len(list(one.sweep_string_iterator())) for one in parsed if one.is_sweep_override())
+
+
+def fail(folder: Path, error: Exception, overrides: Sequence[str] = ()) -> None:
+    """Keep why a run failed, and what it was to be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    code = error.exit_code if isinstance(error, ForgettingError) else 1
+    told = {"why": str(error), "code": code, "time": time.time(), "overrides": list(overrides)}
+    with cache.whole(folder / FAILURE) as part:
+        part.write_text(json.dumps(told) + "\n", encoding="utf-8")
+
+
+def succeed(folder: Path) -> None:
+    """Nothing is left of an earlier failure."""
+    (folder / FAILURE).unlink(missing_ok=True)
+
+
+def failures(folder: Path, since: float = 0.0) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The runs that failed, and what is known of why."""
+    for path in sorted(folder.glob(f"*/{FAILURE}")):
+        told = _read(path)
+        if float(told.get("time", 0)) >= since:
+            yield path.parent, told
+
+
+def told(folder: Path, since: float) -> None:
+    """Say which runs of a sweep failed after that moment, and why.
+
+    Raises:
+        ForgettingError: any did; its exit code is that of the worst.
+    """
+    if not (failed := list(failures(folder, since))):
+        return
+    reasons = "; ".join(f"{path.name}: {one.get('why')}" for path, one in failed[:10]) + ("; and more" if len(failed) > 10 else "")
+    wrong = all(one.get("code") == RequestError.exit_code for _, one in failed)
+    sentence = f"{len(failed)} of {wanted(folder)} runs in {folder} failed: {reasons}"
+    raise RequestError(sentence) if wrong else ForgettingError(sentence)
+
+
+def wanted(folder: Path) -> int | None:
+    """How many runs the sweep in a folder has in all, where it says so."""
+    return int(_read(folder / SWEEP).get("runs", 0)) or None
+
+
+def states(folder: Path) -> list[State]:
+    """How far every run in a folder is that was begun; the folder may also be that of one run.
+
+    Raises:
+        RequestError: there are none.
+    """
+    folders = [folder] if (folder / "plan.npz").exists() else [path for path in sorted(folder.glob("*/")) if _begun(path)]
+    varied = [one.partition("=")[0] for one in _read(folder / SWEEP).get("overrides", []) if "," in one or "range(" in one]
+    if not folders:
+        raise RequestError(
+            f"there is no sweep in {folder}: no folder in it holds a run; forgetting render -m hydra.sweep.dir={folder} begins one"
+        )
+    return [_state(path, varied) for path in folders]
+
+
+def _begun(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("plan.npz", FAILURE))
+
+
+def _state(folder: Path, varied: Sequence[str]) -> State:
+    failure = _read(folder / FAILURE)
+    why, said = str(failure.get("why", "")), [str(one) for one in failure.get("overrides", [])]
+    settings = ", ".join(one for one in said if one.partition("=")[0] in varied)
+    try:
+        done, frames, finished = run.progress(folder)
+        config = run.config(folder)
+    except ForgettingError as error:
+        return State(folder, "failed", 0, 0, why or str(error), settings)
+    settings = ", ".join(f"{key}={_value(config, key)}" for key in varied)
+    if finished:
+        return State(folder, "finished", frames, frames, "", settings)
+    if _locked(folder):
+        return State(folder, "running", done, frames, "", settings)
+    return State(folder, "failed" if why else "broken off", done, frames, why, settings)
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
+    """What a config says of a dotted key; a part by the name of its class."""
+    found: Any = config
+    for name in key.partition("@")[0].split("."):
+        found = found.get(name, {}) if isinstance(found, Mapping) else {}
+    return str(found["_target_"]).rpartition(".")[2].lower() if isinstance(found, Mapping) and "_target_" in found else found
+
+
+def _locked(folder: Path) -> bool:
+    """Whether a process holds the lock of a run; it goes with the process."""
+    lock = folder / "segments" / "lock"
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a small file of ours says; nothing, if it is not there or somebody wrote into it."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
