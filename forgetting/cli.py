@@ -20,7 +20,8 @@ from rich.table import Table
 
 from forgetting.console import out, sentences
 from forgetting.errors import Interrupted
-from forgetting.settings import CONFIGS, GROUPS, groups
+from forgetting.help import asked, shown
+from forgetting.settings import CONFIGS
 
 if TYPE_CHECKING:
     from forgetting.sweep import State
@@ -128,8 +129,8 @@ def join(
 
 @app.command(context_settings=HYDRA, help="What a network is made of: [b]forgetting layers generator=digiface-dcgan[/b]")
 def layers(context: typer.Context) -> None:
-    if _wants_help(context.args):
-        return _help("layers")
+    if asked(context.args):
+        return shown("layers")
     from hydra import compose, initialize_config_dir
 
     with sentences(context.args):
@@ -194,8 +195,8 @@ def convert(
 
 def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path], Path]) -> None:
     """Hand everything behind the verb to Hydra, and every config it composes to ``task``."""
-    if _wants_help(arguments):
-        return _help(verb)
+    if asked(arguments):
+        return shown(verb)
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
@@ -302,56 +303,3 @@ def _list_layers(config: dict[str, Any], said: list[str]) -> None:
     size = " x ".join(map(str, generator.size))
     table.add_row("[dim]image", size, "", f"{generator.image_parameters:,}", f"{costs['image'] / 1e6:,.1f}")
     out.print(table)
-
-
-def _wants_help(arguments: list[str]) -> bool:
-    return any(argument in ("--help", "-h") for argument in arguments)
-
-
-_EXAMPLES = {
-    "render": (
-        ("forgetting render", "the default film"),
-        ("forgetting render experiment=quick", "a film in seconds, on a small network"),
-        ("forgetting render experiment=dissolve latent.seed=7", "another strategy, another face"),
-        ("forgetting render ordering=random ordering.seed=3 film.duration=10", "a part chosen, settings changed"),
-        ("forgetting render -m latent.seed=1,2,3 operator=zero,average", "a sweep: six films"),
-        ("forgetting render plan=outputs/.../plan.npz film=gif film.size=256", "the same film again, as a GIF"),
-        ("forgetting render experiment=diptych", "the face beside the map of its memory"),
-        ("forgetting render units=mapping operator=average", "what dies: channels, styles, weights, mapping, or a list of them"),
-        ("forgetting render film.every=24", "a rough cut"),
-        ("forgetting render plan=look/plan.npz render.shard=1/2 hydra.run.dir=parts/1", "one of two parts, for 'forgetting join'"),
-        ("forgetting render hydra.run.dir=my/folder", "where to; the same again goes on where it stopped"),
-    ),
-    "preview": (
-        ("forgetting preview", "the default film's contact sheet, and its plan"),
-        ("forgetting preview experiment=quick schedule.until=0.8", "seconds instead of minutes"),
-    ),
-    "layers": (("forgetting layers", "the default network"), ("forgetting layers generator=digiface-dcgan", "another one")),
-}
-
-
-def _help(verb: str) -> None:
-    """Help for somebody who has never heard of Hydra, drawn from the config files themselves."""
-    out.print(f"\n[b]forgetting {verb}[/b] [dim]\\[key=value ...][/dim]\n\nExamples")
-    table = Table(box=None, show_header=False, padding=(0, 2))
-    for command, what in _EXAMPLES[verb]:
-        table.add_row(f"[cyan]{command}", f"[dim]{what}")
-    out.print(table)
-    if verb == "layers":
-        return
-    for group, what in GROUPS.items():
-        out.print(f"\n[b]{group}[/b] [dim]{what}")
-        table, told = Table(box=None, show_header=False, padding=(0, 2)), set[str]()
-        for option in groups(group):
-            chosen = " (default)" if option.default else ""
-            table.add_row(f"[cyan]{group}={option.name}", f"{option.what}[dim]{chosen}")
-            for key, value, comment in option.settings:
-                if key not in told:  # what all options of a group share is told with the first
-                    table.add_row(f"  {key}={escape(value)}", f"[dim]{escape(comment)}")
-                told.add(key)
-        out.print(table)
-    out.print(
-        "\nA run's files are in a folder of its own under [b]outputs/[/b]. Your own experiments: put them into"
-        "\n[b]DIR/experiment/NAME.yaml[/b] and say [b]--config-dir DIR experiment=NAME[/b]. All of this is Hydra's: sweeps (-m),"
-        "\nlaunchers and [b]--cfg job[/b], which prints the config, work as its manual says.\n"
-    )

@@ -148,7 +148,7 @@ def test_a_curve_goes_into_a_file_and_comes_back(tmp_path):
 
 
 def test_the_same_curve_is_the_same_plot(tmp_path):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="needs forgetting[measures]")
     one = life(structure=lambda t: t, identity=lambda t: 1 - t, face=lambda t: 0.9 - t)
     for name in ("a", "b"):
         plot.forgetting(one, landmarks(one), [noise(k) for k in range(4)], [tmp_path / f"{name}.{kind}" for kind in ("png", "svg")])
@@ -226,7 +226,7 @@ def blurred(picture, sigma):
 @pytest.mark.model
 def test_faces_score_as_they_are_known_to(people):
     """Against what others measured with these networks on such faces."""
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime", reason="needs forgetting[measures]")
     scores = [faces.found(one).score for one in people]
     assert min(scores) >= 0.905
     assert max(scores) <= 0.93
@@ -236,7 +236,7 @@ def test_faces_score_as_they_are_known_to(people):
 
 @pytest.mark.model
 def test_identity_as_it_is_known_to_be(people):
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime", reason="needs forgetting[measures]")
     dimmed = [faces.identity(one)((one * 0.7).astype(np.uint8)) for one in people]
     assert min(dimmed) > 0.93
     assert np.mean(dimmed) == pytest.approx(0.98, rel=0.05)
@@ -250,7 +250,7 @@ def test_identity_as_it_is_known_to_be(people):
 
 @pytest.mark.model
 def test_distances_to_the_same_face(people):
-    pytest.importorskip("flip_evaluator")
+    pytest.importorskip("flip_evaluator", reason="needs forgetting[measures]")
     one = people[0]
     worse = [one, *(blurred(one, sigma) for sigma in (1, 2, 4, 8, 16)), noise(1, one.shape)]
     for name in ("flip", "features"):
