@@ -211,9 +211,8 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
 
     def run(config: DictConfig) -> None:  # in a process of its own, where the launcher is another than Hydra's
         keep_memory()
-        folder = Path(HydraConfig.get().runtime.output_dir)
+        folder, said = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().overrides.task
         try:
-            said = HydraConfig.get().overrides.task
             wanted = with_plan(_plain(config), _overridden(said))
             consent(wanted, said)
             _timed(lambda: task(wanted, folder))
@@ -221,9 +220,10 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
         except Interrupted:
             raise
         except Exception as error:  # a sweep goes on with its other films; told when all is done
-            failures.append(error)
             if several:
-                sweeps.fail(folder, error, HydraConfig.get().overrides.task)
+                sweeps.fail(folder, error, said)
+            else:
+                failures.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what went wrong instead of printing it its own way
     sys.argv = [f"forgetting {verb}", *map(_quoted, arguments)]

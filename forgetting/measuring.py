@@ -39,10 +39,13 @@ class Measuring:
         within("measure.rate", self.rate, 0.0, 240.0)
         measures.chosen(self.names)
 
+    def step(self, fps: float) -> int:
+        """Frames from one that is measured to the next."""
+        return max(1, round(fps / self.rate)) if self.rate else 1
+
     def frames(self, indices: Sequence[int], fps: float) -> list[int]:
         """Those that are measured of the frames with these ``indices``: evenly spaced, the first and the last among them."""
-        step = max(1, round(fps / self.rate)) if self.rate else 1
-        return sorted({*indices[::step], indices[-1]})
+        return sorted({*indices[:: self.step(fps)], indices[-1]})
 
 
 def film(stage: Stage, how: Measuring, folder: Path, **told: Any) -> Path | None:
@@ -51,18 +54,23 @@ def film(stage: Stage, how: Measuring, folder: Path, **told: Any) -> Path | None
     if not names:
         return None
     indices = how.frames(settings.indices, settings.fps)
-    stills = sheet.stations(len(indices), STILLS)
-    pictures = track(stage.compared(indices), "measuring", len(indices))
-    found, kept = _measured(names, pictures, [indices[still] for still in stills])
-    curve = Curve.of(found, settings.fps, [plan.share(index) for index in indices])
-    return _written(curve, kept, folder, "", {"frames": len(plan), "fps": settings.fps, **told})
+    wanted, stills = {indices[place] for place in sheet.stations(len(indices), STILLS)}, list[Frame]()
+
+    def seen() -> Iterator[tuple[int, Frame, Frame]]:
+        for index, frame, intact in track(stage.compared(indices), "measuring", len(indices)):
+            if index in wanted:
+                stills.append(sheet.thumbnail(frame))
+            yield index, frame, intact
+
+    curve = Curve.of(measures.measured(names, seen()), settings.fps, [plan.share(index) for index in indices])
+    return _written(curve, stills, folder, "", {"frames": len(plan), "fps": settings.fps, **told})
 
 
 def file(path: Path, how: Measuring) -> Path | None:
     """Measure a film of which there is only the file, against its first frame; writes beside it, under its name."""
     names = measures.chosen(how.names)
     fps = decoder.rate(path)
-    step = max(1, round(fps / how.rate)) if how.rate else 1
+    step = how.step(fps)
     intact: list[Frame] = []
 
     def sampled() -> Iterator[tuple[int, Frame, Frame]]:
@@ -71,26 +79,14 @@ def file(path: Path, how: Measuring) -> Path | None:
                 intact[:] = intact or [frame]
                 yield index, frame, intact[0]
 
-    found, kept = _measured(names, track(sampled(), "measuring", None), None)
+    found = list(measures.measured(names, track(sampled(), "measuring", None)))
     if not found:
         raise RequestError(f"{path} has no frame that could be measured")
+    wanted = {found[place][0] for place in sheet.stations(len(found), STILLS)}
+    # Decoded once more: which they are is known only now, and to keep all would take as much memory as the film is long.
+    stills = [sheet.thumbnail(frame) for index, frame in enumerate(decoder.frames(path)) if index in wanted]
     curve = Curve.of(found, fps, [float("nan")] * len(found))
-    return _written(curve, kept, path.parent, f"{path.stem}.", {"film": path.name, "fps": fps})
-
-
-def _measured(names: Sequence[str], pictures: Any, wanted: Sequence[int] | None) -> tuple[list[measures.Measured], list[Frame]]:
-    """What is measured, and thumbnails of the frames that are ``wanted``, or of as many as the plot has."""
-    kept: dict[int, Frame] = {}
-
-    def passing() -> Iterator[tuple[int, Frame, Frame]]:
-        for index, frame, intact in pictures:
-            if wanted is None or index in wanted:
-                kept[index] = sheet.thumbnail(frame)
-            yield index, frame, intact
-
-    found = list(measures.measured(names, passing()))
-    places = sheet.stations(len(found), STILLS) if found else []
-    return found, [kept[found[place][0]] for place in places]
+    return _written(curve, stills, path.parent, f"{path.stem}.", {"film": path.name, "fps": fps})
 
 
 def _written(curve: Curve, stills: Sequence[Frame], folder: Path, prefix: str, told: Mapping[str, Any]) -> Path:

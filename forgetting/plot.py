@@ -13,12 +13,12 @@ from forgetting.extras import needed
 from forgetting.measures import DISTANCES, MEASURES
 from forgetting.measures.faces import FACE, SAME
 
-STYLES: Mapping[str, tuple[str, str]] = {
-    "structure": ("#1b1b1b", "-"),
-    "flip": ("#b3541e", "-"),
-    "features": ("#2b6a99", "-"),
-    "identity": ("#7a3b8f", "-"),
-    "face": ("#3d7f4b", "-"),
+COLOURS: Mapping[str, str] = {
+    "structure": "#1b1b1b",
+    "flip": "#b3541e",
+    "features": "#2b6a99",
+    "identity": "#7a3b8f",
+    "face": "#3d7f4b",
 }
 GREY = "#8a8a8a"
 
@@ -40,15 +40,15 @@ def forgetting(curve: Curve, marks: Mapping[str, Any], stills: Sequence[Frame], 
         place.set_axis_off()
     for name in (one for one in DISTANCES if one in curve.columns):
         values = curve.columns[name]
-        upper.plot(curve.seconds, values / max(values.max(), 1e-12), color=STYLES[name][0], lw=1.4, label=MEASURES[name].short)
+        upper.plot(curve.seconds, values / max(values.max(), 1e-12), color=COLOURS[name], lw=1.4, label=MEASURES[name].short)
     upper.fill_between(curve.seconds, curve.gone, color=GREY, alpha=0.25, lw=0, label="units gone")
     upper.set_ylabel("distance / largest")
     for name in people:
-        lower[0].plot(curve.seconds, curve.columns[name], color=STYLES[name][0], lw=1.4, label=MEASURES[name].short)
+        lower[0].plot(curve.seconds, curve.columns[name], color=COLOURS[name], lw=1.4, label=MEASURES[name].short)
     for axes in lower:
         for name, level in (("face", FACE), ("identity", SAME)):
             if name in people:
-                axes.axhline(level, color=STYLES[name][0], lw=0.7, ls=":")
+                axes.axhline(level, color=COLOURS[name], lw=0.7, ls=":")
         axes.set_ylabel("score, cosine")
         axes.set_ylim(-0.25, 1.05)
     for axes in (upper, *lower):

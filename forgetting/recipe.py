@@ -39,7 +39,7 @@ def write(config: Mapping[str, Any], generator: Generator, engine: Engine, why: 
         versions["openvino"] = compiler()
     made_by = {"name": engine.name, "precision": engine.precision, "device": engine.device, "why": why}
     recipe = {
-        "config": lasting(config) | {key: config[key] for key in ("measure",) if key in config},  # for who goes on with it
+        "config": lasting(config) | ({"measure": config["measure"]} if "measure" in config else {}),  # for who goes on with it
         "engine": made_by,
         "film": {"encoder": film.encoder, "shape": list(film.shape(*generator.size))},
         "model": {"sha256": fingerprint(generator)},
@@ -50,7 +50,7 @@ def write(config: Mapping[str, Any], generator: Generator, engine: Engine, why: 
 
 def name(config: Mapping[str, Any]) -> str:
     """What names the folder of a run in a sweep: a hash of all of its config that its film depends on."""
-    told = {key: value for key, value in lasting(config).items() if key != "hydra"} | {"plan": config.get("plan")}
+    told = lasting(config) | {"plan": config.get("plan")}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 
