@@ -120,7 +120,7 @@ class Filmed:
                 film = encoder.settled(Film(fps=24, duration=count / 24, layout=self.layout), engine.device)
                 reel = Reel(Path(scratch) / "segments", film, film.shape(*generator.size), "")
                 layout = Layout(film, whole, generator.size, reference=intact)
-                shoot(Stage(engine, layout, listener=listener), reel, reel.segments())
+                shoot(Stage(engine, layout, listener=listener), reel, reel.segments(), time.monotonic())
                 finished = reel.finished()
                 encoder.join(film, [(finished[s], len(s)) for s in reel.segments()], Path(scratch) / "film.mp4", "")
 

@@ -228,23 +228,12 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what went wrong instead of printing it its own way
     sys.argv = [f"forgetting {verb}", *map(_quoted, arguments)]
     with sentences(arguments):
-        where = _sweep_folder(arguments) if several else None
-        if where is not None:
-            sweeps.begin(where, [argument for argument in map(_quoted, arguments) if not argument.startswith(("-", "hydra."))])
+        where = sweeps.begin([*map(_quoted, arguments)]) if several else None
         hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")(run)()
         if where is not None:
             sweeps.told(where, started)
         elif failures:
             raise failures[0]
-
-
-def _sweep_folder(arguments: list[str]) -> Path:
-    """Where Hydra puts the runs of a sweep."""
-    from hydra import compose, initialize_config_dir
-
-    said = [_quoted(argument) for argument in arguments if argument.startswith("hydra.sweep.dir=")]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return Path(str(compose("config", said, return_hydra_config=True).hydra.sweep.dir))
 
 
 def _quoted(argument: str) -> str:

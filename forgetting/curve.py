@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetting import cache
+from forgetting import cache, notes
 from forgetting.errors import RequestError, one_line
 from forgetting.measures import DISTANCES, Measured
 from forgetting.measures.faces import FACE, SAME
@@ -66,7 +65,8 @@ def landmarks(curve: Curve) -> dict[str, Any]:
     which nobody knows what is gone, in that of time.
 
     ``half_life``: for every distance, where half of the largest is reached first. ``last_person`` and ``last_face``: the last
-    place before identity and score fall below their thresholds; None where they were not measured or never were above.
+    place before identity and score fall below their thresholds, or that of a film ``to_the_end`` of which they do not; None where
+    they were not measured or never were above.
     ``area``: under the curve of what is left (1 - distance / largest) over the share of units gone; 1 forgets at the very end.
     ``evenness``: coefficient of variation of the steps, while anything moves.
     """
@@ -88,7 +88,7 @@ def landmarks(curve: Curve) -> dict[str, Any]:
             return None
         under = np.flatnonzero(~(curve.columns[name][order] >= least))
         until = (int(under[0]) if len(under) else len(order)) - 1
-        return at(until) if until >= 0 else None
+        return at(until) | {"to_the_end": not len(under)} if until >= 0 else None
 
     half, area = {}, {}
     for name in (one for one in DISTANCES if one in curve.columns):
@@ -114,10 +114,11 @@ def landmarks(curve: Curve) -> dict[str, Any]:
     }
 
 
-def summarise(curve: Curve, path: Path, **told: Any) -> dict[str, Any]:
-    """Write landmarks, and what else is ``told``, as .json; returns it."""
-    every = float(np.median(np.diff(curve.seconds))) if len(curve.seconds) > 1 else 0.0
-    found = {**told, "measured_frames": len(curve.frames), "measured_every_seconds": round(every, 6), **landmarks(curve)}
-    with cache.whole(path) as part:
-        part.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+def summarise(curve: Curve | None, path: Path, **told: Any) -> dict[str, Any]:
+    """Write what is ``told`` and, of a film that was measured, its landmarks, as .json; returns it."""
+    found = dict(told)
+    if curve is not None:
+        every = float(np.median(np.diff(curve.seconds))) if len(curve.seconds) > 1 else 0.0
+        found |= {"measured_frames": len(curve.frames), "measured_every_seconds": round(every, 6), **landmarks(curve)}
+    notes.write(path, found)
     return found

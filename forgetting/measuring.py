@@ -18,6 +18,7 @@ from forgetting.render import Stage
 
 log = logging.getLogger(__name__)
 
+SUMMARY = "summary.json"
 STILLS = 8
 """Pictures along the axis of the plot."""
 
@@ -49,9 +50,14 @@ class Measuring:
 
 
 def film(stage: Stage, how: Measuring, folder: Path, **told: Any) -> Path | None:
-    """Measure the film of a stage as its network paints it; writes curve.csv, summary.json and the plot into ``folder``."""
+    """Measure the film of a stage as its network paints it; writes curve.csv, summary.json and the plot into ``folder``.
+
+    The summary also holds what else is ``told``; it is written even where nothing is measured, which returns None.
+    """
     names, settings, plan = measures.chosen(how.names), stage.layout.film, stage.layout.plan
+    told = {"frames": len(plan), "fps": settings.fps, **told}
     if not names:
+        curves.summarise(None, folder / SUMMARY, **told)
         return None
     indices = how.frames(settings.indices, settings.fps)
     wanted, stills = {indices[place] for place in sheet.stations(len(indices), STILLS)}, list[Frame]()
@@ -63,7 +69,7 @@ def film(stage: Stage, how: Measuring, folder: Path, **told: Any) -> Path | None
             yield index, frame, intact
 
     curve = Curve.of(measures.measured(names, seen()), settings.fps, [plan.share(index) for index in indices])
-    return _written(curve, stills, folder, "", {"frames": len(plan), "fps": settings.fps, **told})
+    return _written(curve, stills, folder, "", told)
 
 
 def file(path: Path, how: Measuring) -> Path | None:
@@ -91,7 +97,7 @@ def file(path: Path, how: Measuring) -> Path | None:
 
 def _written(curve: Curve, stills: Sequence[Frame], folder: Path, prefix: str, told: Mapping[str, Any]) -> Path:
     curve.write(folder / f"{prefix}curve.csv")
-    marks = curves.summarise(curve, folder / f"{prefix}summary.json", **told)
+    marks = curves.summarise(curve, folder / f"{prefix}{SUMMARY}", **told)
     if extras.here("matplotlib"):
         plot.forgetting(curve, marks, stills, [folder / f"{prefix}curve.{kind}" for kind in ("png", "svg")])
     else:

@@ -57,7 +57,7 @@ def forgetting(curve: Curve, marks: Mapping[str, Any], stills: Sequence[Frame], 
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         axes.set_xlim(curve.seconds[0], max(curve.seconds[-1], curve.seconds[0] + 1e-9))
     named = {"last_face": "last face", "last_person": "last person"}
-    told = [(text, marks[key]) for key, text in named.items() if marks.get(key)]
+    told = [(text, marks[key]) for key, text in named.items() if marks.get(key) and not marks[key]["to_the_end"]]
     told += [("half-life", marks["half_life"]["structure"])] if "structure" in marks["half_life"] else []
     for text, place in told:
         for axes in (upper, *lower):

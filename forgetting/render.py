@@ -7,6 +7,7 @@ had alone, and segments can be made in any order and on any machine.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
@@ -120,8 +121,8 @@ def _wall(pictures: Sequence[Frame], columns: int, panel: tuple[int, int]) -> Fr
     return wall
 
 
-def shoot(stage: Stage, reel: Reel, segments: Sequence[range]) -> None:
-    """Make those segments of a film."""
+def shoot(stage: Stage, reel: Reel, segments: Sequence[range], since: float) -> None:
+    """Make those segments of a film; ``since`` is when work on them began, on the clock of ``time.monotonic``."""
     indices = [reel.film.indices[position] for segment in segments for position in segment]
 
     def write(arriving: Iterator[Shot]) -> None:
@@ -129,6 +130,7 @@ def shoot(stage: Stage, reel: Reel, segments: Sequence[range]) -> None:
         finished = (stage.layout.compose(index, *shot) for index, shot in zip(indices, arriving, strict=False))
         for segment in segments:
             reel.write(segment, finished)
+            reel.spend(segments[0], time.monotonic() - since)  # by segments: who is killed has told of all that is not lost
 
     alongside(track(stage.shots(indices), "filming", len(indices)), write)
 

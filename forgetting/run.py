@@ -2,7 +2,7 @@
 
     plan.npz             from the beginning: who dies when, and the recipe
     segments/KEY/        while the film is being made: what is finished of it
-    curve.csv, summary.json, curve.png, curve.svg         when all frames are there: what was measured of them
+    summary.json, curve.csv, curve.png, curve.svg         when all frames are there: how long they took, what was measured of them
     film.mp4, poster.png, sheet.png, recipe.yaml          at the end
 
 ``recipe.yaml`` is written last: where it is the recipe of the plan, the film is the film of the plan.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,12 +25,12 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from PIL import Image
 
-from forgetting import cache, encoder, experiment, measuring, sheet
+from forgetting import cache, encoder, experiment, measuring, notes, sheet
 from forgetting import plan as plans
 from forgetting import recipe as recipes
 from forgetting.errors import ForgettingError, Interrupted, RequestError, told_in_one_sentence
 from forgetting.film import Film, save_png
-from forgetting.measuring import Measuring
+from forgetting.measuring import SUMMARY, Measuring
 from forgetting.plan import Plan
 from forgetting.progress import track
 from forgetting.render import shoot
@@ -47,7 +48,7 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
     if shard is not None:
         part(shard)
     how = Measuring(**(config.get("measure") or {}))
-    before, given = _plan_in(folder), config.get("plan")
+    since, before, given = time.monotonic(), _plan_in(folder), config.get("plan")
     earlier = recipes.lasting(recipes.config_of(recipes.read(before, folder))) if before is not None else {}
     same_plan = given is None or (before is not None and plans.load(Path(given)).digest() == before.digest())
     known = before if earlier == recipes.lasting(config) and same_plan else None
@@ -72,13 +73,13 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
         stage = replace(run.stage, layout=replace(run.stage.layout, plan=plan))
         try:
             if todo:
-                shoot(stage, reel, todo)
+                shoot(stage, reel, todo, since)
         except KeyboardInterrupt:
             done = len(reel.named().keys() & set(wanted))
             again = f"forgetting resume {folder}" + (f" --shard {shard}" if shard else "")
             raise Interrupted(f"interrupted; {done} of {len(wanted)} segments are finished; go on with: {again}") from None
         if shard is None:
-            measuring.film(stage, how, folder)
+            measuring.film(stage, how, folder, render_seconds=_seconds([reel]))
             film = _finish([reel], plan, folder)
     if shard is not None:
         log.info("%s", f"part {shard} is finished; forgetting join FOLDER ... makes a film of all parts")
@@ -104,7 +105,8 @@ def measure(path: Path, how: Measuring) -> Path:
         config = recipes.config_of(recipes.read(plan, path))
         experiment.consent(config, ())
         with told_in_one_sentence(path):
-            found = measuring.film(experiment.prepare(config, plan).stage, how, path)
+            stage, seconds = experiment.prepare(config, plan).stage, notes.read(path / SUMMARY).get("render_seconds")
+            found = measuring.film(stage, how, path, render_seconds=seconds)
     if found is None:
         raise RequestError("there is nothing to measure by; name measures, or say --names plain")
     return found
@@ -121,7 +123,9 @@ def join(folders: Sequence[Path], into: Path) -> Path:
     with told_in_one_sentence(into), _alone(into, None):
         if _plan_in(into) is None:
             plans.save(plan, into / "plan.npz")
-        film = _finish([reel_of(plan, folder) for folder in folders], plan, into)
+        reels = [reel_of(plan, folder) for folder in folders]
+        notes.write(into / SUMMARY, {"frames": len(plan), "fps": reels[0].film.fps, "render_seconds": _seconds(reels)})
+        film = _finish(reels, plan, into)
     _retire(into)
     return film
 
@@ -220,6 +224,11 @@ def _finish(reels: Sequence[Reel], plan: Plan, folder: Path) -> Path:
     with cache.whole(folder / "recipe.yaml") as piece:
         piece.write_text(plan.recipe, encoding="utf-8")
     return folder / reel.film.name
+
+
+def _seconds(reels: Sequence[Reel]) -> float:
+    """How long a film took to make, all processes together."""
+    return round(sum(reel.seconds for reel in reels), 1)
 
 
 def _still(name: str, reels: Sequence[Reel]) -> Path:

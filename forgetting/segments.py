@@ -6,6 +6,7 @@ range and the hash of its bytes, and appears in one step:
 
     0000240-0000479.5f0c….mp4      frames 240 to 479
     station-0000144.png            what the contact sheet shows of frame 144
+    0000240.seconds                how long a process took that began with frame 240
     poster.png
 
 Two processes that make the same segment make the same name.
@@ -85,6 +86,16 @@ class Reel:
         with cache.temporary(unfinished) as piece:
             encoder.encode(self.film, self._kept(segment, pictures), piece, self.shape, self.comment)
             piece.replace(unfinished.with_suffix(f".{_hash(piece)}.{suffix}"))
+
+    @property
+    def seconds(self) -> float:
+        """How long it took to make what is there, all processes together that had a part in it."""
+        return sum(float(path.read_text()) for path in self.folder.glob("*.seconds"))
+
+    def spend(self, first: range, seconds: float) -> None:
+        """Keep how long it has taken by now, in a process whose first segment was that one."""
+        with cache.whole(self.folder / f"{first.start:07d}.seconds") as part:
+            part.write_text(f"{seconds:.3f}\n")
 
     def _kept(self, segment: range, pictures: Iterable[Frame]) -> Iterator[Frame]:
         """The pictures; stations and the poster are kept as they go by."""

@@ -9,7 +9,6 @@ Because of the names a sweep that is started again finds its runs: finished ones
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 
-from forgetting import cache, run
+from forgetting import notes, run
 from forgetting.errors import ForgettingError, RequestError
+from forgetting.settings import CONFIGS
 
 FAILURE, SWEEP = "failure.json", "sweep.json"
 
@@ -40,29 +42,38 @@ class State:
     settings: str = ""
 
 
-def begin(folder: Path, overrides: Sequence[str]) -> None:
-    """Write what is asked for into the sweep's folder."""
+def begin(arguments: Sequence[str]) -> Path:
+    """Write what these arguments ask Hydra for into the folder that the sweep goes to; returns it."""
+    from hydra import compose, initialize_config_dir
+    from hydra._internal.utils import get_args_parser  # pinned below Hydra 1.4
+
+    given, _ = get_args_parser().parse_known_args(list(arguments))
+    said, more = list(given.overrides), given.config_dir and [f"hydra.searchpath=['file://{Path(given.config_dir).resolve()}']"]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        single = [str(one.input_line) for one in _parsed(said) if not one.is_sweep_override()]
+        hydra = compose("config", [*single, *(more or [])], return_hydra_config=True).hydra
+    params = {str(key): str(value) for key, value in (hydra.sweeper.get("params") or {}).items()}  # those of the experiment
+    params |= {key: value for key, _, value in (one.partition("=") for one in said) if not key.startswith("hydra")}
+    overrides, folder = [f"{key}={value}" for key, value in params.items()], Path(str(hydra.sweep.dir))
     folder.mkdir(parents=True, exist_ok=True)
-    told = {"overrides": list(overrides), "runs": count(overrides)}
-    with cache.whole(folder / SWEEP) as part:
-        part.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    notes.write(folder / SWEEP, {"overrides": overrides, "runs": count(overrides)})
+    return folder
 
 
 def count(overrides: Sequence[str]) -> int:
     """How many runs Hydra makes of these overrides."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+    return prod(len(list(one.sweep_string_iterator())) for one in _parsed(overrides) if one.is_sweep_override())
 
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return prod(len(list(one.sweep_string_iterator())) for one in parsed if one.is_sweep_override())
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(overrides))
 
 
 def fail(folder: Path, error: Exception, overrides: Sequence[str] = ()) -> None:
     """Keep why a run failed, and what it was to be."""
     folder.mkdir(parents=True, exist_ok=True)
     code = error.exit_code if isinstance(error, ForgettingError) else 1
-    told = {"why": str(error), "code": code, "time": time.time(), "overrides": list(overrides)}
-    with cache.whole(folder / FAILURE) as part:
-        part.write_text(json.dumps(told) + "\n", encoding="utf-8")
+    notes.write(folder / FAILURE, {"why": str(error), "code": code, "time": time.time(), "overrides": list(overrides)})
 
 
 def succeed(folder: Path) -> None:
@@ -73,7 +84,7 @@ def succeed(folder: Path) -> None:
 def failures(folder: Path, since: float = 0.0) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """The runs that failed, and what is known of why."""
     for path in sorted(folder.glob(f"*/{FAILURE}")):
-        told = _read(path)
+        told = notes.read(path)
         if float(told.get("time", 0)) >= since:
             yield path.parent, told
 
@@ -94,7 +105,7 @@ def told(folder: Path, since: float) -> None:
 
 def wanted(folder: Path) -> int | None:
     """How many runs the sweep in a folder has in all, where it says so."""
-    return int(_read(folder / SWEEP).get("runs", 0)) or None
+    return int(notes.read(folder / SWEEP).get("runs", 0)) or None
 
 
 def states(folder: Path) -> list[State]:
@@ -104,7 +115,7 @@ def states(folder: Path) -> list[State]:
         RequestError: there are none.
     """
     folders = [folder] if (folder / "plan.npz").exists() else [path for path in sorted(folder.glob("*/")) if _begun(path)]
-    varied = [one.partition("=")[0] for one in _read(folder / SWEEP).get("overrides", []) if "," in one or "range(" in one]
+    varied = [one.partition("=")[0] for one in notes.read(folder / SWEEP).get("overrides", []) if "," in one or "range(" in one]
     if not folders:
         raise RequestError(
             f"there is no sweep in {folder}: no folder in it holds a run; forgetting render -m hydra.sweep.dir={folder} begins one"
@@ -117,7 +128,7 @@ def _begun(folder: Path) -> bool:
 
 
 def _state(folder: Path, varied: Sequence[str]) -> State:
-    failure = _read(folder / FAILURE)
+    failure = notes.read(folder / FAILURE)
     why, said = str(failure.get("why", "")), [str(one) for one in failure.get("overrides", [])]
     settings = ", ".join(one for one in said if one.partition("=")[0] in varied)
     try:
@@ -151,12 +162,3 @@ def _locked(folder: Path) -> bool:
             return False
     except Timeout:
         return True
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """What a small file of ours says; nothing, if it is not there or somebody wrote into it."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -85,7 +85,7 @@ def test_in_parallel_with_joblib(tmp_path):
 
 
 def test_one_that_failed_is_told_and_forgotten_once_it_succeeds(tmp_path):
-    sweep.begin(tmp_path, ["latent.seed=1,2"])
+    sweep.begin(["latent.seed=1,2", f"hydra.sweep.dir={tmp_path}"])
     sweep.fail(tmp_path / "one", RequestError("too green"), ["latent.seed=2"])
     (state,) = sweep.states(tmp_path)
     assert (state.what, state.why, state.settings) == ("failed", "too green", "latent.seed=2")
@@ -106,7 +106,7 @@ def test_how_far_it_is(tmp_path):
     settings = config(*SMALL, "film.duration=2", "latent.seed=4")
     run.render(settings, tmp_path / "a")
     run.render(settings | {"render": {"shard": "1/2"}}, tmp_path / "b")
-    sweep.begin(tmp_path, ["latent.seed=1,4", "operator=zero,mean"])
+    sweep.begin(["latent.seed=1,4", "operator=zero,mean", f"hydra.sweep.dir={tmp_path}"])
     done, half = sweep.states(tmp_path)
     assert (done.what, done.done, done.frames, done.settings) == ("finished", 12, 12, "latent.seed=4, operator=zero")
     assert (half.what, half.done, half.frames) == ("broken off", 6, 12)
