@@ -116,6 +116,29 @@ def _sweep_table(folder: Path, found: list[State]) -> Table:
     return table
 
 
+@app.command(
+    help="Compare the films of a sweep: [b]forgetting compare outputs/sweep[/b]. Writes a table, a plot, a contact sheet and a mosaic film."
+)
+def compare(
+    folder: Annotated[Path, typer.Argument(help="a folder with runs in it, or in folders of it")] = Path("outputs/sweep"),
+    by: Annotated[
+        str, typer.Option(help="the figure that ranks: half_life.structure, last_person, last_face, ...")
+    ] = "half_life.structure",
+) -> None:
+    with sentences([]):
+        from forgetting import comparison
+
+        started = time.monotonic()
+        heads, rows = comparison.ranking(comparison.make(folder, by))
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for head in heads:
+            table.add_column(head, justify="left" if head == "strategy" else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        out.print(table)
+        out.print(f"{escape(str(folder / 'mosaic.mp4'))} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
+
+
 @app.command(help="Make one film of parts that were made with [b]render.shard=K/N[/b].")
 def join(
     folders: Annotated[list[Path], typer.Argument(help="the folders that hold the parts")],

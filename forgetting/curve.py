@@ -122,3 +122,22 @@ def summarise(curve: Curve | None, path: Path, **told: Any) -> dict[str, Any]:
         found |= {"measured_frames": len(curve.frames), "measured_every_seconds": round(every, 6), **landmarks(curve)}
     notes.write(path, found)
     return found
+
+
+def figures(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a summary by dotted name: ``half_life.structure``, ``last_person`` and ``last_face`` are shares of units gone."""
+    found: dict[str, Any] = {"render_seconds": summary.get("render_seconds"), "evenness": summary.get("evenness")}
+    half, area = _node(summary, "half_life"), _node(summary, "area")
+    found |= {f"half_life.{key}": _node(half, key).get("gone") for key in half} | {f"area.{key}": area[key] for key in area}
+    found |= {name: _node(summary, name).get("gone") for name in ("last_person", "last_face")}
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float) and np.isfinite(value)}
+
+
+def endless(summary: Mapping[str, Any]) -> set[str]:
+    """Those of its figures that say no more than that the film was over before they were reached."""
+    return {name for name in ("last_person", "last_face") if _node(summary, name).get("to_the_end")}
+
+
+def _node(node: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = node.get(key)
+    return found if isinstance(found, Mapping) else {}

@@ -35,10 +35,8 @@ class Codec:
 
 
 # The conversion to YUV is named, and the file says it: players guess otherwise, and colours drift.
-_BT709 = (
-    "-vf scale=in_range=pc:out_range=tv:out_color_matrix=bt709,"
-    "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709 -pix_fmt yuv420p"
-)
+_OUT, _TOLD = "out_range=tv:out_color_matrix=bt709", "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+_BT709 = f"-vf scale=in_range=pc:{_OUT},{_TOLD} -pix_fmt yuv420p"
 # A number of threads of its own for every machine would make another file on every machine.
 _X264 = f"-c:v libx264 -threads 4 -preset {{preset}} -crf {{crf}} {_BT709} -f mp4"
 _NVENC = f"-c:v h264_nvenc -preset p4 -bf 2 -b_ref_mode disabled -rc vbr -cq {{crf}} -b:v 0 {_BT709} -f mp4"
@@ -126,7 +124,7 @@ def encode(film: Film, frames: Iterable[Frame], path: Path, shape: tuple[int, in
         with contextlib.suppress(BrokenPipeError):  # the encoder has left; its exit status and last words tell why
             for frame in frames:
                 process.stdin.write(np.ascontiguousarray(fit(frame, shape)).data)
-        _check(film, process.communicate()[1], process.returncode)
+        _check(f"on film.format={film.format}", process.communicate()[1], process.returncode)
     finally:
         process.kill()
         with contextlib.suppress(BrokenPipeError):  # what is still on its way to the encoder has nowhere to go
@@ -159,9 +157,51 @@ def join(film: Film, pieces: Sequence[tuple[Path, int]], path: Path, comment: st
         *(f"-c:a {codec(film).sound}".split() if film.audio else ()), str(path),
     ]  # fmt: skip
     process = subprocess.run(command, input="\n".join(told).encode(), capture_output=True, check=False, start_new_session=True)
-    _check(film, process.stderr, process.returncode)
+    _check(f"on film.format={film.format}", process.stderr, process.returncode)
     if film.format == "gif":
         _comment_gif(path, comment)
+
+
+def smaller(path: Path, film: Film, into: Path, cell: tuple[int, int], rate: float, seconds: float, crf: int = 14) -> None:
+    """A copy of a film, as .mp4, in the middle of a cell of that width and height: frames come at ``rate``, the last stays on until
+    ``seconds`` are over, and whatever is transparent is black.
+
+    Raises:
+        OSError, ForgettingError: as :func:`encode`.
+    """
+    width, height = cell
+    stills = ["-framerate", f"{film.rate:.10g}", "-i", f"file:{str(path).replace('%', '%%')}/%05d.png"]
+    source = stills if film.format == "png" else ["-protocol_whitelist", "file", "-i", f"file:{path}"]
+    shaped = [f"scale={width}:{height}:force_original_aspect_ratio=decrease:flags=area+full_chroma_int+accurate_rnd:{_OUT}"]
+    shaped = ["format=gbrap", "premultiply=inplace=1", *shaped] if film.channels == 4 else shaped
+    shaped += [f"pad={width}:{height}:(ow-iw)/2:(oh-ih)/2", f"tpad=stop_mode=clone:stop_duration={seconds:.6f}", _TOLD]
+    _ffmpeg(*source, "-an", "-t", f"{seconds:.6f}", "-vf", ",".join([f"fps={rate:.10g}", *shaped]), *_h264(crf), str(into))
+
+
+def beside(films: Sequence[Path], corners: Sequence[tuple[int, int]], labels: Path, size: tuple[int, int], into: Path) -> None:
+    """One film, as .mp4, of films that :func:`smaller` made alike, each with its left upper corner (even) at its place, under the
+    picture ``labels`` of that width and height, which is transparent where they are.
+
+    Raises:
+        OSError, ForgettingError: as :func:`encode`.
+    """
+    sources = [word for path in films for word in ("-threads", "1", "-protocol_whitelist", "file", "-i", f"file:{path}")]
+    # The first film is the ground of the others: they keep the same time, to the tick.
+    (x, y), (width, height) = corners[0], size
+    graph = [f"[0:v]pad={width}:{height}:{x}:{y}:0x0c0c0c[on0]"]
+    graph += [f"[on{number}][{number + 1}:v]overlay={x}:{y}[on{number + 1}]" for number, (x, y) in enumerate(corners[1:])]
+    graph += [f"[on{len(films) - 1}][{len(films)}:v]overlay,{_TOLD}"]
+    _ffmpeg(*sources, "-i", f"file:{labels}", "-filter_complex", ";".join(graph), *_h264(18), str(into))
+
+
+def _h264(crf: int) -> list[str]:
+    return f"-c:v libx264 -threads 4 -preset veryfast -crf {crf} -pix_fmt yuv420p -movflags +faststart -fflags +bitexact -f mp4".split()
+
+
+def _ffmpeg(*words: str) -> None:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-nostdin", "-loglevel", "error", *words]
+    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True)
+    _check("on a film made of others", process.stderr, process.returncode)
 
 
 def _sound(film: Film, seconds: float) -> list[str]:
@@ -180,14 +220,14 @@ _QUOTE = r"'\''"
 """An apostrophe in a list of ffmpeg's."""
 
 
-def _check(film: Film, said: bytes, status: int) -> None:
+def _check(where: str, said: bytes, status: int) -> None:
     if status == 0:
         return
     words = said.decode(errors="replace").strip()
     if "No space left on device" in words:
         raise OSError(errno.ENOSPC, "No space left on device")
     told = "; ".join(words.splitlines()[:3]) or "it said nothing"
-    raise ForgettingError(f"the encoder failed on film.format={film.format}: {told}; another format may work")
+    raise ForgettingError(f"the encoder failed {where}: {told}; another film.format may work")
 
 
 def _comment_gif(path: Path, comment: str) -> None:

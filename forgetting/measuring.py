@@ -18,7 +18,7 @@ from forgetting.render import Stage
 
 log = logging.getLogger(__name__)
 
-SUMMARY = "summary.json"
+SUMMARY, CURVE = "summary.json", "curve.csv"
 STILLS = 8
 """Pictures along the axis of the plot."""
 
@@ -96,10 +96,10 @@ def file(path: Path, how: Measuring) -> Path | None:
 
 
 def _written(curve: Curve, stills: Sequence[Frame], folder: Path, prefix: str, told: Mapping[str, Any]) -> Path:
-    curve.write(folder / f"{prefix}curve.csv")
+    curve.write(folder / f"{prefix}{CURVE}")
     marks = curves.summarise(curve, folder / f"{prefix}{SUMMARY}", **told)
     if extras.here("matplotlib"):
         plot.forgetting(curve, marks, stills, [folder / f"{prefix}curve.{kind}" for kind in ("png", "svg")])
     else:
         log.info("%s", "no plot of the curve: matplotlib is not installed; pip install 'forgetting[measures]' brings it")
-    return folder / f"{prefix}curve.csv"
+    return folder / f"{prefix}{CURVE}"

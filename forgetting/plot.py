@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from forgetting import cache
-from forgetting.curve import Curve
+from forgetting.curve import Curve, Numbers
 from forgetting.engines import Frame
 from forgetting.extras import needed
 from forgetting.measures import DISTANCES, MEASURES
@@ -21,6 +25,8 @@ COLOURS: Mapping[str, str] = {
     "face": "#3d7f4b",
 }
 GREY = "#8a8a8a"
+COMPARED = ("structure", "features", "identity", "face")
+"""Measures of which a comparison draws the curves."""
 
 
 def forgetting(curve: Curve, marks: Mapping[str, Any], stills: Sequence[Frame], paths: Sequence[Path]) -> None:
@@ -66,6 +72,57 @@ def forgetting(curve: Curve, marks: Mapping[str, Any], stills: Sequence[Frame], 
         where = {"xytext": (2, 2), "textcoords": "offset points", "rotation": 90, "va": "bottom"}
         upper.annotate(label, (place["seconds"], 0.0), fontsize=7, color="#444444", **where)
     (lower or [upper])[-1].set_xlabel("seconds")
+    save(figure, paths)
+
+
+def comparison(groups: Mapping[str, Sequence[Curve]], paths: Sequence[Path]) -> None:
+    """The curves of all runs, a column for every strategy and a row for every measure: thin those of single runs, thick their median,
+    between their quartiles a band, and grey the medians of the other strategies."""
+    needed("matplotlib", "measures")
+    from matplotlib.figure import Figure
+
+    curves = [one for members in groups.values() for one in members]
+    names = [name for name in COMPARED if any(name in one.columns for one in curves)]
+    dying = all(np.isfinite(one.gone).all() and (np.diff(one.gone) >= 0).all() for one in curves)
+    most = max(float(one.gone[-1] if dying else one.seconds[-1]) for one in curves)
+    grid = np.linspace(0, most, 200)
+
+    def along(one: Curve, name: str) -> Numbers:
+        values = np.interp(grid, one.gone if dying else one.seconds, one.columns[name])
+        return np.where(grid <= (one.gone if dying else one.seconds)[-1], values, np.nan)
+
+    found = {
+        (group, name): np.array([along(one, name) for one in members if name in one.columns])
+        for group, members in groups.items()
+        for name in names
+    }
+    found = {key: values for key, values in found.items() if len(values)}
+    wide = max(2.0, min(3.2, 16 / len(groups)))
+    figure = Figure(figsize=(0.9 + wide * len(groups), 0.7 + 2.1 * len(names)), dpi=150, layout="constrained")
+    panels = figure.subplots(len(names), len(groups), sharex=True, sharey="row", squeeze=False)
+    for row, name in zip(panels, names, strict=True):
+        for axes, group in zip(row, groups, strict=True):
+            with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # where all films were over, there is no median
+                for other in groups:
+                    if other != group and (other, name) in found:
+                        axes.plot(grid, np.nanmedian(found[other, name], axis=0), color=GREY, alpha=0.35, lw=0.8)
+                if (group, name) in found:
+                    values = found[group, name]
+                    axes.plot(grid, values.T, color=COLOURS[name], alpha=0.3, lw=0.5)
+                    axes.fill_between(grid, *np.nanquantile(values, (0.25, 0.75), axis=0), color=COLOURS[name], alpha=0.22, lw=0)
+                    axes.plot(grid, np.nanmedian(values, axis=0), color=COLOURS[name], lw=2.0)
+            for measure, level in (("face", FACE), ("identity", SAME)):
+                if measure == name:
+                    axes.axhline(level, color=COLOURS[name], lw=0.7, ls=":")
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.tick_params(labelsize=7)
+            axes.set_xlim(0, most)
+            if dying:
+                axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        row[0].set_ylabel(MEASURES[name].short, fontsize=9)
+    for axes, (group, members) in zip(panels[0], groups.items(), strict=True):
+        axes.set_title(f"{textwrap.fill(group, 24)}\n{len(members)} film{'s' * (len(members) != 1)}", fontsize=9)
+    figure.supxlabel("units gone" if dying else "seconds", fontsize=9)
     save(figure, paths)
 
 

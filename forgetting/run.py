@@ -152,6 +152,13 @@ def progress(folder: Path) -> tuple[int, int, bool]:
     return sum(len(segment) for segment in reel.named()), reel.count, _finished(plan, folder) is not None
 
 
+def film(folder: Path) -> tuple[Path, Reel] | None:
+    """The film of the run in ``folder``, and how it is written, once it is finished."""
+    plan = _begun(folder)
+    there = _finished(plan, folder)
+    return (there, reel_of(plan, folder)) if there else None
+
+
 def config(folder: Path) -> dict[str, Any]:
     """The config of the run in ``folder``."""
     return recipes.config_of(recipes.read(_begun(folder), folder))
