@@ -69,10 +69,18 @@ def test_killed_five_times_it_ends_as_if_nothing_had_happened(tmp_path):
     assert not list(folder.rglob("*.part"))
 
 
-def test_in_parallel_with_joblib(tmp_path):
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+LAUNCHERS = {
+    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "submitit": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"],  # what Slurm would run, as processes of this machine
+}
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_several_at_a_time(tmp_path, launcher):
+    """One of them fails: the others are made, and it is told at the end."""
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher")
     told = subprocess.run(
-        command(tmp_path / "sweep", "latent.seed=1,2,-3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "measure.names=none"),
+        command(tmp_path / "sweep", "latent.seed=1,2,-3", *LAUNCHERS[launcher], "measure.names=none"),
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -82,6 +90,33 @@ def test_in_parallel_with_joblib(tmp_path):
     assert "1 of 3 runs in" in told.stderr
     assert "latent.seed must lie between 0 and 4294967295, got -3" in told.stderr
     assert len(list((tmp_path / "sweep").glob("*/film.mp4"))) == 2
+
+
+def test_a_changed_run_is_another_beside_the_old_ones(tmp_path):
+    folder = tmp_path / "sweep"
+    subprocess.run(command(folder, "latent.seed=1", "measure.names=none"), check=True, capture_output=True, cwd=tmp_path)
+    (old,) = folder.glob("*/film.mp4")
+    stamp = old.stat().st_mtime_ns
+    again = subprocess.run(
+        command(folder, "latent.seed=1,2", "measure.names=none"), check=True, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert again.stderr.count("is finished already") == 1
+    subprocess.run(command(folder, "latent.seed=1,2", "film.fps=5", "measure.names=none"), check=True, capture_output=True, cwd=tmp_path)
+    assert len(list(folder.glob("*/film.mp4"))) == 4
+    assert old.stat().st_mtime_ns == stamp
+    assert [one.what for one in sweep.states(folder)] == ["finished"] * 4
+
+
+def test_an_experiment_may_sweep_by_itself(tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "two.yaml").write_text(
+        f"# @package _global_\nhydra:\n  sweep:\n    dir: {tmp_path / 'two'}\n  sweeper:\n    params:\n      operator: zero,mean\n"
+    )
+    folder = sweep.begin(["-m", "--config-dir", str(tmp_path / "mine"), "experiment=two", "latent.seed=1,2"])
+    assert folder == tmp_path / "two"
+    assert sweep.wanted(folder) == 4
+    assert sweep.begin(["experiment=study", "latent.seed=3", f"hydra.sweep.dir={tmp_path}"]) == tmp_path
+    assert sweep.wanted(tmp_path) == 6, "what is said replaces what the experiment says"
 
 
 def test_one_that_failed_is_told_and_forgotten_once_it_succeeds(tmp_path):
