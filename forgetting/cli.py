@@ -139,6 +139,17 @@ def compare(
         out.print(f"{escape(str(folder / 'mosaic.mp4'))} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
 
 
+@app.command(help="Hang films in a gallery: [b]forgetting gallery outputs/sweep[/b]. A folder of static pages, for a disk or any host.")
+def gallery(
+    folder: Annotated[Path, typer.Argument(help="a folder with runs in it, or in folders of it")] = Path("outputs"),
+    out: Annotated[Path | None, typer.Option(help="where to; FOLDER/gallery by default")] = None,
+) -> None:
+    with sentences([]):
+        from forgetting import gallery
+
+        _timed(lambda: gallery.make(folder, out))
+
+
 @app.command(help="Make one film of parts that were made with [b]render.shard=K/N[/b].")
 def join(
     folders: Annotated[list[Path], typer.Argument(help="the folders that hold the parts")],
