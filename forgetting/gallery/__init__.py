@@ -121,7 +121,9 @@ class Work:
         if (path := self.run.folder / CURVE).exists():
             curve = read(path)
             known["measured"] = [round(float(second), 4) for second in curve.seconds]
-            known["curve"] = {name: [round(float(value), 4) for value in values] for name, values in curve.columns.items()}
+            known["curve"] = {
+                name: [round(float(value), 4) if np.isfinite(value) else None for value in values] for name, values in curve.columns.items()
+            }
         return known
 
 

@@ -32,11 +32,12 @@ FORGETTING.chart = (() => {
   const curve = (where, life, seconds, seek) => {
     const HEIGHT = 280, BOTTOM = HEIGHT - 24;
     const drawn = Object.keys(COLOURS).filter((name) => life.curve[name]);
-    const lows = drawn.flatMap((name) => life.curve[name]).concat(0);
+    const lows = drawn.flatMap((name) => life.curve[name]).concat(0); // null counts as 0
     const low = Math.max(-1, Math.min(...lows));
     const up = (value) => BOTTOM - (BOTTOM - 8) * ((value - low) / (1 - low));
     const chart = frame(where, HEIGHT, seconds, `Forgetting curve: units gone${drawn.length ? `, ${drawn.join(", ")}` : ""}, over ${Number(seconds.toFixed(1))} seconds`, seek);
-    const path = (times, values) => times.map((time, n) => `${n ? "L" : "M"}${across(time, seconds).toFixed(1)} ${up(values[n]).toFixed(1)}`).join("");
+    const path = (times, values) => times.map((time, n) => values[n] === null ? "" // nothing was there to be measured
+      : `${(values[n - 1] ?? null) === null ? "M" : "L"}${across(time, seconds).toFixed(1)} ${up(values[n]).toFixed(1)}`).join("");
     const area = `${path(life.seconds, life.gone)}L${across(life.seconds.at(-1), seconds)} ${up(0)}L${across(0, seconds)} ${up(0)}Z`;
     chart.svg.append(make("path", { d: area, fill: "#2b2b30" }));
     for (const level of [0, 0.5, 1]) {
@@ -44,7 +45,7 @@ FORGETTING.chart = (() => {
     }
     for (const name of drawn) {
       const largest = name === "identity" || name === "face" ? 1 : Math.max(...life.curve[name], 1e-9);
-      const values = life.curve[name].map((value) => value / largest);
+      const values = life.curve[name].map((value) => value === null ? null : value / largest);
       chart.svg.append(make("path", { d: path(life.measured, values), fill: "none", stroke: COLOURS[name], "stroke-width": 1.6 }));
     }
     chart.svg.append(chart.head);

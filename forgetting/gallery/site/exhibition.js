@@ -14,31 +14,40 @@ FORGETTING.exhibit = (works) => {
   for (const one of others) one.inert = true;
   document.documentElement.style.overflow = "hidden";
 
-  const FADE = 2;
-  let place = -1, front = 0, lock = null, over = false;
+  const LONGEST = 2; // seconds of a fade
+  let place = -1, lock = null, over = false;
+  const wait = (seconds) => new Promise((done) => { setTimeout(done, seconds * 1000); });
   const hang = (video) => {
     const list = works();
-    if (!list.length) return;
     place = (place + 1) % list.length;
     video.src = `films/${list[place].key}/${list[place].film}`;
   };
-  const change = async () => {
-    const [old, now] = [screens[front], screens[1 - front]];
-    front = 1 - front;
-    await now.play().catch(() => {});
-    if (over) return;
-    now.classList.add("shown");
-    old.classList.remove("shown");
-    setTimeout(() => { if (!over) { old.pause(); hang(old); } }, (FADE + 0.2) * 1000);
+  const nearly = (video, fade) => new Promise((done) => {
+    const look = () => {
+      if (!over && !video.ended && !video.error && video.currentTime < video.duration - fade) return;
+      for (const event of ["timeupdate", "ended", "error", "emptied"]) video.removeEventListener(event, look);
+      done();
+    };
+    for (const event of ["timeupdate", "ended", "error", "emptied"]) video.addEventListener(event, look);
+    look();
+  });
+  const go = async () => { // one film shows, the other waits behind it; then they change places
+    let [now, next] = screens;
+    hang(now);
+    while (!over) {
+      const plays = await now.play().then(() => true, () => false);
+      if (over) return;
+      const fade = plays ? Math.min(LONGEST, now.duration / 3) : 0;
+      for (const video of screens) video.style.transitionDuration = `${fade}s`;
+      now.classList.toggle("shown", plays);
+      next.classList.remove("shown");
+      await wait(plays ? fade : 1);
+      if (over) return;
+      hang(next);
+      if (plays) await nearly(now, fade);
+      [now, next] = [next, now];
+    }
   };
-  for (const video of screens) {
-    // The next begins while this one goes; a film shorter than two fades goes at its end.
-    const late = () => video === screens[front] && video.classList.contains("shown")
-      && video.currentTime >= video.duration - Math.min(FADE, video.duration / 3) && change();
-    video.addEventListener("timeupdate", late);
-    video.addEventListener("ended", late);
-    video.addEventListener("error", () => { if (!over && video.getAttribute("src")) hang(video); });
-  }
   const awake = async () => {
     if (over || document.visibilityState !== "visible") return;
     try { lock = await navigator.wakeLock?.request("screen"); } catch { lock = null; } // refused on battery; the film goes on
@@ -64,8 +73,9 @@ FORGETTING.exhibit = (works) => {
   document.addEventListener("visibilitychange", awake);
   room.addEventListener("click", leave);
   // A page that was opened as an exhibition may not fill the screen by itself; a kiosk's browser does.
-  room.requestFullscreen?.().then(() => document.addEventListener("fullscreenchange", left), () => {});
+  if (navigator.userActivation?.isActive ?? true) {
+    room.requestFullscreen?.().then(() => document.addEventListener("fullscreenchange", left), () => {});
+  }
   awake();
-  hang(screens[1]);
-  change().then(() => setTimeout(() => !over && hang(screens[1 - front]), 100));
+  if (works().length) go();
 };

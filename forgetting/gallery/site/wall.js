@@ -69,6 +69,7 @@
     label.append(`${key} `, select);
     select.append(new Option("all", ""), ...values.map((value) => new Option(value, value)));
     select.dataset.key = key;
+    select.setAttribute("aria-label", key);
     by("choices").append(label);
     return select;
   });
