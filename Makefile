@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: film test gallery cookbook bench networks evenness clean
+.PHONY: film test gallery cookbook study bench networks evenness clean
 
 film: .venv/installed
 	.venv/bin/forgetting render
@@ -26,6 +26,11 @@ bench: .venv/installed
 
 networks: .venv/installed
 	$(PY) benchmarks/networks.py
+
+study: .venv/installed
+	$(PY) -m pip install --disable-pip-version-check --quiet -e '.[measures]'
+	.venv/bin/forgetting render -m experiment=study
+	.venv/bin/forgetting compare outputs/study
 
 evenness: .venv/installed
 	$(PY) benchmarks/evenness.py

@@ -33,7 +33,7 @@ def measure(name: str, fps: float) -> tuple[int, float, float, float]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml")))
+    parser.add_argument("names", nargs="*", default=sorted({path.stem for path in (CONFIGS / "experiment").glob("*.yaml")} - {"study"}))
     parser.add_argument("--fps", type=float, default=6)
     options = parser.parse_args()
     keep_memory()

@@ -12,7 +12,7 @@ from forgetting.settings import CONFIGS
 
 GALLERY = Path(__file__).parent / "gallery"
 WIDTH = 1568
-SHEETS = {path.stem: [f"experiment={path.stem}"] for path in sorted((CONFIGS / "experiment").glob("*.yaml"))}
+SHEETS = {path.stem: [f"experiment={path.stem}"] for path in sorted((CONFIGS / "experiment").glob("*.yaml")) if path.stem != "study"}
 SHEETS["painted-eyes"] = ["generator=painted-eyes", "latent.label=1"]
 
 

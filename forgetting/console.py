@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from forgetting import progress
 from forgetting.errors import ForgettingError, Interrupted, RequestError, one_line, unknown
+from forgetting.extras import LAUNCHERS, missing
 from forgetting.settings import GROUPS, settings
 
 T = TypeVar("T")
@@ -109,6 +110,8 @@ def _explain(error: Exception, arguments: list[str]) -> ForgettingError:
         return error
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
+        if group == "hydra/launcher" and name in LAUNCHERS:
+            return missing(f"Hydra's launcher {name}", LAUNCHERS[name])
         return unknown(group or "config", name, error.options)
     if isinstance(error, OverrideParseException):
         return RequestError(f"{error.override!r} is not understood; write key=value, for instance experiment=dissolve or latent.seed=7")

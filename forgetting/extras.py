@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from types import ModuleType
 
 from forgetting.errors import RequestError
+
+LAUNCHERS: Mapping[str, str] = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm"}
+"""Hydra's launchers, and the extras that bring them."""
 
 
 def here(module: str) -> bool:
@@ -25,6 +29,9 @@ def needed(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
             raise
-        raise RequestError(
-            f"this needs {module.partition('.')[0]}, which is not installed; pip install 'forgetting[{extra}]' brings it"
-        ) from None
+        raise missing(module.partition(".")[0], extra) from None
+
+
+def missing(what: str, extra: str) -> RequestError:
+    """What to say of a package that is not there."""
+    return RequestError(f"this needs {what}, which is not installed; pip install 'forgetting[{extra}]' brings it")

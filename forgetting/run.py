@@ -127,6 +127,7 @@ def join(folders: Sequence[Path], into: Path) -> Path:
         notes.write(into / SUMMARY, {"frames": len(plan), "fps": reels[0].film.fps, "render_seconds": _seconds(reels)})
         film = _finish(reels, plan, into)
     _retire(into)
+    log.info("%s", f"it has no curve, for no network was needed; 'forgetting measure {into}' measures it")
     return film
 
 

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +176,10 @@ def test_a_label_that_is_too_long_is_written_smaller():
     picture = mosaic._labels(mosaic.Grid((200, 60), (50, 50), [], [(0, 30, 100, "a strategy with a name that goes on and on")], 24))
     assert picture[:, 100:].max() == 0
     assert picture[:, :100].max() > 150
+
+
+def test_without_matplotlib_the_extra_is_named_before_anything_is_written(sweep, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(RequestError, match=r"needs matplotlib, which is not installed; pip install 'forgetting\[measures\]' brings it"):
+        comparison.make(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -8,9 +8,10 @@ import sys
 import time
 
 import pytest
+from hydra.errors import MissingConfigException
 from test_experiment import config
 
-from forgetting import recipe, run, sweep
+from forgetting import console, extras, recipe, run, sweep
 from forgetting.errors import ForgettingError, RequestError
 
 SMALL = ["generator=toy", "engine=torch", "film.preset=ultrafast", "film.size=32", "film.fps=6", "film.segment=3", "pacing=units"]
@@ -151,3 +152,10 @@ def test_how_far_it_is(tmp_path):
     (tmp_path / "sweep.json").write_text("{")
     assert sweep.wanted(tmp_path) is None
     assert len(sweep.states(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(("launcher", "extra"), extras.LAUNCHERS.items())
+def test_a_launcher_that_is_not_installed_is_told_with_its_extra(launcher, extra):
+    """Which it is not where Hydra finds only its own."""
+    error = MissingConfigException("", f"hydra/launcher/{launcher}", ["basic"])
+    assert f"pip install 'forgetting[{extra}]' brings it" in str(console._explain(error, []))
