@@ -287,7 +287,7 @@ def test_a_film_is_stepped_through_frame_by_frame(page, site, runs):
     assert seen() == 19
     assert float(page.locator("#curve .playhead").get_attribute("x1")) < float(head)
     box = page.locator("#plan svg").bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.99, box["y"] + 10)
+    page.locator("#plan svg").click(position={"x": box["width"] * 0.985, "y": 10})
     page.wait_for_function("document.querySelector('#place').textContent.startsWith('frame 36')")
     page.locator("h1").click()
     page.keyboard.press("Space")
