@@ -266,6 +266,8 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
         hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")(run)()
         if where is not None:
             sweeps.told(where, started)
+            name = escape(str(where))
+            out.print(f"[dim]forgetting compare {name} compares them, forgetting gallery {name} hangs them", soft_wrap=True)
         elif failures:
             raise failures[0]
 
