@@ -132,7 +132,7 @@ def compare(
         heads, rows = comparison.ranking(comparison.make(folder, by))
         table = Table(box=None, header_style="bold", pad_edge=False)
         for head in heads:
-            table.add_column(head, justify="left" if head == "strategy" else "right", overflow="fold")
+            table.add_column(head, justify="left" if head == "strategy" else "right", no_wrap=head == "strategy")
         for row in rows:
             table.add_row(*map(escape, row))
         out.print(table)

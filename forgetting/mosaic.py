@@ -64,7 +64,7 @@ def grid(runs: Sequence[Finished]) -> Grid:
     else:
         labels = [(x, y - strip // 2, width, one.title) for (x, y), one in zip(corners, runs, strict=True)]
     size = margin + across * step[0], (strip if table else 0) + down * step[1]
-    return Grid((size[0] + size[0] % 2, size[1] + size[1] % 2), (width, height), corners, labels, max(12, min(strip // 2, 28)))
+    return Grid((size[0] + size[0] % 2, size[1] + size[1] % 2), (width, height), corners, labels, max(12, min(round(0.7 * strip), 28)))
 
 
 def _unlike_a_screen(count: int, columns: int, aspect: float) -> float:
