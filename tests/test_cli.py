@@ -27,7 +27,7 @@ def test_render_puts_everything_into_a_folder_of_its_own(run, tmp_path):
     result = run("render", *QUICK)
     assert result.exit_code == 0, result.output
     (folder,) = (tmp_path / "outputs").iterdir()
-    assert sorted(p.name for p in folder.iterdir()) == ["film.mp4", "plan.npz", "poster.png", "recipe.yaml", "sheet.png"]
+    assert sorted(p.name for p in folder.iterdir()) == ["film.mp4", "plan.npz", "poster.png", "recipe.yaml", "sheet.png", "summary.json"]
     assert str(folder / "film.mp4") in result.output
 
 

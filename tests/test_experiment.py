@@ -38,7 +38,7 @@ def test_the_promised_experiments_are_there():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_renders(tmp_path, name):
     path = run.render(config(f"experiment={name}", *THREE_FRAMES), tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "plan.npz", "poster.png", "recipe.yaml", "sheet.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "plan.npz", "poster.png", "recipe.yaml", "sheet.png", "summary.json"]
     height, width = experiment.assemble(config(f"experiment={name}", *THREE_FRAMES)).film.shape(32, 32)
     assert decode(path, width, height).shape == (3, height, width, 3)
     assert len(plans.load(tmp_path / "plan.npz")) == 3
