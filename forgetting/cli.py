@@ -12,19 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from forgetting.console import out, sentences
 from forgetting.errors import Interrupted
 from forgetting.help import asked, shown
 from forgetting.settings import CONFIGS
-
-if TYPE_CHECKING:
-    from forgetting.sweep import State
 
 app = typer.Typer(
     name="forgetting",
@@ -87,33 +83,17 @@ def sweep(folder: Annotated[Path, typer.Argument(help="the folder of the sweep, 
     with sentences([]):
         from rich.live import Live
 
+        from forgetting import tables
         from forgetting.sweep import states
 
         found = states(folder)
         if not out.is_terminal or not any(one.what == "running" for one in found):
-            return out.print(_sweep_table(folder, found))
-        with Live(_sweep_table(folder, found), console=out, auto_refresh=False) as live:
+            return out.print(tables.states(folder, found))
+        with Live(tables.states(folder, found), console=out, auto_refresh=False) as live:
             while any(one.what == "running" for one in found):
                 time.sleep(1)
                 found = states(folder)
-                live.update(_sweep_table(folder, found), refresh=True)
-
-
-def _sweep_table(folder: Path, found: list[State]) -> Table:
-    from forgetting.sweep import wanted
-
-    colours = {"finished": "green", "running": "cyan", "failed": "red", "broken off": "yellow"}
-    counts = ", ".join(f"{sum(one.what == what for one in found)} {what}" for what in colours if any(one.what == what for one in found))
-    total = wanted(folder) or 0  # of the sweep that was asked for last; several may share a folder
-    begun = f"{len(found)} of {total} runs begun: " if total >= len(found) else f"{len(found)} runs: "
-    table = Table(box=None, header_style="bold", pad_edge=False, title=f"{folder}: {begun}{counts}", title_justify="left", title_style="")
-    for column in ("run", "settings", "state", "frames"):
-        table.add_column(column, justify="right" if column == "frames" else "left")
-    for one in found:
-        why = f" [dim]{escape(one.why)}" if one.why else ""
-        frames = f"{one.done} of {one.frames}" if one.frames else ""
-        table.add_row(one.folder.name, escape(one.settings), f"[{colours[one.what]}]{one.what}[/]{why}", frames)
-    return table
+                live.update(tables.states(folder, found), refresh=True)
 
 
 @app.command(
@@ -126,16 +106,11 @@ def compare(
     ] = "half_life.structure",
 ) -> None:
     with sentences([]):
-        from forgetting import comparison
+        from forgetting import comparison, tables
 
         started = time.monotonic()
         heads, rows = comparison.ranking(comparison.make(folder, by))
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for head in heads:
-            table.add_column(head, justify="left" if head == "strategy" else "right", no_wrap=head == "strategy")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        out.print(table)
+        out.print(tables.ranking(heads, rows))
         out.print(f"{escape(str(folder / 'mosaic.mp4'))} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
 
 
@@ -307,24 +282,11 @@ def _overridden(arguments: Iterable[str]) -> list[str]:
 
 
 def _list_layers(config: dict[str, Any], said: list[str]) -> None:
+    from forgetting import tables
     from forgetting.cost import multiply_adds
     from forgetting.experiment import assemble, consent
 
     consent(config, said)
     parts = assemble(config)
     generator = parts.generator()
-    costs = multiply_adds(generator, parts.latent(generator))
-    table = Table(box=None, header_style="bold", pad_edge=False, show_footer=True, footer_style="bold")
-    units = sum(layer.channels for layer in generator.layers)
-    parameters = sum(layer.parameters for layer in generator.layers) + generator.mapping_parameters + generator.image_parameters
-    footers = ("all", "", f"{units:,}", f"{parameters:,}", f"{sum(costs.values()) / 1e6:,.1f}")
-    for column, footer in zip(("layer", "resolution", "units", "parameters", "million multiply-adds"), footers, strict=True):
-        table.add_column(column, footer, justify="left" if column == "layer" else "right")
-    table.add_row("[dim]mapping", "", "", f"{generator.mapping_parameters:,}", f"{costs['mapping'] / 1e6:,.1f}")
-    table.add_row("[dim]folded once a face", "", "", "", f"{costs['bind'] / 1e6:,.1f}")
-    for layer in generator.layers:
-        size = " x ".join(map(str, layer.size))
-        table.add_row(layer.name, size, f"{layer.channels:,}", f"{layer.parameters:,}", f"{costs[layer.name] / 1e6:,.1f}")
-    size = " x ".join(map(str, generator.size))
-    table.add_row("[dim]image", size, "", f"{generator.image_parameters:,}", f"{costs['image'] / 1e6:,.1f}")
-    out.print(table)
+    out.print(tables.layers(generator, multiply_adds(generator, parts.latent(generator))))
