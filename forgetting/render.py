@@ -128,9 +128,8 @@ def shoot(stage: Stage, reel: Reel, segments: Sequence[range], since: float) -> 
     def write(arriving: Iterator[Shot]) -> None:
         # Composed here, beside the network and not in its way.
         finished = (stage.layout.compose(index, *shot) for index, shot in zip(indices, arriving, strict=False))
-        for segment in segments:
-            reel.write(segment, finished)
-            reel.spend(segments[0], time.monotonic() - since)  # by segments: who is killed has told of all that is not lost
+        for segment in segments:  # who is killed has told of all that is not lost
+            reel.write(segment, finished, lambda: reel.spend(segments[0], time.monotonic() - since))
 
     alongside(track(stage.shots(indices), "filming", len(indices)), write)
 

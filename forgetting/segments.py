@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,13 +78,15 @@ class Reel:
                 del found[segment]
         return found
 
-    def write(self, segment: range, pictures: Iterable[Frame]) -> None:
-        """Make a segment out of its pictures, in order; it is there at once, or not at all."""
+    def write(self, segment: range, pictures: Iterable[Frame], made: Callable[[], None] = lambda: None) -> None:
+        """Make a segment out of its pictures, in order; it is there at once, or not at all. Once it is ``made``, but has no name yet,
+        that is called."""
         self.folder.mkdir(parents=True, exist_ok=True)
         suffix = encoder.codec(self.film).suffix
         unfinished = self.folder / f"{segment.start:07d}-{segment.stop - 1:07d}.{suffix}"
         with cache.temporary(unfinished) as piece:
             encoder.encode(self.film, self._kept(segment, pictures), piece, self.shape, self.comment)
+            made()
             piece.replace(unfinished.with_suffix(f".{_hash(piece)}.{suffix}"))
 
     @property

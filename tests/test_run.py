@@ -14,7 +14,7 @@ import pytest
 from test_encoder import decode
 from test_experiment import config
 
-from forgetting import encoder, recipe, run
+from forgetting import encoder, notes, recipe, run
 from forgetting import plan as plans
 from forgetting.errors import ForgettingError, RequestError
 
@@ -31,8 +31,11 @@ SETTINGS = [
 
 
 def files(folder):
-    """Name -> hash; the plan's archive holds the time it was written at."""
-    return {path.name: sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.name != "plan.npz"}
+    """Name -> hash; the plan's archive holds the time it was written at, the summary how long it all took."""
+    summary = notes.read(folder / "summary.json")
+    assert not summary or summary.pop("render_seconds") > 0
+    timeless = [path for path in folder.iterdir() if path.name not in ("plan.npz", "summary.json")]
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in timeless} | ({"summary.json": str(summary)} if summary else {})
 
 
 @pytest.fixture
