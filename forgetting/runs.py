@@ -90,10 +90,10 @@ def _differ(nodes: Sequence[Any], where: str, found: Sequence[dict[str, str]]) -
     """Tell of each of the ``nodes``, which stand in the same place, in what it is unlike the others."""
     if all(node == nodes[0] for node in nodes):
         return
-    parts: dict[Any, list[int]] = {}
+    parts: dict[str, list[int]] = {}
     for place, node in enumerate(nodes):
         if isinstance(node, Mapping):
-            parts.setdefault(node.get(TARGET), []).append(place)
+            parts.setdefault(str(node.get(TARGET)), []).append(place)
     if len(parts) > 1 or sum(map(len, parts.values())) < len(nodes):
         for node, told in zip(nodes, found, strict=True):
             told[where] = str(node.get(TARGET, "set")).rpartition(".")[2].lower() if isinstance(node, Mapping) else str(node)
