@@ -52,15 +52,24 @@ class Place:
 
     def maps(self, x: Tensor) -> Tensor:
         """What the layer returns -> [B, C, H, W]. Of a linear layer, the features come last and are the channels."""
+        if self.flat:
+            return x  # of whatever size: what sees takes pictures of any
         if isinstance(self.weighted, nn.Linear):
             x = x.movedim(-1, 1)
         return x.reshape(*x.shape[:2], *self.size)
 
     def returned(self, maps: Tensor) -> Tensor:
         """The inverse of :meth:`maps`."""
+        if self.flat:
+            return maps
         if isinstance(self.weighted, nn.Linear):
             return maps.reshape(len(maps), self.shape[-1], *self.shape[:-1]).movedim(1, -1)
         return maps.reshape(len(maps), *self.shape)
+
+    @property
+    def flat(self) -> bool:
+        """Whether what it returns are maps as they are."""
+        return len(self.shape) == 3 and not isinstance(self.weighted, nn.Linear)
 
     @property
     def channels(self) -> int:
@@ -95,13 +104,24 @@ class Hooked(nn.Module):
     Args:
         shape: of the latent; without, that of the first layer's input.
         low, high: what the module paints black and white as.
+        enter: what the latent becomes before the module is given it.
+        leave: the picture [B, C, H, W] in what it returns.
 
     Raises:
         RequestError: it cannot be run, does not paint, or has no layers that hooks could reach.
     """
 
-    def __init__(self, network: nn.Module, shape: Sequence[int] | None = None, low: float = -1.0, high: float = 1.0) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        shape: Sequence[int] | None = None,
+        low: float = -1.0,
+        high: float = 1.0,
+        enter: Callable[[Tensor], Tensor] = torch.clone,
+        leave: Callable[[Any], Tensor] | None = None,
+    ) -> None:
         super().__init__()
+        self.enter, self.leave = enter, leave or _image
         try:
             if isinstance(network, torch.jit.ScriptModule):
                 raise NotImplementedError
@@ -156,7 +176,7 @@ class Hooked(nn.Module):
 
         with torch.inference_mode(), _hooks([m for m in names if isinstance(m, (*WEIGHTED, *FOLLOWERS))], see):
             try:
-                image = _image(self.network(torch.zeros(1, *self.shape)))
+                image = self.leave(self.network(self.enter(torch.zeros(1, *self.shape))))
             except (RuntimeError, TypeError, ValueError, IndexError) as error:
                 what = one_line(error)
                 raise RequestError(
@@ -247,8 +267,8 @@ class Listened:
         # Noise that a module draws is the same in every picture, or the film would flicker.
         with torch.random.fork_rng(devices=[]), _hooks({module for module, _ in ends}, damage):
             torch.manual_seed(0)
-            network, latent = self.generator.network, self.latent.clone()
-            image = _image(functional_call(network, dict(self.weights), (latent,)) if self.weights else network(latent))
+            network, given = self.generator.network, self.generator.enter(self.latent)
+            image = self.generator.leave(functional_call(network, dict(self.weights), (given,)) if self.weights else network(given))
         return (image - self.generator.low) * (2 / (self.generator.high - self.generator.low)) - 1
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from forgetting.engines import Frame
 from forgetting.measures.plain import small
-from forgetting.measures.weights import squeezenet
+from forgetting.seeing.networks import bare
 
 SLICES = (1, 4, 7, 9, 10, 11, 12)
 """Where SqueezeNet is listened to: the last module of each of the seven slices of Zhang et al."""
@@ -47,4 +47,4 @@ def seen(frame: Frame) -> list[Tensor]:
 
 @cache
 def _network() -> nn.Sequential:
-    return cast(nn.Sequential, squeezenet().features)
+    return cast(nn.Sequential, bare("squeezenet-imagenet").features)
