@@ -1,0 +1,189 @@
+"""The way up: a picture changes until a network sees in it more of what an objective wants.
+
+Octave by octave, from coarse to fine: what an octave added to the picture is carried to the next, enlarged (Mordvintsev et al. 2015,
+"Inceptionism"). In every step the picture is shifted by some pixels, drawn from a seed, so that no grid shows, and goes a step along
+its gradient. Before that the gradient is made even: in place, so that what has begun does not eat up the rest; in frequency, so that
+neither the finest nor the coarsest detail wins; and in colour, so that colours go together as they do in the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from forgetting.dreaming.objectives import Objective
+from forgetting.errors import RequestError, seed, whole, within
+from forgetting.generators import Edit
+from forgetting.seeing import Seer
+
+CORRELATION = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+"""Square root of the covariance of colours in photographs, as measured on ImageNet (Olah et al. 2017, "Feature Visualization")."""
+
+PATCH = 24
+"""Pixels over which the gradient is made even in place: the standard deviation of a Gaussian."""
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How a picture climbs.
+
+    Args:
+        iterations: steps in every octave.
+        step: how far a step goes, in levels of 255 a pixel on average.
+        octaves: sizes of the picture, each ``scale`` times the one before.
+        jitter: pixels by which a step may shift the picture.
+        bands: of frequency, that count alike; 0 leaves the gradient as it is.
+        evenness: from 0, where what says most grows most, to 1, where every place grows alike.
+        colour: from 0, where colours are free, to 1, where they go together as in photographs.
+        tile: pictures larger than this are looked at in tiles, and need no more memory than one.
+        overlap: pixels around a tile that are looked at with it: as many as a layer sees make tiles invisible.
+        seed: which shifts.
+    """
+
+    iterations: int = 10
+    step: float = 1.5
+    octaves: int = 4
+    scale: float = 1.4
+    jitter: int = 32
+    bands: int = 4
+    evenness: float = 0.7
+    colour: float = 0.7
+    tile: int = 768
+    overlap: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        whole("ascent.iterations", self.iterations, 0, 10_000)
+        within("ascent.step", self.step, 0.0, 255.0)
+        whole("ascent.octaves", self.octaves, 1, 16)
+        within("ascent.scale", self.scale, 1.01, 8.0)
+        whole("ascent.jitter", self.jitter, 0, 4096)
+        whole("ascent.bands", self.bands, 0, 12)
+        within("ascent.evenness", self.evenness, 0.0, 1.0)
+        within("ascent.colour", self.colour, 0.0, 1.0)
+        whole("ascent.tile", self.tile, 64, LARGEST)
+        whole("ascent.overlap", self.overlap, 0, 4096)
+        if self.tile % GRID or self.overlap % GRID:
+            raise RequestError(f"ascent.tile and ascent.overlap must be multiples of {GRID}, got {self.tile} and {self.overlap}")
+        seed("ascent.seed", self.seed)
+
+    def __call__(self, seer: Seer, objectives: Sequence[Objective], picture: Tensor, index: int = 0, edit: Edit | None = None) -> Tensor:
+        """[1, 3, H, W] in [-1, 1] -> the same, dreamed once; ``index`` is that of the frame, and draws its shifts.
+
+        Raises:
+            RequestError: the picture is too small.
+        """
+        draw = np.random.RandomState((self.seed, index))
+        high, wide = picture.shape[2:]
+        sizes = [(round(high / self.scale**octave), round(wide / self.scale**octave)) for octave in reversed(range(self.octaves))]
+        # Octaves that the network could not see are left out; the picture itself is not.
+        sizes = [size for size in sizes[:-1] if min(size) >= seer.least] + sizes[-1:]
+        climbed = Way(seer, objectives, edit, self.tile, self.overlap)
+        detail = torch.zeros(1, 3, *sizes[0])
+        for size in sizes:
+            ground = resized(picture, size)
+            x = (ground + resized(detail, size)).clamp(-1, 1)
+            for _ in range(self.iterations):
+                shift = [0, 0] if climbed.placed else [int(number) for number in draw.randint(-self.jitter, self.jitter + 1, 2)]
+                x = x.roll(shift, (2, 3))
+                x = (x + self.step / 127.5 * self._evened(climbed.gradient(x))).clamp(-1, 1)
+                x = x.roll([-number for number in shift], (2, 3))
+            detail = x - ground
+        return x
+
+    def _evened(self, gradient: Tensor) -> Tensor:
+        """One on average."""
+        if self.evenness:
+            strength = _blurred(gradient.square().mean(1, keepdim=True), PATCH).sqrt()
+            gradient = gradient / (strength / strength.mean().clamp_min(1e-20) + 0.05) ** self.evenness
+        if self.bands:
+            gradient = _banded(gradient, self.bands)
+        if self.colour:
+            together = CORRELATION @ CORRELATION.T
+            together = together / together.diagonal().mean()
+            gradient = torch.lerp(gradient, torch.einsum("ij,bjhw->bihw", together, gradient), self.colour)
+        return gradient / gradient.abs().mean().clamp_min(1e-20)
+
+
+LARGEST = 16384
+GRID = 32
+"""Pixels that what a network pools stands on: tiles begin at its multiples, so that they pool as the whole does."""
+
+
+class Way:
+    """The gradient of objectives for one network, whole or in tiles."""
+
+    def __init__(self, seer: Seer, objectives: Sequence[Objective], edit: Edit | None, tile: int, overlap: int) -> None:
+        self.seer, self.edit, self.overlap = seer, edit, overlap
+        self.parts = [(one.weight, one.bind(seer)) for one in objectives]
+        self.placed = any(bound.placed for _, bound in self.parts)
+        self.tile = LARGEST if self.placed else tile
+        self.layers = tuple(dict.fromkeys(name for _, bound in self.parts for name in bound.layers))
+
+    def value(self, picture: Tensor) -> Tensor:
+        """What is to grow, []: of a picture in parts, the sum over the parts."""
+        heard = self.seer.heard(picture, self.layers, self.edit)
+        total, *others = (weight * bound.value(heard) for weight, bound in self.parts)
+        for other in others:
+            total = total + other
+        return total
+
+    def gradient(self, picture: Tensor) -> Tensor:
+        """[1, 3, H, W] -> [1, 3, H, W]"""
+        high, wide = picture.shape[2:]
+        found = torch.empty_like(picture)
+        for top in range(0, high, self.tile):
+            for left in range(0, wide, self.tile):
+                bottom, right = min(top + self.tile, high), min(left + self.tile, wide)
+                y, x = max(top - self.overlap, 0), max(left - self.overlap, 0)
+                part = picture[:, :, y : bottom + self.overlap, x : right + self.overlap]
+                found[:, :, top:bottom, left:right] = self._whole(part)[:, :, top - y : bottom - y, left - x : right - x]
+        return found
+
+    def _whole(self, picture: Tensor) -> Tensor:
+        with torch.enable_grad():
+            picture = picture.detach().clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.value(picture), picture)
+        return gradient
+
+
+def resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """[1, C, H, W] in another size, without aliasing."""
+    if picture.shape[2:] == size:
+        return picture
+    return F.interpolate(picture, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _banded(gradient: Tensor, count: int) -> Tensor:
+    """The gradient taken apart into octaves of frequency, each as strong as the others, and put together again: a Laplacian pyramid
+    (Burt & Adelson 1983)."""
+    bands, rest = list[Tensor](), gradient
+    while len(bands) < count and min(rest.shape[2:]) >= 8:
+        coarse = resized(rest, (-(-rest.shape[2] // 2), -(-rest.shape[3] // 2)))
+        bands.append(rest - resized(coarse, (rest.shape[2], rest.shape[3])))
+        rest = coarse
+    total = _alike(rest)
+    for band in reversed(bands):
+        total = resized(total, (band.shape[2], band.shape[3])) + _alike(band)
+    return total
+
+
+def _alike(band: Tensor) -> Tensor:
+    return band / band.square().mean().sqrt().clamp_min(1e-20)
+
+
+def _blurred(x: Tensor, deviation: float) -> Tensor:
+    """Gaussian; looked up in a picture a quarter as large, for it is smooth."""
+    small = F.avg_pool2d(x, 4, ceil_mode=True, count_include_pad=False) if min(x.shape[2:]) >= 8 else x
+    across = torch.arange(-round(0.75 * deviation), round(0.75 * deviation) + 1)
+    bell = torch.exp(-((across / (deviation / 4)) ** 2) / 2)
+    bell = (bell / bell.sum()).to(x)
+    edge = len(across) // 2
+    small = F.conv2d(F.pad(small, (edge, edge, 0, 0), mode="replicate"), bell.view(1, 1, 1, -1))
+    small = F.conv2d(F.pad(small, (0, 0, edge, edge), mode="replicate"), bell.view(1, 1, -1, 1))
+    return resized(small, (x.shape[2], x.shape[3]))
