@@ -103,6 +103,15 @@ def test_tiles_are_invisible_away_from_borders(seer, picture, photograph):
     assert torch.allclose(rough[:, :, 8:24, 8:24], whole[:, :, 8:24, 8:24], atol=1e-6)
 
 
+def test_lower_precision_climbs_the_same_way(seer, picture):
+    """A step is a few levels of 255: what bfloat16 loses is far below that."""
+    exact = Way(seer, [Energy("3")], None, 16384, 0).gradient(picture).flatten()
+    rough = Way(seer, [Energy("3")], None, 16384, 0, torch.bfloat16).gradient(picture).flatten()
+    assert rough.dtype == torch.float32
+    assert not torch.equal(exact, rough)
+    assert float(F.cosine_similarity(exact, rough, dim=0)) > 0.99
+
+
 def test_a_dream_is_a_function_of_its_seed_and_index(seer, picture):
     ascent = Ascent(**QUICK)
     one = ascent(seer, [Energy("3")], picture, 5)

@@ -72,8 +72,18 @@ class Ascent:
             raise RequestError(f"ascent.tile and ascent.overlap must be multiples of {GRID}, got {self.tile} and {self.overlap}")
         seed("ascent.seed", self.seed)
 
-    def __call__(self, seer: Seer, objectives: Sequence[Objective], picture: Tensor, index: int = 0, edit: Edit | None = None) -> Tensor:
+    def __call__(
+        self,
+        seer: Seer,
+        objectives: Sequence[Objective],
+        picture: Tensor,
+        index: int = 0,
+        edit: Edit | None = None,
+        precision: torch.dtype = torch.float32,
+    ) -> Tensor:
         """[1, 3, H, W] in [-1, 1] -> the same, dreamed once; ``index`` is that of the frame, and draws its shifts.
+
+        The network runs in that ``precision``; the picture is kept in float32.
 
         Raises:
             RequestError: the picture is too small.
@@ -83,7 +93,7 @@ class Ascent:
         sizes = [(round(high / self.scale**octave), round(wide / self.scale**octave)) for octave in reversed(range(self.octaves))]
         # Octaves that the network could not see are left out; the picture itself is not.
         sizes = [size for size in sizes[:-1] if min(size) >= seer.least] + sizes[-1:]
-        climbed = Way(seer, objectives, edit, self.tile, self.overlap)
+        climbed = Way(seer, objectives, edit, self.tile, self.overlap, precision)
         detail = torch.zeros(1, 3, *sizes[0])
         for size in sizes:
             ground = resized(picture, size)
@@ -118,8 +128,16 @@ GRID = 32
 class Way:
     """The gradient of objectives for one network, whole or in tiles."""
 
-    def __init__(self, seer: Seer, objectives: Sequence[Objective], edit: Edit | None, tile: int, overlap: int) -> None:
-        self.seer, self.edit, self.overlap = seer, edit, overlap
+    def __init__(
+        self,
+        seer: Seer,
+        objectives: Sequence[Objective],
+        edit: Edit | None,
+        tile: int,
+        overlap: int,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        self.seer, self.edit, self.overlap, self.precision = seer, edit, overlap, precision
         self.parts = [(one.weight, one.bind(seer)) for one in objectives]
         self.placed = any(bound.placed for _, bound in self.parts)
         self.tile = LARGEST if self.placed else tile
@@ -146,7 +164,8 @@ class Way:
         return found
 
     def _whole(self, picture: Tensor) -> Tensor:
-        with torch.enable_grad():
+        lower = self.precision != torch.float32
+        with torch.enable_grad(), torch.autocast(picture.device.type, self.precision, enabled=lower):
             picture = picture.detach().clone().requires_grad_()
             (gradient,) = torch.autograd.grad(self.value(picture), picture)
         return gradient

@@ -146,6 +146,7 @@ class Named:
         """Raises as :func:`bare`."""
         kind, network = KINDS[self.name], bare(self.name, self.weights)
         classes = len(network.state_dict()[_verdict(kind)])
+        network.to(memory_format=torch.channels_last)  # a fifth faster there and back on a CPU
         return Seer(network, kind.size, kind.prepare, _classes(classes), kind.ladder, kind.least)
 
 
