@@ -315,7 +315,7 @@ LISTEN = """() => {
   }
   const look = () => {
     const all = last.size === videos.length && videos.every((one) => !one.paused && !one.seeking && !one.ended);
-    if (all) seen.push(videos.map((one) => last.get(one)));
+    if (all) seen.push([videos.map((one) => one.currentTime), videos.map((one) => last.get(one))]);
     requestAnimationFrame(look);
   };
   look();
@@ -332,13 +332,15 @@ def test_films_keep_step_within_one_frame(page, site):
     page.wait_for_timeout(4000)
     seen = np.array(page.evaluate("seen"))
     assert len(seen) > 40
-    assert np.ptp(seen[:, 0]) > 1.5
-    apart = np.ptp(seen, axis=1) * 12
-    assert np.mean(apart > 1.01) < 0.05, np.unique(apart.round(1), return_counts=True)
+    assert np.ptp(seen[:, 0, 0]) > 1.5
+    clocks, presented = (np.ptp(seen, axis=2) * 12).T
+    assert clocks.max() <= 1, np.unique(clocks.round(1), return_counts=True)
+    # What a browser tells of presented frames comes late on a busy machine: mostly it tells the same.
+    assert np.mean(presented > 1.01) < 0.2, np.unique(presented.round(1), return_counts=True)
     page.wait_for_function("document.querySelector('video').currentTime < 1.2")
     page.evaluate("document.querySelectorAll('video')[1].currentTime += 0.2; seen.length = 0")
     page.wait_for_timeout(1500)
-    assert np.ptp(np.array(page.evaluate("seen"))[-5:], axis=1).max() * 12 <= 1.01
+    assert np.ptp(np.array(page.evaluate("seen"))[-5:, 0], axis=1).max() * 12 <= 1
     page.evaluate("FORGETTING.playing.stop()")
     page.evaluate("FORGETTING.playing.show(17)")
     at = page.evaluate("[...document.querySelectorAll('video')].map(one => Math.floor(one.currentTime * 12 + 0.01))")

@@ -77,7 +77,7 @@ FORGETTING.player = (videos, works, told) => {
       if (video === leader || video.ended || video.seeking || leader.currentTime >= ends[number]) continue;
       const late = leader.currentTime - video.currentTime;
       if (Math.abs(late) > 0.25) video.currentTime = leader.currentTime;
-      else video.playbackRate = Math.abs(late) < 0.2 / rate ? 1 : 1 + Math.max(-0.5, Math.min(0.5, 8 * late));
+      else video.playbackRate = Math.abs(late) < 0.2 / rate ? 1 : 1 + Math.max(-0.9, Math.min(3, 20 * late));
     }
   };
 
