@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from forgetting import cache, extras, mosaic, plot
-from forgetting.curve import endless, figures, read
+from forgetting.curve import endless, read
 from forgetting.errors import RequestError, one_of, told_in_one_sentence
 from forgetting.measuring import CURVE
 from forgetting.runs import Finished, below
@@ -60,7 +60,8 @@ def estimate(values: Iterable[float], open_from: float = float("inf")) -> Estima
     while k < n and (outside := outside + comb(n, k) / 2**n) <= (1 - COVERAGE) / 2:
         k += 1
     low, high = (ordered[k - 1], ordered[n - k]) if k else (None, None)
-    return Estimate(n, median(ordered), low, high, median(ordered) >= open_from)
+    middle = median(ordered)
+    return Estimate(n, middle, low, high, middle >= open_from)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Strategy:
     def by_face(self, figure: str) -> dict[str, float]:
         found: dict[str, list[float]] = {}
         for one in self.runs:
-            if (value := figures(one.summary).get(figure)) is not None:
+            if (value := one.figures.get(figure)) is not None:
                 found.setdefault(one.face, []).append(value)
         return {face: median(values) for face, values in found.items()}
 
@@ -104,7 +105,7 @@ def strategies(runs: Sequence[Finished], by: str = "half_life.structure") -> lis
     Raises:
         RequestError: there is no such figure.
     """
-    one_of("by", by, sorted({*FIGURES, *(name for one in runs for name in figures(one.summary))}))
+    one_of("by", by, sorted({*FIGURES, *(name for one in runs for name in one.figures)}))
     groups: dict[str, list[Finished]] = {}
     for one in runs:
         groups.setdefault(one.strategy, []).append(one)
@@ -115,7 +116,7 @@ def strategies(runs: Sequence[Finished], by: str = "half_life.structure") -> lis
 def write(runs: Sequence[Finished], path: Path) -> None:
     """A .csv with a row for every run: who it is, its settings that vary, and all its figures."""
     settings = list(dict.fromkeys(key for one in runs for key in one.settings))
-    measured = [figures(one.summary) for one in runs]
+    measured = [one.figures for one in runs]
     names = sorted({name for one in measured for name in one})
     with cache.whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)

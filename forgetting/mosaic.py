@@ -25,7 +25,7 @@ STATIONS, ROW = 12, 104
 """Pictures in a row of the sheet, and their height."""
 
 GAP = 4
-GROUND, INK = (12, 12, 12), (226, 222, 214)
+INK = (226, 222, 214)
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,14 @@ def make(runs: Sequence[Finished], film: Path, contact: Path) -> None:
     """
     where = grid(runs)
     rate = max(one.reel.film.rate for one in runs)
-    seconds = max(one.reel.count / one.reel.film.rate for one in runs)
+    seconds = max(one.seconds for one in runs)
     rows = []
     with cache.temporary(film.with_suffix("")) as folder:
         folder.mkdir()
         cells = [folder / f"{number}.mp4" for number in range(len(runs))]
         for one, cell in zip(track(runs, "gathering films", len(runs)), cells, strict=True):
             encoder.smaller(one.film, one.reel.film, cell, where.cell, rate, seconds)
-            rows.append(_stations(cell, round(one.reel.count / one.reel.film.rate * rate), one))
+            rows.append(_stations(cell, round(one.seconds * rate), one))
         save_png(_labels(where), folder / "labels.png", "")
         with cache.whole(film) as part:
             encoder.beside(cells, where.corners, folder / "labels.png", where.size, part)
@@ -102,7 +102,7 @@ def _stations(cell: Path, count: int, one: Finished) -> Image.Image:
     for index, frame in enumerate(decoder.frames(cell)):
         if index in wanted:
             found.append(fit(_inside(frame, one.reel.shape), (ROW, wide)))
-    row = Image.new("RGB", (STATIONS * (wide + GAP), ROW + GAP), GROUND)
+    row = Image.new("RGB", (STATIONS * (wide + GAP), ROW + GAP), sheet.GROUND)
     for number, still in enumerate(found):
         row.paste(Image.fromarray(still), (number * (wide + GAP), 0))
     return row
@@ -127,7 +127,7 @@ def _labels(where: Grid) -> np.ndarray:
 
 def _sheet(rows: Sequence[Image.Image], runs: Sequence[Finished]) -> np.ndarray:
     aside = 260
-    picture = Image.new("RGB", (aside + max(row.width for row in rows), sum(row.height for row in rows)), GROUND)
+    picture = Image.new("RGB", (aside + max(row.width for row in rows), sum(row.height for row in rows)), sheet.GROUND)
     pen, y = ImageDraw.Draw(picture), 0
     for row, one in zip(rows, runs, strict=True):
         picture.paste(row, (aside, y))

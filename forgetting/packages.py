@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from forgetting import cache
 from forgetting.errors import FetchError
 from forgetting.progress import track
 
@@ -35,6 +36,10 @@ class Package:
     sha256: str
     megabytes: float
     source: bool = False
+
+    def kept(self, name: str, suffix: str) -> Path:
+        """Where what is made of it is kept: of another version it is another file."""
+        return cache.folder() / "models" / f"{name}-{self.sha256[:8]}.{suffix}"
 
 
 @contextmanager

@@ -127,7 +127,7 @@ class Plan:
 
     def share(self, index: int) -> float:
         """Share of all units that are gone at a frame, in [0, 1]; what fades the picture itself does not count."""
-        return float(torch.cat([part for name, part in self.gone(index).items() if name != PICTURE.name]).mean())
+        return shared(self.gone(index))
 
     def digest(self) -> str:
         """SHA-256 over everything that decides about the rows."""
@@ -150,6 +150,11 @@ class Plan:
                     f"the plan is for another network: it has {len(track.units)} units in {len(ours)} layers from {first.name}, "
                     f"the generator {len(Units(generator.layers))} in {len(generator.layers)} from {generator.layers[0].name}"
                 )
+
+
+def shared(gone: Mapping[str, Tensor]) -> float:
+    """Share of all units in :meth:`Plan.gone` that are gone."""
+    return float(torch.cat([part for name, part in gone.items() if name != PICTURE.name]).mean())
 
 
 def ablation(rank: Tensor, fraction: Tensor, softness: float) -> Tensor:

@@ -54,6 +54,15 @@ def name(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 
+TARGET = "_target_"
+"""The key under which a part of a config says what it is."""
+
+
+def called(target: Any) -> str:
+    """The name of a part's class, as people say it: ``random`` for forgetting.orderings.Random."""
+    return str(target).rpartition(".")[2].lower()
+
+
 def _named(*, _root_: DictConfig) -> str:
     parts = {str(key): _root_[key] for key in _root_ if key != "hydra"}
     return name({key: OmegaConf.to_container(one, resolve=True) if OmegaConf.is_config(one) else one for key, one in parts.items()})

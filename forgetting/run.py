@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
     earlier = recipes.lasting(recipes.config_of(recipes.read(before, folder))) if before is not None else {}
     same_plan = given is None or (before is not None and plans.load(Path(given)).digest() == before.digest())
     known = before if earlier == recipes.lasting(config) and same_plan else None
-    if known is not None and (there := _finished(known, folder)):
+    if known is not None and (there := _finished(known, reel_of(known, folder), folder)):
         _tidy(folder)
         log.info("%s", f"the film in {folder} is finished already; another hydra.run.dir=PATH makes it again")
         return there
@@ -90,7 +90,7 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
 
 def resume(folder: Path, shard: str | None = None) -> Path:
     """Go on with the run in ``folder``."""
-    ours = config(folder)
+    ours = recipes.config_of(recipes.read(_begun(folder), folder))
     experiment.consent(ours, ())
     return render(ours | {"render": {"shard": shard}}, folder)
 
@@ -146,23 +146,20 @@ def preview(config: Mapping[str, Any], folder: Path) -> Path:
     return folder / "sheet.png"
 
 
-def progress(folder: Path) -> tuple[int, int, bool]:
-    """Frames that are there, frames of the film, and whether it is finished, of the run in ``folder``."""
+@dataclass(frozen=True)
+class Begun:
+    """A run that was begun: how its film is written, its config, and the film, once nothing is left to do."""
+
+    reel: Reel
+    config: Mapping[str, Any]
+    film: Path | None
+
+
+def begun(folder: Path) -> Begun:
+    """The run in ``folder``, which must be there."""
     plan = _begun(folder)
     reel = reel_of(plan, folder)
-    return sum(len(segment) for segment in reel.named()), reel.count, _finished(plan, folder) is not None
-
-
-def film(folder: Path) -> tuple[Path, Reel] | None:
-    """The film of the run in ``folder``, and how it is written, once it is finished."""
-    plan = _begun(folder)
-    there = _finished(plan, folder)
-    return (there, reel_of(plan, folder)) if there else None
-
-
-def config(folder: Path) -> dict[str, Any]:
-    """The config of the run in ``folder``."""
-    return recipes.config_of(recipes.read(_begun(folder), folder))
+    return Begun(reel, recipes.config_of(recipes.read(plan, folder)), _finished(plan, reel, folder))
 
 
 def reel_of(plan: Plan, folder: Path) -> Reel:
@@ -190,9 +187,9 @@ def _begun(folder: Path) -> Plan:
     return plan
 
 
-def _finished(plan: Plan, folder: Path) -> Path | None:
+def _finished(plan: Plan, reel: Reel, folder: Path) -> Path | None:
     """The film of ``plan`` in ``folder``, if it is there and nothing is left to do."""
-    film, told = folder / reel_of(plan, folder).film.name, folder / "recipe.yaml"
+    film, told = folder / reel.film.name, folder / "recipe.yaml"
     if not film.exists() or not told.exists() or (folder / "segments").exists():
         return None
     return film if told.read_text(encoding="utf-8") == plan.recipe else None

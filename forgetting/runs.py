@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from forgetting import notes, run
+from forgetting.curve import figures
 from forgetting.errors import ForgettingError, RequestError
 from forgetting.measuring import SUMMARY
+from forgetting.recipe import TARGET, called
 from forgetting.segments import Reel
 
 FACE = ("latent", "generator", "noise")
 """The nodes of a config that say whose picture is forgotten."""
-
-TARGET = "_target_"
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,15 @@ class Finished:
     config: Mapping[str, Any]
     summary: Mapping[str, Any]
     settings: Mapping[str, str]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        return figures(self.summary)
+
+    @property
+    def seconds(self) -> float:
+        """How long the film takes."""
+        return self.reel.count / self.reel.film.rate
 
     @property
     def face(self) -> str:
@@ -64,11 +73,11 @@ def below(folder: Path) -> list[Finished]:
     found = []
     for path in sorted(folder.rglob("recipe.yaml")):
         try:
-            there = run.film(path.parent)
+            begun = run.begun(path.parent)
         except ForgettingError:  # somebody else's recipe
             continue
-        if there is not None:
-            found.append((path.parent, *there, run.config(path.parent)))
+        if begun.film is not None:
+            found.append((path.parent, begun.film, begun.reel, begun.config))
     if not found:
         raise RequestError(f"there is no finished film in {folder}; forgetting render -m hydra.sweep.dir={folder} makes some")
     runs = []
@@ -96,7 +105,7 @@ def _differ(nodes: Sequence[Any], where: str, found: Sequence[dict[str, str]]) -
             parts.setdefault(str(node.get(TARGET)), []).append(place)
     if len(parts) > 1 or sum(map(len, parts.values())) < len(nodes):
         for node, told in zip(nodes, found, strict=True):
-            told[where] = str(node.get(TARGET, "set")).rpartition(".")[2].lower() if isinstance(node, Mapping) else str(node)
+            told[where] = called(node.get(TARGET, "set")) if isinstance(node, Mapping) else str(node)
     for places in parts.values():  # who is the same part has the same settings to differ in
         theirs = [nodes[place] for place in places]
         for key in dict.fromkeys(key for node in theirs for key in node if key != TARGET):

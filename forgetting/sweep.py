@@ -22,6 +22,7 @@ from hydra.core.override_parser.types import Override
 
 from forgetting import notes, run
 from forgetting.errors import ForgettingError, RequestError
+from forgetting.recipe import TARGET, called
 from forgetting.settings import CONFIGS
 
 FAILURE, SWEEP = "failure.json", "sweep.json"
@@ -48,10 +49,11 @@ def begin(arguments: Sequence[str]) -> Path:
     from hydra._internal.utils import get_args_parser  # pinned below Hydra 1.4
 
     given, _ = get_args_parser().parse_known_args(list(arguments))
-    said, more = list(given.overrides), given.config_dir and [f"hydra.searchpath=['file://{Path(given.config_dir).resolve()}']"]
+    said = list(given.overrides)
+    more = [f"hydra.searchpath=['file://{Path(given.config_dir).resolve()}']"] if given.config_dir else []
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         single = [str(one.input_line) for one in _parsed(said) if not one.is_sweep_override()]
-        hydra = compose("config", [*single, *(more or [])], return_hydra_config=True).hydra
+        hydra = compose("config", [*single, *more], return_hydra_config=True).hydra
     params = {str(key): str(value) for key, value in (hydra.sweeper.get("params") or {}).items()}  # those of the experiment
     params |= {key: value for key, _, value in (one.partition("=") for one in said) if not key.startswith("hydra")}
     overrides, folder = [f"{key}={value}" for key, value in params.items()], Path(str(hydra.sweep.dir))
@@ -132,12 +134,12 @@ def _state(folder: Path, varied: Sequence[str]) -> State:
     why, said = str(failure.get("why", "")), [str(one) for one in failure.get("overrides", [])]
     settings = ", ".join(one for one in said if one.partition("=")[0] in varied)
     try:
-        done, frames, finished = run.progress(folder)
-        config = run.config(folder)
+        begun = run.begun(folder)
     except ForgettingError as error:
         return State(folder, "failed", 0, 0, why or str(error), settings)
-    settings = ", ".join(f"{key}={_value(config, key)}" for key in varied)
-    if finished:
+    settings = ", ".join(f"{key}={_value(begun.config, key)}" for key in varied)
+    frames, done = begun.reel.count, sum(len(segment) for segment in begun.reel.named())
+    if begun.film is not None:
         return State(folder, "finished", frames, frames, "", settings)
     if _locked(folder):
         return State(folder, "running", done, frames, "", settings)
@@ -149,7 +151,7 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
     found: Any = config
     for name in key.partition("@")[0].split("."):
         found = found.get(name, {}) if isinstance(found, Mapping) else {}
-    return str(found["_target_"]).rpartition(".")[2].lower() if isinstance(found, Mapping) and "_target_" in found else found
+    return called(found[TARGET]) if isinstance(found, Mapping) and TARGET in found else found
 
 
 def _locked(folder: Path) -> bool:

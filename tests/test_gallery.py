@@ -306,20 +306,30 @@ def test_every_page_opens(page, site):
 # --- side by side ---
 
 LISTEN = """() => {
-  globalThis.seen = [];
-  const last = new Map();
+  globalThis.clocks = [];
   const videos = [...document.querySelectorAll('video')];
-  for (const video of videos) {
-    const next = (_, { mediaTime }) => { last.set(video, mediaTime); video.requestVideoFrameCallback(next); };
+  globalThis.shown = videos.map(() => []);
+  videos.forEach((video, number) => {
+    const next = (_, { expectedDisplayTime, mediaTime }) => {
+      shown[number].push([expectedDisplayTime, mediaTime]);
+      video.requestVideoFrameCallback(next);
+    };
     video.requestVideoFrameCallback(next);
-  }
+  });
   const look = () => {
-    const all = last.size === videos.length && videos.every((one) => !one.paused && !one.seeking && !one.ended);
-    if (all) seen.push([videos.map((one) => one.currentTime), videos.map((one) => last.get(one))]);
+    if (videos.every((one) => !one.paused && !one.seeking && !one.ended)) clocks.push(videos.map((one) => one.currentTime));
     requestAnimationFrame(look);
   };
   look();
 }"""
+
+
+def apart(shown):
+    """By how many seconds of film frames on display differ, at instants between the first and the last: by the times at which the
+    browser shows them, for its callbacks may come later."""
+    times = [np.array(one) for one in shown]
+    instants = np.arange(max(one[0, 0] for one in times), min(one[-1, 0] for one in times), 4.0)
+    return np.ptp([one[np.searchsorted(one[:, 0], instants, side="right") - 1, 1] for one in times], axis=0)
 
 
 def test_films_keep_step_within_one_frame(page, site):
@@ -330,17 +340,15 @@ def test_films_keep_step_within_one_frame(page, site):
     page.wait_for_function("FORGETTING.playing && [...document.querySelectorAll('video')].every(one => one.currentTime > 0.7)")
     page.evaluate(LISTEN)  # once they have found together: who was late at the start runs a little faster
     page.wait_for_timeout(4000)
-    seen = np.array(page.evaluate("seen"))
-    assert len(seen) > 40
-    assert np.ptp(seen[:, 0, 0]) > 1.5
-    clocks, presented = (np.ptp(seen, axis=2) * 12).T
-    assert clocks.max() <= 1, np.unique(clocks.round(1), return_counts=True)
-    # What a browser tells of presented frames comes late on a busy machine: mostly it tells the same.
-    assert np.mean(presented > 1.01) < 0.2, np.unique(presented.round(1), return_counts=True)
+    clocks, shown = np.array(page.evaluate("clocks")), apart(page.evaluate("shown")) * 12
+    assert len(clocks) > 40
+    assert np.ptp(clocks[:, 0]) > 1.5
+    assert np.ptp(clocks, axis=1).max() * 12 <= 1
+    assert np.quantile(shown, 0.98) <= 1.01, np.unique(shown.round(1), return_counts=True)
     page.wait_for_function("document.querySelector('video').currentTime < 1.2")
-    page.evaluate("document.querySelectorAll('video')[1].currentTime += 0.2; seen.length = 0")
+    page.evaluate("document.querySelectorAll('video')[1].currentTime += 0.2; clocks.length = 0")
     page.wait_for_timeout(1500)
-    assert np.ptp(np.array(page.evaluate("seen"))[-5:, 0], axis=1).max() * 12 <= 1
+    assert np.ptp(np.array(page.evaluate("clocks"))[-5:], axis=1).max() * 12 <= 1
     page.evaluate("FORGETTING.playing.stop()")
     page.evaluate("FORGETTING.playing.show(17)")
     at = page.evaluate("[...document.querySelectorAll('video')].map(one => Math.floor(one.currentTime * 12 + 0.01))")

