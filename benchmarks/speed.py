@@ -34,7 +34,7 @@ from forgetting.memory import CELLS, MemoryMap
 from forgetting.operators import Zero
 from forgetting.orderings import Contribution, Layers
 from forgetting.plan import Plan, Track
-from forgetting.render import Stage, shoot
+from forgetting.render import Portrait, shoot
 from forgetting.scene import Scene
 from forgetting.segments import Reel
 from forgetting.units import Layer, Units
@@ -120,7 +120,7 @@ class Filmed:
                 film = encoder.settled(Film(fps=24, duration=count / 24, layout=self.layout), engine.device)
                 reel = Reel(Path(scratch) / "segments", film, film.shape(*generator.size), "")
                 layout = Layout(film, whole, generator.size, reference=intact)
-                shoot(Stage(engine, layout, listener=listener), reel, reel.segments(), time.monotonic())
+                shoot(Portrait(engine, layout, listener=listener), reel, reel.segments(), time.monotonic())
                 finished = reel.finished()
                 encoder.join(film, [(finished[s], len(s)) for s in reel.segments()], Path(scratch) / "film.mp4", "")
 

@@ -20,7 +20,7 @@ from rich.markup import escape
 from forgetting.console import out, sentences
 from forgetting.errors import Interrupted
 from forgetting.help import asked, shown
-from forgetting.settings import CONFIGS
+from forgetting.settings import CONFIGS, root
 
 app = typer.Typer(
     name="forgetting",
@@ -41,6 +41,13 @@ def render(context: typer.Context) -> None:
     from forgetting import run
 
     _hydra("render", context.args, run.render)
+
+
+@app.command(context_settings=HYDRA, help="Dream, with a network that sees: [b]forgetting dream source=photograph source.path=PICTURE[/b]")
+def dream(context: typer.Context) -> None:
+    from forgetting import run
+
+    _hydra("dream", context.args, run.render)
 
 
 @app.command(context_settings=HYDRA, help="Draw the film's contact sheet, without the film.")
@@ -212,7 +219,7 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
 
     from forgetting import sweep as sweeps
     from forgetting.allocator import keep_memory
-    from forgetting.experiment import consent
+    from forgetting.assembly import consent
     from forgetting.recipe import with_plan
 
     several, started = any(argument in ("-m", "--multirun") for argument in arguments), time.time()
@@ -236,9 +243,9 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what went wrong instead of printing it its own way
     sys.argv = [f"forgetting {verb}", *map(_quoted, arguments)]
-    with sentences(arguments):
-        where = sweeps.begin([*map(_quoted, arguments)]) if several else None
-        hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")(run)()
+    with sentences(arguments, verb):
+        where = sweeps.begin([*map(_quoted, arguments)], root(verb)) if several else None
+        hydra.main(config_path=str(CONFIGS), config_name=root(verb), version_base="1.3")(run)()
         if where is not None:
             sweeps.told(where, started)
             name = escape(str(where))
@@ -283,8 +290,9 @@ def _overridden(arguments: Iterable[str]) -> list[str]:
 
 def _list_layers(config: dict[str, Any], said: list[str]) -> None:
     from forgetting import tables
+    from forgetting.assembly import consent
     from forgetting.cost import multiply_adds
-    from forgetting.experiment import assemble, consent
+    from forgetting.experiment import assemble
 
     consent(config, said)
     parts = assemble(config)

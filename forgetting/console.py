@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from forgetting import progress
 from forgetting.errors import ForgettingError, Interrupted, RequestError, one_line, unknown
 from forgetting.extras import LAUNCHERS, missing
-from forgetting.settings import GROUPS, settings
+from forgetting.settings import of, settings
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ err = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def sentences(arguments: list[str]) -> Iterator[None]:
+def sentences(arguments: list[str], verb: str = "render") -> Iterator[None]:
     """Show progress, and end with one sentence and an exit code whatever happens; FORGETTING_TRACEBACK=1 shows more."""
     token = progress.display.set(_show)
     logging.getLogger("forgetting").setLevel(logging.INFO)
@@ -47,7 +47,7 @@ def sentences(arguments: list[str]) -> Iterator[None]:
     except Exception as error:
         if os.environ.get("FORGETTING_TRACEBACK"):
             raise
-        told = _explain(error, arguments)
+        told = _explain(error, arguments, verb)
         _fail(str(told), told.exit_code)
     finally:
         progress.display.reset(token)
@@ -101,7 +101,7 @@ def _fail(sentence: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _explain(error: Exception, arguments: list[str]) -> ForgettingError:
+def _explain(error: Exception, arguments: list[str], verb: str) -> ForgettingError:
     """What went wrong, as one of our own errors."""
     from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
@@ -118,10 +118,12 @@ def _explain(error: Exception, arguments: list[str]) -> ForgettingError:
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         if isinstance(error, ConfigCompositionException) and (found := re.match(r"Could not override '([^']*)'", str(error))):
             key = str(getattr(error.__cause__, "full_key", None) or found[1])
-            return unknown("setting", key, settings(key.rpartition(".")[0], arguments))
+            return unknown("setting", key, settings(key.rpartition(".")[0], arguments, verb))
         return RequestError(f"the config cannot be put together: {one_line(error, 2000)}")
     if isinstance(error, ValueError) and "Config group override" in str(error):
-        return RequestError(f"a part cannot be null; choose one of its options, as in {' or '.join(f'{g}=...' for g in list(GROUPS)[:3])}")
+        return RequestError(
+            f"a part cannot be null; choose one of its options, as in {' or '.join(f'{g}=...' for g in list(of(verb))[:3])}"
+        )
     if isinstance(error, OSError):
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         return ForgettingError(f"{what}; choose another folder with hydra.run.dir=PATH")

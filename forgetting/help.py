@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from forgetting.console import out
-from forgetting.settings import GROUPS, groups
+from forgetting.settings import groups, of
 
 
 def asked(arguments: list[str]) -> bool:
@@ -28,6 +28,18 @@ _EXAMPLES = {
         ("forgetting render plan=look/plan.npz render.shard=1/2 hydra.run.dir=parts/1", "one of two parts, for 'forgetting join'"),
         ("forgetting render hydra.run.dir=my/folder", "where to; the same again goes on where it stopped"),
     ),
+    "dream": (
+        ("forgetting dream", "a short journey from strokes to things"),
+        ("forgetting dream dream=dive objective.layers=features.11.* film.duration=30", "a dive with one layer"),
+        ("forgetting dream dream=still source=photograph source.path=PICTURE", "a dream grows upon a picture"),
+        ("forgetting dream dream=still source=face objective=class objective.name=castle", "upon a face, of castles"),
+        ("forgetting dream dream=breathe source=photograph source.path=PICTURE", "comes and goes, in a loop"),
+        ("forgetting dream dream=over source=film source.path=outputs/...", "over a film, of a face that decays for instance"),
+        ("forgetting dream experiment=last_dream", "its neurons die while it dreams"),
+        ("forgetting dream schedule=linear ordering=random operator=noise film=gif", "who dies, and how: as in render"),
+        ("forgetting dream -m sight=squeezenet-imagenet,efficientnet-lite2 source.seed=1,2", "a sweep: four films"),
+        ("forgetting dream film.size=256 hydra.run.dir=my/folder", "a quarter of the time; the same again goes on where it stopped"),
+    ),
     "preview": (
         ("forgetting preview", "the default film's contact sheet, and its plan"),
         ("forgetting preview experiment=quick schedule.until=0.8", "seconds instead of minutes"),
@@ -45,10 +57,10 @@ def shown(verb: str) -> None:
     out.print(table)
     if verb == "layers":
         return
-    for group, what in GROUPS.items():
+    for group, what in of(verb).items():
         out.print(f"\n[b]{group}[/b] [dim]{what}")
         table, told = Table(box=None, show_header=False, padding=(0, 2)), set[str]()
-        for option in groups(group):
+        for option in groups(group, verb):
             chosen = " (default)" if option.default else ""
             table.add_row(f"[cyan]{group}={option.name}", f"{option.what}[dim]{chosen}")
             for key, value, comment in option.settings:

@@ -11,7 +11,7 @@ from torch import Tensor
 from forgetting.bends import Amplify
 from forgetting.engines import Engine, from_bytes
 from forgetting.engines.eager import Torch
-from forgetting.errors import whole
+from forgetting.errors import RequestError, whole
 from forgetting.film import ENDINGS, Film
 from forgetting.generators import Generator
 from forgetting.generators.parts import anatomy
@@ -108,13 +108,19 @@ def sample(intents: Sequence[Intent], ranks: Sequence[Tensor], count: int) -> Te
 
 
 @torch.no_grad()
-def planned(generator: Generator, intents: Sequence[Intent], ranks: Sequence[Tensor], frames: int, engine: Engine) -> Plan:
-    """The plan of a film of ``frames`` frames. Pacings look at pictures made by ``engine``, in which all else is intact."""
+def planned(generator: Generator, intents: Sequence[Intent], ranks: Sequence[Tensor], frames: int, engine: Engine | None) -> Plan:
+    """The plan of a film of ``frames`` frames. Pacings look at pictures made by ``engine``, in which all else is intact.
+
+    Raises:
+        RequestError: a pacing wants to look, and there is no engine: what is dreamed at one moment nobody knows before.
+    """
     whole("the number of frames (film.fps x film.duration)", frames, 1, MAX_FRAMES)
     tracks, widths = [], [len(rank) for rank in ranks]
     for number, (intent, rank) in enumerate(zip(intents, ranks, strict=True)):
 
         def picture(p: float, number: int = number, rank: Tensor = rank, softness: float = intent.softness) -> Tensor:
+            if engine is None:
+                raise RequestError("a pacing that looks at pictures has none to look at in a dream; take pacing=units")
             parts = [torch.zeros(1, width) for width in widths]
             parts[number] = ablation(rank, torch.tensor([p], dtype=torch.float64), softness)
             return from_bytes(*engine(torch.cat(parts, dim=1)))

@@ -18,7 +18,7 @@ from yaml import YAMLError
 import forgetting
 from forgetting import plan as plans
 from forgetting.checkpoints import fingerprint
-from forgetting.engines import Engine
+from forgetting.engines import Runner
 from forgetting.engines.auto import Auto
 from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.compiled import version as compiler
@@ -32,8 +32,17 @@ DECIDED = ("units", "tracks", "ordering", "schedule", "pacing", "experiment")
 """Keys that make a plan, and have nothing left to say once there is one."""
 
 
-def write(config: Mapping[str, Any], generator: Generator, engine: Engine, why: str, film: Film) -> str:
-    """The recipe of a film: the full config, what made and wrote its pictures, the versions, the hash of the weights."""
+def write(
+    config: Mapping[str, Any],
+    generator: Generator,
+    engine: Runner,
+    why: str,
+    film: Film,
+    shape: tuple[int, int],
+    files: Mapping[str, str] | None = None,
+) -> str:
+    """The recipe of a film: the full config, what made and wrote its pictures of that ``shape``, the versions, the hash of the
+    weights, and those of other ``files`` that its pictures depend on."""
     versions = {"forgetting": forgetting.__version__, "torch": str(torch.__version__), "numpy": np.__version__}
     if engine.name == "openvino":
         versions["openvino"] = compiler()
@@ -41,8 +50,9 @@ def write(config: Mapping[str, Any], generator: Generator, engine: Engine, why: 
     recipe = {
         "config": lasting(config) | ({"measure": config["measure"]} if "measure" in config else {}),  # for who goes on with it
         "engine": made_by,
-        "film": {"encoder": film.encoder, "shape": list(film.shape(*generator.size))},
+        "film": {"encoder": film.encoder, "shape": list(shape)},
         "model": {"sha256": fingerprint(generator)},
+        **({"files": dict(files)} if files else {}),
         "versions": versions | {"python": platform.python_version()},
     }
     return OmegaConf.to_yaml(OmegaConf.create(recipe))
@@ -109,11 +119,20 @@ def told(recipe: DictConfig) -> dict[str, Any]:
     """The recipe as it is told in the film itself, which goes out into the world: where files lay is nobody's business."""
     found = plain(recipe)
     found["config"].pop("measure", None)
-    for part, key in (("generator", "path"), ("film", "audio"), ("ordering", "path")):
-        node = found["config"].get(part)
-        if isinstance(node, dict) and node.get(key):
-            node[key] = Path(str(node[key])).name
+    _nameless(found["config"])
     return found
+
+
+FILES = ("path", "audio", "mask", "weights")
+"""Keys that say where a file is."""
+
+
+def _nameless(node: Any) -> None:
+    """Leave of all paths in a config the names."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        if key in FILES and isinstance(value, str):
+            node[key] = Path(value).name
+        _nameless(value)
 
 
 def engine_of(recipe: DictConfig) -> dict[str, Any]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import tee
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from forgetting.engines import Engine, Frame, Shot
+from forgetting.engines import Engine, Frame, Runner, Shot
 from forgetting.engines.eager import Torch
 from forgetting.errors import RequestError
 from forgetting.film import fit
@@ -40,10 +42,41 @@ EVERY = 12
 """Frames from one at which the listener is asked to the next: half a second."""
 
 
+class Stage(Protocol):
+    """Everything that makes finished frames."""
+
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def engine(self) -> Runner: ...
+    @property
+    def follows(self) -> bool:
+        """Whether frames follow from the frames before them, so that no part of the film can be made alone."""
+        ...
+
+    def ready(self, plan: Plan, folder: Path | None) -> Stage:
+        """The same for a plan that was made before; what it needs to go on with after an interruption it may keep in ``folder``."""
+        ...
+
+    def shots(self, indices: Sequence[int]) -> Iterator[Shot]:
+        """The pictures of those frames, in order, and what the cells of the map say."""
+        ...
+
+    def compared(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
+        """Those frames as they come from the network, each with the picture that they are to be compared with."""
+        ...
+
+
+def composed(stage: Stage, indices: Sequence[int]) -> Iterator[Frame]:
+    """Those frames of the film, as they are written."""
+    for index, shot in zip(indices, stage.shots(indices), strict=True):
+        yield stage.layout.compose(index, *shot)
+
+
 @dataclass(frozen=True)
-class Stage:
-    """Everything that makes finished frames: an engine, what stands beside the face, and the faces of a film in which they
-    change, by index and number of the person on a wall.
+class Portrait:
+    """The stage of a face: an engine, what stands beside the face, and the faces of a film in which they change, by index and
+    number of the person on a wall.
 
     A layout with a map has a ``listener``: the same engine with an ear, which is slower. It is asked at every ``EVERY``-th
     frame of the plan; what units say changes slowly, and between two such frames it goes evenly.
@@ -53,6 +86,13 @@ class Stage:
     layout: Layout
     faces: Callable[[int, int], Tensor] | None = None
     listener: Engine | None = None
+
+    @property
+    def follows(self) -> bool:
+        return False
+
+    def ready(self, plan: Plan, folder: Path | None) -> Portrait:
+        return replace(self, layout=replace(self.layout, plan=plan))
 
     @property
     def people(self) -> int:
@@ -102,11 +142,6 @@ class Stage:
                 asked[at] = np.mean(found, axis=0, dtype=np.float32)
         share = np.float32((index - before) / max(after - before, 1))
         return (1 - share) * asked[before] + share * asked[after]
-
-    def finished(self, indices: Sequence[int]) -> Iterator[Frame]:
-        """Those frames of the film, as they are written."""
-        for index, shot in zip(indices, self.shots(indices), strict=True):
-            yield self.layout.compose(index, *shot)
 
 
 def _wall(pictures: Sequence[Frame], columns: int, panel: tuple[int, int]) -> Frame:

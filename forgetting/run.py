@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,17 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from PIL import Image
 
-from forgetting import cache, encoder, experiment, measuring, notes, sheet
+from forgetting import assembly, cache, encoder, experiment, measuring, notes, sheet
 from forgetting import plan as plans
 from forgetting import recipe as recipes
+from forgetting.dreaming import experiment as dreams
 from forgetting.errors import ForgettingError, Interrupted, RequestError, told_in_one_sentence
+from forgetting.experiment import Run
 from forgetting.film import Film, save_png
 from forgetting.measuring import SUMMARY, Measuring
 from forgetting.plan import Plan
 from forgetting.progress import track
-from forgetting.render import shoot
+from forgetting.render import composed, shoot
 from forgetting.segments import Reel, part
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
     shard = (config.get("render") or {}).get("shard")
     if shard is not None:
         part(shard)
-    how = Measuring(**(config.get("measure") or {}))
+    config, how = dreams.timed(config), Measuring(**(config.get("measure") or {}))
     since, before, given = time.monotonic(), _plan_in(folder), config.get("plan")
     earlier = recipes.lasting(recipes.config_of(recipes.read(before, folder))) if before is not None else {}
     same_plan = given is None or (before is not None and plans.load(Path(given)).digest() == before.digest())
@@ -56,7 +58,11 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
         _tidy(folder)
         log.info("%s", f"the film in {folder} is finished already; another hydra.run.dir=PATH makes it again")
         return there
-    run = experiment.prepare(config, known)
+    run = _prepared(config, known)
+    if shard is not None and run.stage.follows:
+        raise RequestError(
+            f"frames of this dream follow from each other, so no part of it can be made alone; leave out render.shard={shard}"
+        )
     plan = known if known is not None and recipes.key(known) == recipes.key(run.plan) else run.plan
     reel = reel_of(plan, folder)
     if before is not None and plan is not known:
@@ -70,7 +76,7 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
         todo = [segment for segment in wanted if segment not in finished]
         if len(todo) < len(wanted):
             log.info("%s", f"{len(wanted) - len(todo)} of {len(wanted)} segments are there already")
-        stage = replace(run.stage, layout=replace(run.stage.layout, plan=plan))
+        stage = run.stage.ready(plan, reel.folder)
         try:
             if todo:
                 shoot(stage, reel, todo, since)
@@ -91,7 +97,7 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
 def resume(folder: Path, shard: str | None = None) -> Path:
     """Go on with the run in ``folder``."""
     ours = recipes.config_of(recipes.read(_begun(folder), folder))
-    experiment.consent(ours, ())
+    assembly.consent(ours, ())
     return render(ours | {"render": {"shard": shard}}, folder)
 
 
@@ -103,9 +109,9 @@ def measure(path: Path, how: Measuring) -> Path:
     else:
         plan = _begun(path)
         config = recipes.config_of(recipes.read(plan, path))
-        experiment.consent(config, ())
+        assembly.consent(config, ())
         with told_in_one_sentence(path):
-            stage, seconds = experiment.prepare(config, plan).stage, notes.read(path / SUMMARY).get("render_seconds")
+            stage, seconds = _prepared(config, plan).stage, notes.read(path / SUMMARY).get("render_seconds")
             found = measuring.film(stage, how, path, render_seconds=seconds)
     if found is None:
         raise RequestError("there is nothing to measure by; name measures, or say --names plain")
@@ -133,17 +139,22 @@ def join(folders: Sequence[Path], into: Path) -> Path:
 
 def preview(config: Mapping[str, Any], folder: Path) -> Path:
     """Draw the contact sheet that ``render`` would draw, without the film, and keep the plan; returns the sheet's path."""
-    run = experiment.prepare(config)
+    run = _prepared(dreams.timed(config))
     reel = reel_of(run.plan, folder)
     stops = [reel.film.indices[position] for position in reel.stations]
-    seen = track(run.stage.finished(stops), "looking at the stations", len(stops))
+    seen = track(composed(run.stage, stops), "looking at the stations", len(stops))
     thumbnails = {index: sheet.thumbnail(picture) for index, picture in zip(stops, seen, strict=True)}
     with told_in_one_sentence(folder):
         with cache.whole(folder / "sheet.png") as piece:
-            save_png(sheet.draw(thumbnails, run.plan), piece, reel.comment)
+            save_png(sheet.draw(thumbnails, run.plan, reel.film.fps), piece, reel.comment)
         if not (folder / "plan.npz").exists():  # that of a film is left to the film
             plans.save(run.plan, folder / "plan.npz")
     return folder / "sheet.png"
+
+
+def _prepared(config: Mapping[str, Any], known: Plan | None = None) -> Run:
+    """What a config asks for, a face or a dream, ready to be filmed."""
+    return dreams.prepare(config, known) if "dream" in config else experiment.prepare(config, known)
 
 
 @dataclass(frozen=True)
@@ -166,7 +177,7 @@ def reel_of(plan: Plan, folder: Path) -> Reel:
     """The segments in ``folder`` of the film of ``plan``: how they are written is in its recipe."""
     recipe = recipes.read(plan, folder)
     settings = recipes.config_of(recipe)["film"] | {"encoder": str(OmegaConf.select(recipe, "film.encoder"))}
-    film, shape = experiment.instantiate(settings, "film"), OmegaConf.select(recipe, "film.shape")
+    film, shape = assembly.instantiate(settings, "film"), OmegaConf.select(recipe, "film.shape")
     if not isinstance(film, Film) or shape is None or len(shape) != 2 or film.frames != len(plan):
         raise RequestError(f"the recipe of the plan in {folder} does not say how its film is written; render it anew, elsewhere")
     return Reel(folder / "segments" / recipes.key(plan), film, (int(shape[0]), int(shape[1])), json.dumps(recipes.told(recipe)))
@@ -225,7 +236,7 @@ def _finish(reels: Sequence[Reel], plan: Plan, folder: Path) -> Path:
         shutil.copyfile(_still("poster.png", reels), piece)
     thumbnails = {reel.film.indices[position]: np.asarray(Image.open(_still(reel.station(position), reels))) for position in reel.stations}
     with cache.whole(folder / "sheet.png") as piece:
-        save_png(sheet.draw(thumbnails, plan), piece, reel.comment)
+        save_png(sheet.draw(thumbnails, plan, reel.film.fps), piece, reel.comment)
     with cache.whole(folder / "recipe.yaml") as piece:
         piece.write_text(plan.recipe, encoding="utf-8")
     return folder / reel.film.name

@@ -39,6 +39,14 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Never:
+    """Nothing is ever lost."""
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return torch.zeros_like(t)
+
+
+@dataclass(frozen=True)
 class Ease:
     """Slow at both ends: half a cosine."""
 

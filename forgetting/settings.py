@@ -24,6 +24,27 @@ GROUPS = {
 }
 
 
+DREAMS = {
+    "experiment": "a whole film, chosen by name",
+    "dream": "what a frame has to do with the one before",
+    "sight": "who dreams",
+    "objective": "what of",
+    "source": "dreamed upon what",
+    "ascent": "how",
+    **{group: GROUPS[group] for group in ("ordering", "operator", "schedule", "film", "engine")},
+}
+
+
+def root(verb: str) -> str:
+    """The name of the config that a verb begins with."""
+    return "dream" if verb == "dream" else "config"
+
+
+def of(verb: str) -> dict[str, str]:
+    """The groups of a verb, and what they decide."""
+    return DREAMS if verb == "dream" else GROUPS
+
+
 @dataclass(frozen=True)
 class Option:
     """One file of a group: its name, its first comment, and its settings (dotted key, value, comment)."""
@@ -34,15 +55,18 @@ class Option:
     settings: tuple[tuple[str, str, str], ...]
 
 
-def groups(group: str) -> list[Option]:
+def groups(group: str, verb: str = "render") -> list[Option]:
     """The options of a group, the default first; an experiment's settings are left to its file."""
-    defaults = (CONFIGS / "config.yaml").read_text(encoding="utf-8")
+    defaults = (CONFIGS / f"{root(verb)}.yaml").read_text(encoding="utf-8")
     options = []
     for path in sorted((CONFIGS / group).glob("*.yaml")):
         text = path.read_text(encoding="utf-8")
+        if group == "experiment" and ("override /dream:" in text) != (verb == "dream"):
+            continue
         what = next((line[2:] for line in text.splitlines() if line.startswith("# ") and "@package" not in line), "")
         default = f"- {group}: {path.stem}\n" in defaults
-        found = () if group == "experiment" else tuple(setting for setting in _settings(group, text) if setting[0] != "generator.name")
+        found = () if group == "experiment" else tuple(_settings("" if "@package _global_" in text else group, text))
+        found = tuple(setting for setting in found if setting[0] not in ("generator.name", "sight.name"))
         options.append(Option(path.stem, what, default, found))
     return sorted(options, key=lambda option: not option.default)
 
@@ -58,20 +82,20 @@ def _settings(group: str, text: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def settings(where: str, arguments: list[str]) -> list[str]:
-    """The dotted keys that exist under the config node ``where`` ('' for the root), given the other arguments."""
+def settings(where: str, arguments: list[str], verb: str = "render") -> list[str]:
+    """The dotted keys that exist under the config node ``where`` ('' for the root), given the other arguments of a verb."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import DictConfig, OmegaConf
 
-    choices = [argument for argument in arguments if argument.partition("=")[0] in GROUPS and "," not in argument]
+    choices = [argument for argument in arguments if argument.partition("=")[0] in of(verb) and "," not in argument]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
-            config = compose("config", choices)
+            config = compose(root(verb), choices)
         except HydraException:
-            config = compose("config")
+            config = compose(root(verb))
     node = OmegaConf.select(config, where) if where else config
     prefix = f"{where}." if where else ""
-    return [prefix + str(key) for key in node if key != "_target_"] if isinstance(node, DictConfig) else list(GROUPS)
+    return [prefix + str(key) for key in node if key != "_target_"] if isinstance(node, DictConfig) else list(of(verb))

@@ -30,8 +30,13 @@ def thumbnail(frame: Frame) -> Frame:
     return np.round(colour * cover + np.array(GROUND) * (1 - cover)).astype(np.uint8)
 
 
-def draw(thumbnails: dict[int, Frame], plan: Plan) -> Frame:
-    """Arrange thumbnails (frame index -> picture), in order, as many to a row as are about as wide as eight squares."""
+def draw(thumbnails: dict[int, Frame], plan: Plan, fps: float) -> Frame:
+    """Arrange thumbnails (frame index -> picture), in order, as many to a row as are about as wide as eight squares.
+
+    Each says how much is gone then; of a film in which nobody ever dies, when it is.
+    """
+    shares = {index: plan.share(index) for index in thumbnails}
+    told = {index: _percent(share) if any(shares.values()) else f"{index / fps:.1f} s" for index, share in shares.items()}
     height, width = next(iter(thumbnails.values())).shape[:2]
     columns = max(1, min(round(8 * (CELL + GAP) / (width + GAP)), 8, len(thumbnails)))
     rows = -(-len(thumbnails) // columns)
@@ -40,7 +45,7 @@ def draw(thumbnails: dict[int, Frame], plan: Plan) -> Frame:
     for place, (index, picture) in enumerate(sorted(thumbnails.items())):
         x, y = GAP + place % columns * (width + GAP), GAP + place // columns * (height + GAP)
         sheet.paste(Image.fromarray(picture), (x, y))
-        label = _percent(plan.share(index))
+        label = told[index]
         left, top, right, bottom = pen.textbbox((x + 8, y + 6), label, font=font)
         pen.rectangle((left - 5, top - 4, right + 5, bottom + 4), fill=GROUND)
         pen.text((x + 8, y + 6), label, fill=(238, 238, 238), font=font)

@@ -43,8 +43,8 @@ class State:
     settings: str = ""
 
 
-def begin(arguments: Sequence[str]) -> Path:
-    """Write what these arguments ask Hydra for into the folder that the sweep goes to; returns it."""
+def begin(arguments: Sequence[str], root: str = "config") -> Path:
+    """Write what these arguments ask Hydra for, of the config ``root``, into the folder that the sweep goes to; returns it."""
     from hydra import compose, initialize_config_dir
     from hydra._internal.utils import get_args_parser  # pinned below Hydra 1.4
 
@@ -53,7 +53,7 @@ def begin(arguments: Sequence[str]) -> Path:
     more = [f"hydra.searchpath=['file://{Path(given.config_dir).resolve()}']"] if given.config_dir else []
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         single = [str(one.input_line) for one in _parsed(said) if not one.is_sweep_override()]
-        hydra = compose("config", [*single, *more], return_hydra_config=True).hydra
+        hydra = compose(root, [*single, *more], return_hydra_config=True).hydra
     params = {str(key): str(value) for key, value in (hydra.sweeper.get("params") or {}).items()}  # those of the experiment
     params |= {key: value for key, _, value in (one.partition("=") for one in said) if not key.startswith("hydra")}
     overrides, folder = [f"{key}={value}" for key, value in params.items()], Path(str(hydra.sweep.dir))

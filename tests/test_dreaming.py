@@ -16,7 +16,7 @@ from forgetting.scene import Knob, Scene, traced
 from forgetting.seeing import Preparation, Seer
 from forgetting.units import Units
 
-QUICK = {"iterations": 3, "octaves": 2, "jitter": 4, "tile": 64, "overlap": 32}
+QUICK = {"iterations": 3, "octaves": 2, "jitter": 4}
 
 
 @pytest.fixture
@@ -49,8 +49,12 @@ def objectives(photograph):
     ]  # fmt: skip
 
 
-def gradient(seer, *objectives, tile=16384, overlap=0, edit=None):
-    return Way(seer, objectives, edit, tile, overlap).gradient
+def way(seer, *objectives, **settings):
+    return Way(seer, [(one.weight, one.bind(seer)) for one in objectives], **settings)
+
+
+def gradient(seer, *objectives, **settings):
+    return way(seer, *objectives, **settings).gradient
 
 
 def test_energy_climbs_as_autograd_says(seer, picture):
@@ -77,11 +81,10 @@ def loudest(seer, picture, at):
 
 def test_every_objective_grows(seer, picture, photograph):
     for one in [*objectives(photograph), Unit(loudest(seer, picture, (0.25, 0.5)), (0.25, 0.5))]:
-        way = Way(seer, [one], None, 16384, 0)
+        up = way(seer, one, tile=64, overlap=32)
         with torch.no_grad():
-            before = way.value(picture)
-            climbed = Ascent(**QUICK, evenness=0, bands=0, colour=0)(seer, [one], picture)
-            assert way.value(climbed) > before, one
+            climbed = Ascent(**QUICK, evenness=0, bands=0, colour=0)(up, picture)
+            assert up.value(climbed) > up.value(picture), one
 
 
 def test_a_unit_at_one_place_is_heard_there_alone(seer, picture):
@@ -105,8 +108,8 @@ def test_tiles_are_invisible_away_from_borders(seer, picture, photograph):
 
 def test_lower_precision_climbs_the_same_way(seer, picture):
     """A step is a few levels of 255: what bfloat16 loses is far below that."""
-    exact = Way(seer, [Energy("3")], None, 16384, 0).gradient(picture).flatten()
-    rough = Way(seer, [Energy("3")], None, 16384, 0, torch.bfloat16).gradient(picture).flatten()
+    exact = gradient(seer, Energy("3"))(picture).flatten()
+    rough = gradient(seer, Energy("3"), precision=torch.bfloat16)(picture).flatten()
     assert rough.dtype == torch.float32
     assert not torch.equal(exact, rough)
     assert float(F.cosine_similarity(exact, rough, dim=0)) > 0.99
@@ -114,19 +117,19 @@ def test_lower_precision_climbs_the_same_way(seer, picture):
 
 def test_a_dream_is_a_function_of_its_seed_and_index(seer, picture):
     ascent = Ascent(**QUICK)
-    one = ascent(seer, [Energy("3")], picture, 5)
-    assert torch.equal(one, ascent(seer, [Energy("3")], picture, 5))
-    assert not torch.equal(one, ascent(seer, [Energy("3")], picture, 6))
-    assert not torch.equal(one, Ascent(**QUICK, seed=1)(seer, [Energy("3")], picture, 5))
+    one = ascent(way(seer, Energy("3")), picture, 5)
+    assert torch.equal(one, ascent(way(seer, Energy("3")), picture, 5))
+    assert not torch.equal(one, ascent(way(seer, Energy("3")), picture, 6))
+    assert not torch.equal(one, Ascent(**QUICK, seed=1)(way(seer, Energy("3")), picture, 5))
     assert one.shape == picture.shape
     assert -1 <= one.min() <= one.max() <= 1
 
 
 def test_a_step_goes_as_far_as_it_says(seer, picture):
     for settings in ({"bands": 0, "evenness": 0.0, "colour": 0.0}, {"bands": 3, "evenness": 1.0, "colour": 1.0}):
-        moved = Ascent(iterations=1, octaves=1, jitter=0, step=2.0, **settings)(seer, [Energy("3")], picture) - picture
+        moved = Ascent(iterations=1, octaves=1, jitter=0, step=2.0, **settings)(way(seer, Energy("3")), picture) - picture
         assert float(moved.abs().mean()) * 127.5 == pytest.approx(2.0, rel=0.05)
-    still = Ascent(iterations=0, octaves=3)(seer, [Energy("3")], picture)
+    still = Ascent(iterations=0, octaves=3)(way(seer, Energy("3")), picture)
     assert torch.allclose(still, picture, atol=1e-6)
 
 
@@ -134,7 +137,7 @@ def test_bands_count_alike(seer, picture):
     """What a stroke adds has more of the coarse where bands are evened."""
 
     def coarse(bands):
-        moved = Ascent(iterations=1, octaves=1, jitter=0, bands=bands, evenness=0, colour=0)(seer, [Energy("0")], picture) - picture
+        moved = Ascent(iterations=1, octaves=1, jitter=0, bands=bands, evenness=0, colour=0)(way(seer, Energy("0")), picture) - picture
         return float(F.avg_pool2d(moved, 8).square().mean() / moved.square().mean())
 
     assert coarse(4) > 2 * coarse(0)
@@ -147,7 +150,7 @@ def test_evenness_lets_every_place_grow(seer):
 
     def right(evenness):
         settings = {"iterations": 1, "octaves": 1, "jitter": 0, "bands": 0, "colour": 0}
-        moved = Ascent(**settings, evenness=evenness)(seer, [Energy("3")], lopsided) - lopsided
+        moved = Ascent(**settings, evenness=evenness)(way(seer, Energy("3")), lopsided) - lopsided
         return float(moved[:, :, :, 64:].abs().mean() / moved.abs().mean())
 
     assert right(1.0) > 1.15 * right(0.0)
@@ -156,7 +159,7 @@ def test_evenness_lets_every_place_grow(seer):
 def test_colours_go_together(seer, picture):
     def grey(colour):
         settings = {"iterations": 1, "octaves": 1, "jitter": 0, "bands": 0, "evenness": 0}
-        moved = Ascent(**settings, colour=colour)(seer, [Energy("3")], picture) - picture
+        moved = Ascent(**settings, colour=colour)(way(seer, Energy("3")), picture) - picture
         return float(moved.mean(1).square().mean() / moved.square().mean())
 
     assert grey(0.0) < grey(0.5) < grey(1.0)
@@ -164,9 +167,9 @@ def test_colours_go_together(seer, picture):
 
 def test_octaves_that_nobody_could_see_are_left_out(seer):
     small = torch.zeros(1, 3, 10, 12)
-    assert Ascent(iterations=1, octaves=6, jitter=1)(seer, [Energy("0")], small).shape == small.shape
+    assert Ascent(iterations=1, octaves=6, jitter=1)(way(seer, Energy("0")), small).shape == small.shape
     with pytest.raises(RequestError, match="a picture of 6 x 5 is too small"):
-        Ascent(iterations=1)(seer, [Energy("0")], torch.zeros(1, 3, 5, 6))
+        Ascent(iterations=1)(way(seer, Energy("0")), torch.zeros(1, 3, 5, 6))
 
 
 def test_units_that_are_gone_are_not_dreamed_of(seer, picture):

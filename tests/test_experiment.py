@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from test_encoder import decode, probe
 
-from forgetting import checkpoints, experiment, latents, operators, orderings, pacing, recipe, render, run, schedules, zoo
+from forgetting import assembly, checkpoints, experiment, latents, operators, orderings, pacing, recipe, render, run, schedules, zoo
 from forgetting import plan as plans
 from forgetting.engines import to_bytes
 from forgetting.engines.eager import Torch
@@ -78,13 +78,13 @@ def test_noise_in_films(tmp_path, noise):
 def test_every_part_is_in_a_config():
     """What can be built can be chosen, and what can be chosen can be built."""
     named = set(re.findall(r"_target_: ([\w.]+)", "".join(path.read_text() for path in CONFIGS.rglob("*.yaml"))))
-    assert named == set(experiment.PARTS)
+    assert named == set(assembly.PARTS)
 
 
 def test_configs_hold_the_defaults_of_their_parts():
     for part, key in ((operators.Zero, "operator"), (orderings.Contribution, "ordering"), (pacing.Perceptual, "pacing")):
-        assert experiment.instantiate(config("~experiment")[key]) == part()
-    assert experiment.instantiate(config("~experiment")["schedule"]) == schedules.Schedule()
+        assert assembly.instantiate(config("~experiment")[key]) == part()
+    assert assembly.instantiate(config("~experiment")["schedule"]) == schedules.Schedule()
 
 
 def test_the_default_is_darkness():
@@ -97,7 +97,7 @@ def test_the_default_is_darkness():
 )
 def test_only_parts_are_built(target):
     with pytest.raises(RequestError, match="no part"):
-        experiment.instantiate({"_target_": target, "x": "echo"}, "film")
+        assembly.instantiate({"_target_": target, "x": "echo"}, "film")
 
 
 @pytest.mark.parametrize("key", ["generator", "schedule", "film"])
@@ -109,7 +109,7 @@ def test_a_part_in_the_wrong_place(key):
 
 def test_a_setting_that_a_part_does_not_have():
     with pytest.raises(RequestError, match=r"no setting 'film.fsp' .did you mean 'film.fps'"):
-        experiment.instantiate({"_target_": "forgetting.film.Film", "fsp": 3}, "film")
+        assembly.instantiate({"_target_": "forgetting.film.Film", "fsp": 3}, "film")
 
 
 def test_values_are_checked_before_anything_slow(monkeypatch):
@@ -159,7 +159,7 @@ def _dcgan_like():
 
             return TINY["dcgan"]()
 
-    experiment.PARTS["test.Other"] = Other
+    assembly.PARTS["test.Other"] = Other
     return {"_target_": "test.Other", "name": "toy"}
 
 
@@ -237,9 +237,9 @@ def test_the_last_frame_of_a_loop_is_a_neighbour_of_the_first(tmp_path, latent):
 def test_nobodys_code_is_run_unasked(tmp_path):
     node = {"generator": {"_target_": "forgetting.generators.factory.Module", "factory": "some.where:make"}}
     with pytest.raises(RequestError, match="asks to run code, 'some.where:make'; if you trust it"):
-        experiment.consent(node, ["generator=module", "generator.factory=another:make"])
-    experiment.consent(node, ["generator.factory=some.where:make"])
-    experiment.consent(config("generator=toy"), [])
+        assembly.consent(node, ["generator=module", "generator.factory=another:make"])
+    assembly.consent(node, ["generator.factory=some.where:make"])
+    assembly.consent(config("generator=toy"), [])
 
 
 def test_a_film_does_not_tell_where_its_network_lay(tmp_path):

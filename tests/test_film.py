@@ -69,7 +69,7 @@ def test_stations_are_never_small(shape, grid):
     height, width = cells[0].shape[:2]
     assert min(height, width) == 256
     plan = Plan((Track(torch.zeros(1), torch.zeros(16, dtype=torch.float64), 0.0, (Layer("a", 1),)),))
-    drawn = sheet.draw(dict(enumerate(cells)), plan)
+    drawn = sheet.draw(dict(enumerate(cells)), plan, 24)
     assert drawn.shape == (grid[1] * (height + 4) + 4, grid[0] * (width + 4) + 4, 3)
 
 

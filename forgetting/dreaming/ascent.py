@@ -8,17 +8,19 @@ neither the finest nor the coarsest detail wins; and in colour, so that colours 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from forgetting.dreaming.objectives import Objective
+from forgetting.dreaming.objectives import Bound
 from forgetting.errors import RequestError, seed, whole, within
 from forgetting.generators import Edit
+from forgetting.pictures import read
 from forgetting.seeing import Seer
 
 CORRELATION = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
@@ -43,6 +45,7 @@ class Ascent:
         tile: pictures larger than this are looked at in tiles, and need no more memory than one.
         overlap: pixels around a tile that are looked at with it: as many as a layer sees make tiles invisible.
         seed: which shifts.
+        mask: PATH of a picture: where it is white is dreamed, where it is black nothing changes.
     """
 
     iterations: int = 10
@@ -52,10 +55,11 @@ class Ascent:
     jitter: int = 32
     bands: int = 4
     evenness: float = 0.7
-    colour: float = 0.7
+    colour: float = 0.8
     tile: int = 768
     overlap: int = 64
     seed: int = 0
+    mask: str | None = None
 
     def __post_init__(self) -> None:
         whole("ascent.iterations", self.iterations, 0, 10_000)
@@ -71,40 +75,43 @@ class Ascent:
         if self.tile % GRID or self.overlap % GRID:
             raise RequestError(f"ascent.tile and ascent.overlap must be multiples of {GRID}, got {self.tile} and {self.overlap}")
         seed("ascent.seed", self.seed)
+        if self.mask is not None:
+            _mask(self.mask, (8, 8))
 
-    def __call__(
-        self,
-        seer: Seer,
-        objectives: Sequence[Objective],
-        picture: Tensor,
-        index: int = 0,
-        edit: Edit | None = None,
-        precision: torch.dtype = torch.float32,
-    ) -> Tensor:
+    def sizes(self, seer: Seer, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Those of the octaves of a picture. What the network could not see is left out; the picture itself is not."""
+        found = [(round(size[0] / self.scale**octave), round(size[1] / self.scale**octave)) for octave in reversed(range(self.octaves))]
+        return [one for one in found[:-1] if min(one) >= seer.least] + found[-1:]
+
+    def __call__(self, way: Way, picture: Tensor, index: int = 0) -> Tensor:
         """[1, 3, H, W] in [-1, 1] -> the same, dreamed once; ``index`` is that of the frame, and draws its shifts.
-
-        The network runs in that ``precision``; the picture is kept in float32.
 
         Raises:
             RequestError: the picture is too small.
         """
-        draw = np.random.RandomState((self.seed, index))
+        *_, detail = self.details(way, picture, index)
+        return added(picture, detail)
+
+    def details(self, way: Way, picture: Tensor, index: int = 0) -> Iterator[Tensor]:
+        """What has been added to the picture after every step, in the size of its octave; nothing at first."""
+        # A looping film begins before its first frame.
+        draw = np.random.RandomState((self.seed, index % 2**32))
         high, wide = picture.shape[2:]
-        sizes = [(round(high / self.scale**octave), round(wide / self.scale**octave)) for octave in reversed(range(self.octaves))]
-        # Octaves that the network could not see are left out; the picture itself is not.
-        sizes = [size for size in sizes[:-1] if min(size) >= seer.least] + sizes[-1:]
-        climbed = Way(seer, objectives, edit, self.tile, self.overlap, precision)
-        detail = torch.zeros(1, 3, *sizes[0])
+        sizes = self.sizes(way.seer, (high, wide))
+        mask = None if self.mask is None else _mask(self.mask, (high, wide)).to(picture)
+        detail = picture.new_zeros(1, 3, *sizes[0])
+        yield detail
+        way = way.balanced(resized(picture, sizes[0]))
         for size in sizes:
-            ground = resized(picture, size)
+            ground, where = resized(picture, size), None if mask is None else resized(mask, size)
             x = (ground + resized(detail, size)).clamp(-1, 1)
             for _ in range(self.iterations):
-                shift = [0, 0] if climbed.placed else [int(number) for number in draw.randint(-self.jitter, self.jitter + 1, 2)]
-                x = x.roll(shift, (2, 3))
-                x = (x + self.step / 127.5 * self._evened(climbed.gradient(x))).clamp(-1, 1)
-                x = x.roll([-number for number in shift], (2, 3))
-            detail = x - ground
-        return x
+                shift = [0, 0] if way.placed else [int(number) for number in draw.randint(-self.jitter, self.jitter + 1, 2)]
+                gradient = way.gradient(x.roll(shift, (2, 3))).roll([-number for number in shift], (2, 3))
+                step = self.step / 127.5 * self._evened(gradient)
+                x = (x + (step if where is None else step * where)).clamp(-1, 1)
+                detail = x - ground
+                yield detail
 
     def _evened(self, gradient: Tensor) -> Tensor:
         """One on average."""
@@ -114,7 +121,7 @@ class Ascent:
         if self.bands:
             gradient = _banded(gradient, self.bands)
         if self.colour:
-            together = CORRELATION @ CORRELATION.T
+            together = (CORRELATION @ CORRELATION.T).to(gradient)
             together = together / together.diagonal().mean()
             gradient = torch.lerp(gradient, torch.einsum("ij,bjhw->bihw", together, gradient), self.colour)
         return gradient / gradient.abs().mean().clamp_min(1e-20)
@@ -125,27 +132,40 @@ GRID = 32
 """Pixels that what a network pools stands on: tiles begin at its multiples, so that they pool as the whole does."""
 
 
-class Way:
-    """The gradient of objectives for one network, whole or in tiles."""
+Part = tuple[float, Bound]
+"""How much an objective counts, and what it says."""
 
-    def __init__(
-        self,
-        seer: Seer,
-        objectives: Sequence[Objective],
-        edit: Edit | None,
-        tile: int,
-        overlap: int,
-        precision: torch.dtype = torch.float32,
-    ) -> None:
-        self.seer, self.edit, self.overlap, self.precision = seer, edit, overlap, precision
-        self.parts = [(one.weight, one.bind(seer)) for one in objectives]
-        self.placed = any(bound.placed for _, bound in self.parts)
-        self.tile = LARGEST if self.placed else tile
-        self.layers = tuple(dict.fromkeys(name for _, bound in self.parts for name in bound.layers))
+
+@dataclass(frozen=True)
+class Way:
+    """Where it goes up: the gradient of weighed objectives for one network under an ``edit``, whole or in tiles.
+
+    ``weights`` of the network, by name, stand where others do. The network runs in ``precision``; the picture is kept in float32.
+    """
+
+    seer: Seer
+    parts: Sequence[Part]
+    tile: int = LARGEST
+    overlap: int = 0
+    edit: Edit | None = None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    precision: torch.dtype = torch.float32
+
+    @property
+    def placed(self) -> bool:
+        return any(bound.placed for _, bound in self.parts)
+
+    def balanced(self, picture: Tensor) -> Way:
+        """The same with parts that count as their weights say: their gradients for this picture are equally large then."""
+        if len(self.parts) == 1:
+            return self
+        sizes = [float(replace(self, parts=[(1.0, bound)]).gradient(picture).abs().mean()) for _, bound in self.parts]
+        return replace(self, parts=[(weight / max(size, 1e-20), bound) for (weight, bound), size in zip(self.parts, sizes, strict=True)])
 
     def value(self, picture: Tensor) -> Tensor:
         """What is to grow, []: of a picture in parts, the sum over the parts."""
-        heard = self.seer.heard(picture, self.layers, self.edit)
+        layers = tuple(dict.fromkeys(name for _, bound in self.parts for name in bound.layers))
+        heard = self.seer.heard(picture, layers, self.edit, self.weights)
         total, *others = (weight * bound.value(heard) for weight, bound in self.parts)
         for other in others:
             total = total + other
@@ -154,10 +174,10 @@ class Way:
     def gradient(self, picture: Tensor) -> Tensor:
         """[1, 3, H, W] -> [1, 3, H, W]"""
         high, wide = picture.shape[2:]
-        found = torch.empty_like(picture)
-        for top in range(0, high, self.tile):
-            for left in range(0, wide, self.tile):
-                bottom, right = min(top + self.tile, high), min(left + self.tile, wide)
+        found, tile = torch.empty_like(picture), LARGEST if self.placed else self.tile
+        for top in range(0, high, tile):
+            for left in range(0, wide, tile):
+                bottom, right = min(top + tile, high), min(left + tile, wide)
                 y, x = max(top - self.overlap, 0), max(left - self.overlap, 0)
                 part = picture[:, :, y : bottom + self.overlap, x : right + self.overlap]
                 found[:, :, top:bottom, left:right] = self._whole(part)[:, :, top - y : bottom - y, left - x : right - x]
@@ -169,6 +189,16 @@ class Way:
             picture = picture.detach().clone().requires_grad_()
             (gradient,) = torch.autograd.grad(self.value(picture), picture)
         return gradient
+
+
+def added(picture: Tensor, detail: Tensor) -> Tensor:
+    """A picture [1, 3, H, W] with a detail of any size."""
+    return (picture + resized(detail, (picture.shape[2], picture.shape[3]))).clamp(-1, 1)
+
+
+def _mask(path: str, size: tuple[int, int]) -> Tensor:
+    """[1, 1, H, W] in [0, 1]"""
+    return resized(read(Path(path).expanduser()).mean(1, keepdim=True) / 2 + 0.5, size)
 
 
 def resized(picture: Tensor, size: tuple[int, int]) -> Tensor:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from forgetting.errors import RequestError, unknown, within
+from forgetting.errors import RequestError, unknown, whole, within
 from forgetting.pictures import read
 from forgetting.seeing import Seer
 from forgetting.units import Units
@@ -52,17 +52,17 @@ def _weighed(weight: float) -> None:
 class Energy:
     """All that some layers say: the mean square of what is above zero (Mordvintsev et al. 2015, "Inceptionism").
 
-    ``layers`` are addresses; of single units too, ``features.12.expand3x3:13``.
+    ``layers`` are addresses; of single units too, ``features.12.expand3x3:13``. None is the middle of the network's ladder.
     """
 
-    layers: str | Sequence[str] = "features.9.*"
+    layers: str | Sequence[str] | None = None
     weight: float = 1.0
 
     def __post_init__(self) -> None:
         _weighed(self.weight)
 
     def bind(self, seer: Seer) -> Bound:
-        chosen = _chosen(seer, self.layers)
+        chosen = _chosen(seer, self.layers or seer.ladder[len(seer.ladder) // 2])
         return Bound(
             tuple(chosen), lambda heard: _sum(_over(heard[name][:, units].relu().square(), seer, name) for name, units in chosen.items())
         )
@@ -182,6 +182,46 @@ class Guide:
             return _over((x * guide.to(x)[:, best]).sum(0)[None, None, None], seer, layer.name)
 
         return Bound((layer.name,), grow)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The energy of one layer after another, from low to high: a journey through the network.
+
+    Args:
+        layers: addresses in their order; None is the network's own ladder.
+        frames: how long each has its turn; None shares the film out.
+        blend: the share of its turn in which a layer gives way to the next.
+        captions: write under the picture whose turn it is.
+    """
+
+    layers: Sequence[str] | None = None
+    frames: int | None = None
+    blend: float = 0.6
+    captions: bool = False
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _weighed(self.weight)
+        within("objective.blend", self.blend, 0.0, 1.0)
+        if self.frames is not None:
+            whole("objective.frames", self.frames, 1, 1_000_000)
+
+    def steps(self, seer: Seer) -> list[str]:
+        return list(self.layers or seer.ladder)
+
+    def turn(self, seer: Seer, frames: int) -> float:
+        """How many frames each layer has its turn, in a film of so many."""
+        return self.frames or max(1, frames) / len(self.steps(seer))
+
+    def at(self, seer: Seer, index: int, frames: int) -> list[Energy]:
+        """What grows in a frame of a film of so many: one layer, or one that gives way to the next."""
+        steps, place = self.steps(seer), max(0, index) / self.turn(seer, frames)
+        number = min(int(place), len(steps) - 1)
+        share = 0.0 if number == len(steps) - 1 or not self.blend else max(0.0, (place - number - 1) / self.blend + 1)
+        share = share * share * (3 - 2 * share)
+        turns = [(steps[number], 1 - share)] + ([(steps[number + 1], share)] if share else [])
+        return [Energy(step, self.weight * weight) for step, weight in turns]
 
 
 def _chosen(seer: Seer, addresses: str | Sequence[str]) -> dict[str, Tensor]:

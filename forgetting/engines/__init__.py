@@ -26,8 +26,8 @@ Frame = NDArray[np.uint8]
 Shot = tuple[Frame, Levels | None]
 
 
-class Engine(Protocol):
-    """A scene, ready to be filmed."""
+class Runner(Protocol):
+    """What runs a network, and how."""
 
     @property
     def name(self) -> str: ...
@@ -35,6 +35,10 @@ class Engine(Protocol):
     def precision(self) -> str: ...
     @property
     def device(self) -> str: ...
+
+
+class Engine(Runner, Protocol):
+    """A scene, ready to be filmed."""
 
     def __call__(self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None) -> Iterator[Frame]:
         """Ablation [R] in [0, 1], row by row -> the frames, in order; a frame depends on its own row and face alone.

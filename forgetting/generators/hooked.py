@@ -203,11 +203,12 @@ class Hooked(nn.Module):
 
     def bind(self, ws: Tensor, edit: Edit | None = None) -> Listened:
         check_ws(ws, 1, self.z_dim)
-        latent, network = ws[:, 0].reshape(-1, *self.shape), len("network.")
-        if edit is None:
-            return Listened(self, latent)
-        edited = {part.weight[network:]: pruned(self.get_parameter(part.weight), part.layer, edit) for part in self.parts.values()}
-        return Listened(self, latent, edited)
+        return Listened(self, ws[:, 0].reshape(-1, *self.shape), {} if edit is None else self.edited(edit))
+
+    def edited(self, edit: Edit) -> dict[str, Tensor]:
+        """All weights whose synapses can die, by their names in the module, after an edit."""
+        network = len("network.")
+        return {part.weight[network:]: pruned(self.get_parameter(part.weight), part.layer, edit) for part in self.parts.values()}
 
     def rest(self, layer: Layer) -> Tensor:
         """What the followers make of the bias."""

@@ -7,7 +7,7 @@ know no difference. What it says of a picture on the way is what dreams are made
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -77,10 +77,13 @@ class Seer(Hooked):
             raise unknown("layer", name, [layer.name for layer in self.layers], "this network has")
         return found
 
-    def heard(self, picture: Tensor, names: Sequence[str], edit: Edit | None = None) -> dict[str, Tensor]:
+    def heard(
+        self, picture: Tensor, names: Sequence[str], edit: Edit | None = None, weights: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """What those layers say of a picture [B, 3, H, W] in [-1, 1] under an edit: name -> [B, C, H', W'].
 
-        The network is run no further than to the last of them. Gradients go through.
+        The network is run no further than to the last of them, with those of its ``weights`` that are given instead of its own.
+        Gradients go through.
 
         Raises:
             RequestError: the picture is too small.
@@ -99,7 +102,7 @@ class Seer(Hooked):
             return x
 
         with suppress(_Enough):
-            Listened(self, picture)(listen)
+            Listened(self, picture, weights or {})(listen)
         return found
 
     def verdict(self, picture: Tensor) -> Tensor:

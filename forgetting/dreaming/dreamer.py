@@ -1,0 +1,115 @@
+"""The dreamer: a network that sees, as it is at a moment of a film, and what it dreams then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from forgetting.dreaming.ascent import Ascent, Part, Way, resized
+from forgetting.dreaming.objectives import Energy, Ladder
+from forgetting.dreaming.sources import Scenery
+from forgetting.generators import Edit
+from forgetting.generators.hooked import Listened
+from forgetting.memory import Levels
+from forgetting.plan import Plan
+from forgetting.scene import Scene, Turned, damage, heard, traced
+from forgetting.seeing import Seer
+from forgetting.units import PICTURE, Layer
+
+
+@dataclass(frozen=True)
+class Dreamer:
+    """A network and what it climbs, for every frame of a film of ``scenery``, in which its units die by the ``plan``.
+
+    ``parts`` are the objectives that stay the same, ``ladders`` those that change with time.
+    """
+
+    seer: Seer
+    ascent: Ascent
+    parts: Sequence[Part]
+    ladders: Sequence[Ladder]
+    scenery: Scenery
+    knobs: Sequence[Turned]
+    plan: Plan
+    fps: float
+    precision: torch.dtype
+    device: str
+
+    @property
+    def frames(self) -> int:
+        return len(self.plan)
+
+    @property
+    def steps(self) -> int:
+        """How many steps a dream has."""
+        return len(self.ascent.sizes(self.seer, self.scenery.size)) * self.ascent.iterations
+
+    def row(self, index: int) -> Tensor:
+        """The row [R] of a frame; before the first, nothing has happened yet."""
+        return self.plan.row(max(0, index))
+
+    def __call__(self, picture: Tensor, index: int, pace: float = 1.0, shifts: int | None = None) -> Tensor:
+        """[1, 3, H, W] -> the same dreamed on in that frame, with steps ``pace`` times as long; ``shifts`` draws other shifts than
+        those of the frame."""
+        ascent = replace(self.ascent, step=self.ascent.step * pace)
+        return ascent(self.way(index), picture.to(self.device), index if shifts is None else shifts)
+
+    def details(self, picture: Tensor, index: int) -> Iterator[Tensor]:
+        """What is added to the picture in every step of a dream, see :meth:`Ascent.details`; always with the same shifts."""
+        return self.ascent.details(self.way(index), picture.to(self.device))
+
+    def way(self, index: int) -> Way:
+        """Where it goes up in a frame."""
+        now: Sequence[Energy] = [one for ladder in self.ladders for one in ladder.at(self.seer, index, self.frames)]
+        parts = [*self.parts, *((one.weight, one.bind(self.seer)) for one in now)]
+        edit, weights = self._edit(index)
+        return Way(self.seer, parts, self.ascent.tile, self.ascent.overlap, edit, weights, self.precision)
+
+    def levels(self, picture: Tensor, index: int, layers: Sequence[Layer]) -> Levels:
+        """What the cells of ``layers`` say of a picture in a frame, [M]."""
+        return levels(self.seer, picture, layers, *self._edit(index))
+
+    def faded(self, picture: Tensor, index: int) -> Tensor:
+        """The picture as it ends: what fades it is a track of the plan as well."""
+        return damage(self.knobs, self.row(index)[None].to(picture))(picture.clone(), PICTURE)
+
+    def _edit(self, index: int) -> tuple[Edit | None, Mapping[str, Tensor]]:
+        """What is done to the maps in a frame, and to the weights."""
+        gone = {name for name, part in self.plan.gone(max(0, index)).items() if part.any() and name != PICTURE.name}
+        if not gone:
+            return None, {}
+        everywhere = traced(self.knobs, self.row(index)[None].to(self.device))
+
+        def edit(x: Tensor, layer: Layer) -> Tensor:
+            return everywhere(x, layer) if layer.name in gone else x
+
+        return edit, self.seer.edited(edit) if any(name.startswith("weights/") for name in gone) else {}
+
+
+def turned(scene: Scene, device: str) -> list[Turned]:
+    """The knobs of a scene, for pictures of any size: what the dead say is as large as what they said alive."""
+
+    def fitting(dead: Edit) -> Edit:
+        def fitted(x: Tensor, layer: Layer) -> Tensor:
+            said, size = dead(x, layer), (x.shape[2], x.shape[3])
+            return said if said.ndim < 4 or said.shape[2:] in (size, (1, 1)) else resized(said, size)
+
+        return fitted
+
+    return [(units, fitting(dead)) for units, dead in scene.turned(device)]
+
+
+@torch.no_grad()
+def levels(
+    seer: Seer, picture: Tensor, layers: Sequence[Layer], edit: Edit | None = None, weights: Mapping[str, Tensor] | None = None
+) -> Levels:
+    """What the cells of ``layers`` say of a picture, [M], looked at in the size that the network was trained at."""
+    listening, found = heard(edit or (lambda x, layer: x), layers)
+    for layer in layers:
+        if layer.kind == "weights":
+            listening(seer.get_parameter(seer.parts[layer.name].weight).view(1, -1, 1, 1), layer)
+    Listened(seer, resized(picture, (seer.shape[1], seer.shape[2])), weights or {})(listening)
+    return found()[0][0].cpu().numpy()

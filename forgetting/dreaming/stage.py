@@ -1,0 +1,62 @@
+"""The stage of a dream: its frames, as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from forgetting.dreaming.dreamer import Dreamer
+from forgetting.dreaming.films import Kind
+from forgetting.dreaming.kept import Kept
+from forgetting.engines import Frame, Shot, to_bytes
+from forgetting.layout import Layout
+from forgetting.memory import mapped
+from forgetting.plan import Plan
+
+
+@dataclass(frozen=True)
+class Torch:
+    """How the network of a dream is run."""
+
+    precision: str
+    device: str
+    name: str = "torch"
+
+
+@dataclass(frozen=True)
+class Dream:
+    """Everything that makes the finished frames of a dream; of one whose frames follow from each other, ``kept`` is what it may go on
+    with."""
+
+    dreamer: Dreamer
+    kind: Kind
+    engine: Torch
+    layout: Layout
+    kept: Kept = field(default_factory=lambda: Kept(None, 1))
+
+    @property
+    def follows(self) -> bool:
+        return self.kind.follows
+
+    def ready(self, plan: Plan, folder: Path | None) -> Dream:
+        film = self.layout.film
+        kept = Kept(folder, film.segment * film.every)
+        return replace(self, dreamer=replace(self.dreamer, plan=plan), layout=replace(self.layout, plan=plan), kept=kept)
+
+    def shots(self, indices: Sequence[int]) -> Iterator[Shot]:
+        """The pictures of those frames, in order, and what the cells of the map say."""
+        listened = mapped(track.layers for track in self.layout.plan.tracks) if self.layout.film.layout != "face" else ()
+        with torch.no_grad():  # but for the way up itself
+            for index, picture in zip(indices, self.kind.pictures(self.dreamer, indices, self.kept), strict=True):
+                levels = self.dreamer.levels(picture, index, listened) if listened else None
+                yield to_bytes(self.dreamer.faded(picture, index))[0].cpu().contiguous().numpy(), levels
+
+    def compared(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
+        """Those frames, each with the first of the film: what the dream would be if nobody had died, nobody knows."""
+        first: list[Frame] = []
+        for index, (picture, _) in zip(indices, self.shots(indices), strict=True):
+            first[:] = first or [picture]
+            yield index, picture, first[0]
