@@ -18,7 +18,8 @@ COARSE = 16
 
 
 COARSENESS = 0.4
-"""How much of the contrast that a picture may have its lowest frequencies may have."""
+COLOURED = 0.5
+"""How much of the contrast that a picture may have its lowest frequencies may have, and its colours beside its greys."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Motion:
 
 def steadied(picture: Tensor, contrast: float, share: float) -> Tensor:
     """The picture with less of what is too much: it loses ``share`` of its contrast beyond ``contrast``, a standard deviation, and of
-    that of its lowest frequencies, grey and coloured, beyond a part of it.
+    that of its lowest frequencies, grey and coloured, and of its colours beyond a part of it.
 
     What is fed back for long else ends in black and white blots: what is a little too bright becomes brighter every time.
     """
@@ -70,6 +71,8 @@ def steadied(picture: Tensor, contrast: float, share: float) -> Tensor:
     grey = coarse.mean(1, keepdim=True)
     for part in (grey, coarse - grey):
         picture = picture - part * share * _beyond(COARSENESS * contrast, part)
+    colours = picture - picture.mean(1, keepdim=True)
+    picture = picture - colours * share * _beyond(COLOURED * contrast, colours)
     return picture * (1 - share * _beyond(contrast, picture - picture.mean()))
 
 
