@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from forgetting import progress
 from forgetting.errors import ForgettingError, Interrupted, RequestError, one_line, unknown
 from forgetting.extras import LAUNCHERS, missing
-from forgetting.settings import of, settings
+from forgetting.settings import elsewhere, of, settings
 
 T = TypeVar("T")
 
@@ -113,6 +113,9 @@ def _explain(error: Exception, arguments: list[str], verb: str) -> ForgettingErr
         if group == "hydra/launcher" and name in LAUNCHERS:
             return missing(f"Hydra's launcher {name}", LAUNCHERS[name])
         return unknown(group or "config", name, error.options)
+    if isinstance(error, HydraException) and (other := elsewhere(arguments, verb)):
+        theirs = "render" if verb == "dream" else "dream"
+        return RequestError(f"experiment={other} is none for forgetting {verb}; say: forgetting {theirs} experiment={other}")
     if isinstance(error, OverrideParseException):
         return RequestError(f"{error.override!r} is not understood; write key=value, for instance experiment=dissolve or latent.seed=7")
     if isinstance(error, (HydraException, OmegaConfBaseException)):

@@ -36,6 +36,11 @@ class Curve:
         columns = {name: np.array([told[name] for _, told in found]) for name in names}
         return Curve(frames, frames / fps, np.array(gone, float), columns)
 
+    @property
+    def known(self) -> bool:
+        """Whether anybody knows what is gone, and anything ever is."""
+        return bool(np.isfinite(self.gone).all() and self.gone.max() > 0)
+
     def write(self, path: Path) -> None:
         """As .csv: frame, seconds, gone, and a column for every measure."""
         table = {"frame": self.frames, "seconds": self.seconds, "gone": self.gone, **self.columns}
@@ -62,7 +67,7 @@ def read(path: Path) -> Curve:
 
 def landmarks(curve: Curve) -> dict[str, Any]:
     """Where that life turns. Everything is told in the order of loss, whichever way the film runs; of a film without its plan, of
-    which nobody knows what is gone, in that of time.
+    which nobody knows what is gone, or in which nothing is, in that of time.
 
     ``half_life``: for every distance, where half of the largest is reached first. ``last_person`` and ``last_face``: the last
     place before identity and score fall below their thresholds, or that of a film ``to_the_end`` of which they do not; None where
@@ -70,7 +75,7 @@ def landmarks(curve: Curve) -> dict[str, Any]:
     ``area``: under the curve of what is left (1 - distance / largest) over the share of units gone; 1 forgets at the very end.
     ``evenness``: coefficient of variation of the steps, while anything moves.
     """
-    known = bool(np.isfinite(curve.gone).all())
+    known = curve.known
     order = np.argsort(curve.gone if known else curve.frames, kind="stable")
 
     def at(place: float) -> dict[str, float | None]:

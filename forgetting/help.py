@@ -30,7 +30,7 @@ _EXAMPLES = {
     ),
     "dream": (
         ("forgetting dream", "a short journey from strokes to things"),
-        ("forgetting dream dream=dive objective.layers=features.11.* film.duration=30", "a dive with one layer"),
+        ("forgetting dream dream=dive objective.layers=features.11.expand3x3 film.duration=30", "a dive with one layer"),
         ("forgetting dream dream=still source=photograph source.path=PICTURE", "a dream grows upon a picture"),
         ("forgetting dream dream=still source=face objective=class objective.name=castle", "upon a face, of castles"),
         ("forgetting dream dream=breathe source=photograph source.path=PICTURE", "comes and goes, in a loop"),
@@ -62,7 +62,7 @@ def shown(verb: str) -> None:
         table, told = Table(box=None, show_header=False, padding=(0, 2)), set[str]()
         for option in groups(group, verb):
             chosen = " (default)" if option.default else ""
-            table.add_row(f"[cyan]{group}={option.name}", f"{option.what}[dim]{chosen}")
+            table.add_row(f"[cyan]{group}={option.name}", f"{escape(option.what)}[dim]{chosen}")
             for key, value, comment in option.settings:
                 if key not in told:  # what all options of a group share is told with the first
                     table.add_row(f"  {key}={escape(value)}", f"[dim]{escape(comment)}")

@@ -83,7 +83,7 @@ def comparison(groups: Mapping[str, Sequence[Curve]], paths: Sequence[Path]) -> 
 
     curves = [one for members in groups.values() for one in members]
     names = [name for name in COMPARED if any(name in one.columns for one in curves)]
-    dying = all(np.isfinite(one.gone).all() and (np.diff(one.gone) >= 0).all() for one in curves)
+    dying = all(one.known and (np.diff(one.gone) >= 0).all() for one in curves)
     most = max(float(one.gone[-1] if dying else one.seconds[-1]) for one in curves)
     grid = np.linspace(0, most, 200)
 

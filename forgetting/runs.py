@@ -19,7 +19,7 @@ from forgetting.measuring import SUMMARY
 from forgetting.recipe import TARGET, called
 from forgetting.segments import Reel
 
-FACE = ("latent", "generator", "noise")
+FACE = ("latent", "generator", "noise", "source", "sight")
 """The nodes of a config that say whose picture is forgotten."""
 
 

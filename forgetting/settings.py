@@ -61,24 +61,39 @@ def groups(group: str, verb: str = "render") -> list[Option]:
     options = []
     for path in sorted((CONFIGS / group).glob("*.yaml")):
         text = path.read_text(encoding="utf-8")
-        if group == "experiment" and ("override /dream:" in text) != (verb == "dream"):
+        if group == "experiment" and _verb(text) != root(verb):
             continue
         what = next((line[2:] for line in text.splitlines() if line.startswith("# ") and "@package" not in line), "")
         default = f"- {group}: {path.stem}\n" in defaults
-        found = () if group == "experiment" else tuple(_settings("" if "@package _global_" in text else group, text))
+        found = () if group == "experiment" else tuple(_settings("" if "@package _global_" in text else f"{group}.", text))
         found = tuple(setting for setting in found if setting[0] not in ("generator.name", "sight.name"))
         options.append(Option(path.stem, what, default, found))
     return sorted(options, key=lambda option: not option.default)
 
 
-def _settings(group: str, text: str) -> list[tuple[str, str, str]]:
+def elsewhere(arguments: list[str], verb: str) -> str | None:
+    """The experiment among the arguments that is one of another verb, if there is one."""
+    for argument in arguments:
+        key, _, name = argument.partition("=")
+        path = CONFIGS / "experiment" / f"{name}.yaml"
+        if key == "experiment" and path.exists() and _verb(path.read_text(encoding="utf-8")) != root(verb):
+            return name
+    return None
+
+
+def _verb(experiment: str) -> str:
+    """The config that an experiment changes, by what it overrides."""
+    return "dream" if "override /dream:" in experiment else "config"
+
+
+def _settings(prefix: str, text: str) -> list[tuple[str, str, str]]:
     found, parent = [], ""
     for line in text.splitlines():
         if match := re.match(r"( *)(\w+):(?: ([^#]*?))?(?:  # (.*))?$", line):
             indent, key, value, comment = match.groups()
             parent = parent if indent else ("" if value else f"{key}.")
             if value and key != "_target_":
-                found.append((f"{group}.{parent if indent else ''}{key}", value.strip(), comment or ""))
+                found.append((f"{prefix}{parent if indent else ''}{key}", value.strip(), comment or ""))
     return found
 
 

@@ -112,5 +112,5 @@ def _cached(generator: Generator, what: str, compute: Callable[[], dict[str, Ten
     tensors = compute()
     path.parent.mkdir(exist_ok=True)
     with cache.whole(path) as part:
-        save_file(tensors, part)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
     return tensors

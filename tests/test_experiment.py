@@ -20,14 +20,14 @@ from forgetting.scene import Knob, Scene
 from forgetting.settings import CONFIGS, GROUPS, groups
 from forgetting.units import Units
 
-EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(option.name for option in groups("experiment"))
 THREE_FRAMES = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast"]
 """Measuring is tried where measures are."""
 
 
-def config(*overrides):
+def config(*overrides, root="config"):
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return OmegaConf.to_container(compose("config", ["measure.names=none", *overrides]), resolve=True)
+        return OmegaConf.to_container(compose(root, ["measure.names=none", *overrides]), resolve=True)
 
 
 def test_the_promised_experiments_are_there():

@@ -94,8 +94,11 @@ def turned(scene: Scene, device: str) -> list[Turned]:
 
     def fitting(dead: Edit) -> Edit:
         def fitted(x: Tensor, layer: Layer) -> Tensor:
-            said, size = dead(x, layer), (x.shape[2], x.shape[3])
-            return said if said.ndim < 4 or said.shape[2:] in (size, (1, 1)) else resized(said, size)
+            size = (x.shape[2], x.shape[3])
+            said = dead(x, replace(layer, size=size))
+            if said.ndim < 3 or said.shape[-2:] in (size, (1, 1)):
+                return said
+            return resized(said.reshape(-1, *said.shape[-3:]), size)
 
         return fitted
 
@@ -110,6 +113,6 @@ def levels(
     listening, found = heard(edit or (lambda x, layer: x), layers)
     for layer in layers:
         if layer.kind == "weights":
-            listening(seer.get_parameter(seer.parts[layer.name].weight).view(1, -1, 1, 1), layer)
+            listening(seer.get_parameter(seer.parts[layer.name].weight).reshape(1, -1, 1, 1), layer)
     Listened(seer, resized(picture, (seer.shape[1], seer.shape[2])), weights or {})(listening)
     return found()[0][0].cpu().numpy()

@@ -102,6 +102,8 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     if min(scenery.size) < seer.least:
         high, wide = scenery.size
         raise RequestError(f"a picture of {wide} x {high} is too small for this network, which needs {seer.least} pixels a side")
+    # A dream is as large as it was dreamed; what is small is not enlarged.
+    parts = replace(parts, film=replace(parts.film, size=scenery.size[0]))
     shape = parts.film.shape(*scenery.size)
     ws = resized(first, (seer.shape[1], seer.shape[2])).reshape(1, 1, -1)
     scene = intent.scene(seer, ws, parts.intents)

@@ -15,7 +15,7 @@ from forgetting import cache
 State = tuple[Tensor, ...]
 """All that the next frame follows from."""
 
-COUNT = 2
+COUNT = 3
 """States that are kept: the writing is a few frames behind the dreaming, so that of the last segment may not be finished."""
 
 

@@ -64,7 +64,7 @@ def styled(x: Tensor, layer: Layer, edit: Edit | None) -> Tensor:
 
 def pruned(weight: Tensor, layer: Layer, edit: Edit | None) -> Tensor:
     """A parameter after the edit of its synapses."""
-    return weight if edit is None else edit(weight.detach().clone().view(1, -1, 1, 1), layer).view_as(weight)
+    return weight if edit is None else edit(weight.detach().reshape(1, -1, 1, 1).clone(), layer).reshape(weight.shape)
 
 
 def grained(noise: Tensor, layer: Layer, edit: Edit | None) -> Tensor:
