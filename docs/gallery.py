@@ -8,11 +8,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from forgetting.settings import CONFIGS
+from forgetting.settings import groups
 
 GALLERY = Path(__file__).parent / "gallery"
 WIDTH = 1568
-SHEETS = {path.stem: [f"experiment={path.stem}"] for path in sorted((CONFIGS / "experiment").glob("*.yaml")) if path.stem != "study"}
+SHEETS = {one.name: [f"experiment={one.name}"] for one in groups("experiment") if one.name != "study"}
 SHEETS["painted-eyes"] = ["generator=painted-eyes", "latent.label=1"]
 
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from forgetting import experiment, sheet
 from forgetting.allocator import keep_memory
 from forgetting.film import fit
+from forgetting.render import composed
 from forgetting.settings import CONFIGS, groups
 from forgetting.units import KINDS
 
@@ -39,7 +40,7 @@ def filmed(settings: tuple[str, ...], stops: list[int] | None = None) -> np.ndar
         config = OmegaConf.to_container(compose("config", [*settings]), resolve=True)
     run = experiment.prepare(config)  # type: ignore[arg-type]
     stops = stops or sheet.stations(len(run.plan), STATIONS)
-    return np.concatenate([fit(frame, (SIZE, SIZE)) for frame in run.stage.finished(stops)], axis=1)
+    return np.concatenate([fit(frame, (SIZE, SIZE)) for frame in composed(run.stage, stops)], axis=1)
 
 
 def strip(*settings: str) -> Draw:
@@ -52,10 +53,19 @@ def crossing(*settings: str) -> Draw:
     return lambda: np.concatenate([filmed((*MOMENT, f"units={kind}", *settings), [*stops]) for kind, stops in MOMENTS.items()], axis=1)
 
 
+LAYERS = ("b8.*", "b16.*", "b32.*", "b64.*", "b128.*")
+"""Of which the same units are turned down and up."""
+
+
 TABLES: Mapping[str, Mapping[str, Draw]] = {
     "units": {kind: strip(f"units={kind}", "schedule.until=1") for kind in KINDS if kind != "picture"},
     "orderings": {name: strip(f"ordering={name}", "schedule.until=0.6") for name in ORDERINGS},
     "operators": {name: strip(*TOGETHER, *settings) for name, settings in OPERATORS.items()},
+    "directions": {
+        f"{layers} {name}": strip("ordering=random", f"ordering.layers={layers}", "schedule.until=1", "pacing=units", f"operator={name}")
+        for layers in LAYERS
+        for name in ("zero", "amplify")
+    },
     "units-orderings": {name: crossing(f"ordering={name}") for name in ORDERINGS},
     "units-operators": {name: crossing("ordering=random", *settings) for name, settings in OPERATORS.items()},
 }

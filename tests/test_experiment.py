@@ -284,7 +284,7 @@ def test_a_wall_is_the_same_death_of_several(tmp_path):
         "film.ending=smudge",
     )
     ready = experiment.prepare(config(*settings, "film.fps=4", "film.duration=1"))
-    (frame,) = ready.stage.finished([2])
+    (frame,) = render.composed(ready.stage, [2])
     assert frame.shape == (96, 96 + 2 + 96, 3)
     network = zoo.load("toy")
     for number, (y, x) in enumerate(((0, 0), (0, 32), (0, 64), (48, 0), (48, 32), (48, 64))):

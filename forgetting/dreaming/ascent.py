@@ -56,7 +56,7 @@ class Ascent:
     bands: int = 4
     evenness: float = 0.7
     colour: float = 0.8
-    tile: int = 768
+    tile: int = 1024
     overlap: int = 64
     seed: int = 0
     mask: str | None = None
@@ -175,9 +175,10 @@ class Way:
         """[1, 3, H, W] -> [1, 3, H, W]"""
         high, wide = picture.shape[2:]
         found, tile = torch.empty_like(picture), LARGEST if self.placed else self.tile
-        for top in range(0, high, tile):
-            for left in range(0, wide, tile):
-                bottom, right = min(top + tile, high), min(left + tile, wide)
+        down, across = (-(-size // -(-size // tile) // GRID) * GRID for size in (high, wide))  # as few as do, and as even
+        for top in range(0, high, down):
+            for left in range(0, wide, across):
+                bottom, right = min(top + down, high), min(left + across, wide)
                 y, x = max(top - self.overlap, 0), max(left - self.overlap, 0)
                 part = picture[:, :, y : bottom + self.overlap, x : right + self.overlap]
                 found[:, :, top:bottom, left:right] = self._whole(part)[:, :, top - y : bottom - y, left - x : right - x]
