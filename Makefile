@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: film test gallery cookbook study bench networks evenness clean
+.PHONY: film test gallery dreams dreamspeed cookbook study bench networks evenness clean
 
 film: .venv/installed
 	.venv/bin/forgetting render
@@ -17,6 +17,13 @@ test: .venv/tested-with
 gallery: .venv/installed
 	$(PY) docs/gallery.py
 	$(PY) docs/table.py
+
+dreams: .venv/installed
+	$(PY) -m pip install --disable-pip-version-check --quiet -e '.[dream]'
+	$(PY) docs/dreams.py
+
+dreamspeed: .venv/installed
+	$(PY) benchmarks/dreams.py $(if $(DEVICE),--device $(DEVICE))
 
 cookbook: .venv/installed
 	$(PY) docs/cookbook.py

@@ -12,7 +12,7 @@ WIDTH = 1568
 CAT = "source.path=tests/data/photographs/cat.jpg"
 DECAY = ["render", "experiment=darkness", "film.size=512", "film.duration=8", "film.fps=12"]
 DREAMS = {
-    "journey": ["objective.captions=true"],
+    "journey": [],
     "journey-lite2": ["sight=efficientnet-lite2", "source.seed=3", "film.size=384"],
     "dive": ["dream=dive", "source=photograph", CAT, "film.duration=8", "film.stations=8"],
     "still": ["dream=still", "sight=efficientnet-lite2", "source=photograph", CAT, "film.duration=8", "film.stations=8"],

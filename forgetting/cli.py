@@ -149,9 +149,10 @@ def layers(context: typer.Context) -> None:
         return shown("layers")
     from hydra import compose, initialize_config_dir
 
-    with sentences(context.args):
+    verb = "dream" if any(argument.startswith("sight") for argument in context.args) else "render"
+    with sentences(context.args, verb):
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = compose("config", [*map(_quoted, context.args)])
+            config = compose(root(verb), [*map(_quoted, context.args)])
         _list_layers(_plain(config), context.args)
 
 
@@ -289,12 +290,17 @@ def _overridden(arguments: Iterable[str]) -> list[str]:
 
 
 def _list_layers(config: dict[str, Any], said: list[str]) -> None:
-    from forgetting import tables
+    from forgetting import experiment, tables
     from forgetting.assembly import consent
     from forgetting.cost import multiply_adds
-    from forgetting.experiment import assemble
+    from forgetting.dreaming import experiment as dreams
 
     consent(config, said)
-    parts = assemble(config)
+    if "sight" in config:
+        from forgetting.latents import Seed
+
+        seer = dreams.assemble(config).sight()
+        return out.print(tables.layers(seer, multiply_adds(seer, Seed()(seer))))
+    parts = experiment.assemble(config)
     generator = parts.generator()
     out.print(tables.layers(generator, multiply_adds(generator, parts.latent(generator))))

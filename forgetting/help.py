@@ -44,7 +44,11 @@ _EXAMPLES = {
         ("forgetting preview", "the default film's contact sheet, and its plan"),
         ("forgetting preview experiment=quick schedule.until=0.8", "seconds instead of minutes"),
     ),
-    "layers": (("forgetting layers", "the default network"), ("forgetting layers generator=digiface-dcgan", "another one")),
+    "layers": (
+        ("forgetting layers", "the default network"),
+        ("forgetting layers generator=digiface-dcgan", "another one"),
+        ("forgetting layers sight=googlenet", "one that dreams"),
+    ),
 }
 
 

@@ -86,14 +86,15 @@ KIND = {
     "journey": ["dream=journey", "film.duration=3", "objective.captions=true"],
     "still": ["dream=still"],
     "breathe": ["dream=breathe", "schedule=linear"],
+    "over": ["dream=over", "source=film", "film.fps=6", "film.duration=3"],
     "dying": ["dream=dive", "schedule=linear", "film.layout=diptych", "film.ending=black"],
 }
 
 
 @pytest.mark.parametrize("kind", KIND)
-def test_two_pieces_are_one_film(tmp_path, dream, kind, monkeypatch):
+def test_two_pieces_are_one_film(tmp_path, dream, kind, monkeypatch, footage):
     """A film that breaks off in its third segment and is gone on with is, byte for byte, the one that nothing disturbed."""
-    settings = dream(*KIND[kind])
+    settings = dream(*KIND[kind], *([f"source.path='{footage}'"] if kind == "over" else []))
     run.render(settings, tmp_path / "undisturbed")
     write, begun = run.Reel.write, []
 
@@ -415,6 +416,9 @@ def test_on_the_command_line(tmp_path, weights, monkeypatch):
         2,
         "forgetting: experiment=quick is none for forgetting dream; say: forgetting render experiment=quick",
     )
+    listed = CliRunner().invoke(app, ["layers", f"sight.weights={weights}"])
+    assert listed.exit_code == 0
+    assert re.search(r"features.12.expand3x3 +13 x 13 +256", listed.output)
     code, told = said("dream.zom=2")
     assert code == 2
     assert "did you mean 'dream.zoom'?" in told
@@ -425,6 +429,7 @@ def test_on_the_command_line(tmp_path, weights, monkeypatch):
     assert [one.face for one in runs] == ["seed 1", "seed 2"]
     comparison.make(tmp_path / "sweep", "half_life.structure")
     page = gallery.make(tmp_path / "sweep", None)
+    assert "forgetting dream plan=plan.npz" in next(page.parent.glob("film/*.html")).read_text(encoding="utf-8")
     assert "seed 2" in page.parent.joinpath("runs.js").read_text(encoding="utf-8")
 
 

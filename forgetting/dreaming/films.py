@@ -58,7 +58,7 @@ class Dive:
     zoom: float = 1.8
     rotation: float = 0.0
     drift: Sequence[float] = (0.0, 0.0)
-    steady: float = 0.1
+    steady: float = 0.15
     contrast: float = 0.3
     feed: float = 0.0
     loop: float = 0.0

@@ -18,7 +18,7 @@ COARSE = 16
 
 
 COARSENESS = 0.4
-COLOURED = 0.5
+COLOURED = 0.4
 """How much of the contrast that a picture may have its lowest frequencies may have, and its colours beside its greys."""
 
 

@@ -80,6 +80,16 @@ class Work:
     def wall(self) -> str:
         return "wall.mp4" if self.size[1] > WALL else self.film
 
+    @property
+    def verb(self) -> str:
+        """What makes such films."""
+        return "dream" if "dream" in self.run.config else "render"
+
+    @property
+    def dies(self) -> bool:
+        """Whether anybody ever does: most dreams are of networks that stay whole."""
+        return any(self.life["gone"])
+
     @cached_property
     def recipe(self) -> dict[str, Any]:
         """As it may go out into the world."""
@@ -105,7 +115,7 @@ class Work:
             "settings": dict(_leaves(self.recipe["config"])) | dict(self.run.settings),
         }
 
-    @property
+    @cached_property
     def life(self) -> dict[str, Any]:
         """What its page knows of it: who is gone when, and its curve. Times are in seconds of the film as it is written."""
         stage, indices = self.run.reel.film, self.run.reel.film.indices
