@@ -112,6 +112,10 @@ PARTS: Mapping[str, type] = {
 }
 
 
+GENERATORS = (zoo.Named, File, Module)
+"""Parts that make a generator."""
+
+
 def instantiate(node: Any, where: str = "config") -> Any:
     """Build a part, and the parts within it, from a config node.
 

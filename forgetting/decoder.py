@@ -33,6 +33,20 @@ def rate(path: Path) -> float:
     return float(found[1])
 
 
+def length(path: Path) -> int:
+    """How many frames it has; they are counted, and not decoded.
+
+    Raises:
+        RequestError: it is no film.
+    """
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", *_source(path), *["-map", "0:v:0", "-c", "copy", "-f", "null", "-"]]
+    told = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False).stderr.decode(errors="replace")
+    found = re.findall(r"frame=\s*(\d+)", told)
+    if not found:
+        raise _no_film(path, told.strip().rpartition("\n")[2])
+    return int(found[-1])
+
+
 def frames(path: Path) -> Iterator[Frame]:
     """[H, W, 3], from the first to the last.
 

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from forgetting import encoder, intent, latents, noise, sheet, zoo
+from forgetting import encoder, intent, latents, noise, sheet
 from forgetting import plan as plans
 from forgetting import recipe as recipes
-from forgetting.assembly import INTENT, instantiate, intents, must_be
-from forgetting.checkpoints.file import File
+from forgetting.assembly import GENERATORS, INTENT, instantiate, intents, must_be
 from forgetting.engines import Engine, Runner, Starter
 from forgetting.engines.compiled import OpenVINO
 from forgetting.engines.eager import Torch
@@ -24,7 +23,6 @@ from forgetting.errors import RequestError
 from forgetting.film import Film
 from forgetting.generators import Generator
 from forgetting.generators.around import Whole
-from forgetting.generators.factory import Module
 from forgetting.intent import Intent
 from forgetting.layout import Layout
 from forgetting.plan import Plan
@@ -73,7 +71,7 @@ def assemble(config: Mapping[str, Any]) -> Experiment:
     """A resolved config -> its parts; every value is checked here, before anything slow begins."""
     rest = {key: value for key, value in config.items() if key not in ("render", "measure", "tracks", *INTENT)}  # how, not what
     settings = {key: instantiate(value, key) for key, value in rest.items()}
-    for key, *kinds in (("generator", zoo.Named, File, Module), ("film", Film)):
+    for key, *kinds in (("generator", *GENERATORS), ("film", Film)):
         must_be(settings.get(key), config.get(key), key, *kinds)
     return Experiment(**settings, intents=intents(config, settings["film"].ending))
 

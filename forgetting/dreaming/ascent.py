@@ -8,6 +8,7 @@ neither the finest nor the coarsest detail wins; and in colour, so that colours 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -89,7 +90,7 @@ class Ascent:
         Raises:
             RequestError: the picture is too small.
         """
-        *_, detail = self.details(way, picture, index)
+        (detail,) = deque(self.details(way, picture, index), maxlen=1)
         return added(picture, detail)
 
     def details(self, way: Way, picture: Tensor, index: int = 0) -> Iterator[Tensor]:

@@ -47,6 +47,10 @@ class Dreamer:
         """How many steps a dream has."""
         return len(self.ascent.sizes(self.seer, self.scenery.size)) * self.ascent.iterations
 
+    def source(self, index: int) -> Tensor:
+        """The picture [1, 3, H, W] of the source in a frame."""
+        return self.scenery.picture(index).to(self.device)
+
     def row(self, index: int) -> Tensor:
         """The row [R] of a frame; before the first, nothing has happened yet."""
         return self.plan.row(max(0, index))

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from forgetting import encoder, intent
+from forgetting import decoder, encoder, intent
 from forgetting import plan as plans
 from forgetting import recipe as recipes
-from forgetting.assembly import INTENT, instantiate, intents, must_be
+from forgetting.assembly import GENERATORS, INTENT, instantiate, intents, must_be
 from forgetting.dreaming.ascent import Ascent, Way, resized
 from forgetting.dreaming.dreamer import Dreamer, levels, turned
 from forgetting.dreaming.films import Dive, Kind, Over, Still
@@ -74,6 +74,8 @@ def assemble(config: Mapping[str, Any]) -> Parts:
     for name, node in (config.get("objectives") or {}).items():
         found.append(instantiate(node, f"objectives.{name}"))
         must_be(found[-1], node, f"objectives.{name}", *KINDS["objective"])
+    if isinstance(settings["source"], Face):
+        must_be(settings["source"].generator, config["source"]["generator"], "source.generator", *GENERATORS)
     if settings["film"].wall is not None:
         raise RequestError(f"film.wall is for people who die by the same plan, and a dream has none, got {settings['film'].wall}")
     return Parts(**settings, objectives=tuple(found), intents=intents(config, settings["film"].ending))
@@ -88,7 +90,7 @@ def timed(config: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(source, Footage):
         raise RequestError("film.fps and film.duration are those of source=film alone; say how fast and how long this one is")
     fps = source.rate if film["fps"] is None else film["fps"]
-    duration = source.length / source.rate if film["duration"] is None else film["duration"]
+    duration = decoder.length(source.file) / source.rate if film["duration"] is None else film["duration"]
     return {**config, "film": {**film, "fps": fps, "duration": duration}}
 
 
@@ -121,8 +123,8 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     still = [(one.weight, one.bind(seer)) for one in parts.objectives if not isinstance(one, Ladder)]
     ladders = [one for one in parts.objectives if isinstance(one, Ladder)]
     dreamer = Dreamer(seer, parts.ascent, still, ladders, scenery, knobs, plan, parts.film.fps, torch.float32, device)
-    for index in range(0, len(plan), max(1, len(plan) // 50)):  # every layer that there is to be is there
-        dreamer.way(index)
+    for name in (name for ladder in ladders for name in ladder.steps(seer)):  # every layer is there whose turn will come
+        Energy(name).bind(seer)
     precision, why = _precision(parts.engine.precision, dreamer.way(0), first.to(device))
     dreamer = replace(dreamer, precision=getattr(torch, precision))
     engine = Torch(precision, device)

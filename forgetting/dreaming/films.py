@@ -58,7 +58,7 @@ class Dive:
     zoom: float = 1.8
     rotation: float = 0.0
     drift: Sequence[float] = (0.0, 0.0)
-    steady: float = 0.15
+    steady: float = 0.1
     contrast: float = 0.3
     feed: float = 0.0
     loop: float = 0.0
@@ -80,7 +80,7 @@ class Dive:
         fade = min(round(self.loop * dreamer.fps), dreamer.frames // 2)
 
         def begin() -> State:
-            picture = dreamer.scenery.picture(-fade)
+            picture = dreamer.source(-fade)
             for index in range(1 - fade, 1):
                 picture = self._next(dreamer, picture, index)
             return (picture,)
@@ -90,7 +90,7 @@ class Dive:
             picture, other = self._next(dreamer, state[0], index), index - dreamer.frames
             if other < -fade:
                 return (picture,)
-            before = dreamer.scenery.picture(other) if other == -fade else self._next(dreamer, state[1], other)
+            before = dreamer.source(other) if other == -fade else self._next(dreamer, state[1], other)
             return picture, before
 
         for index, state in _followed(dreamer, indices, kept, begin, follow):
@@ -102,7 +102,7 @@ class Dive:
         picture = Motion(self.zoom, self.rotation, self.drift)(picture, 1 / dreamer.fps)
         picture = steadied(picture, self.contrast, 1 - (1 - self.steady) ** pace)
         if self.feed:
-            picture = torch.lerp(picture, dreamer.scenery.picture(index).to(picture), 1 - (1 - self.feed) ** pace)
+            picture = torch.lerp(picture, dreamer.source(index), 1 - (1 - self.feed) ** pace)
         return dreamer(picture, index, pace)
 
 
@@ -126,11 +126,11 @@ class Still:
         time = torch.arange(dreamer.frames, dtype=torch.float64) / max(1, dreamer.frames - (0 if comes_back else 1))
         amounts, steps = self.amount(time).tolist(), list[Tensor]()
         row, way = None, iter(list[Tensor]())
-        picture = dreamer.scenery.picture(0).to(dreamer.device)
+        picture = dreamer.source(0)
         count = dreamer.steps
         for index in indices:
             now = dreamer.row(index)
-            if row is None or not torch.equal(row, now):  # somebody has died, and all of it is dreamed anew
+            if row is None or not torch.equal(row, now) or dreamer.ladders:  # another dreamer, or another dream, from the beginning
                 row, steps, way = now, [], dreamer.details(picture, index)
             place = amounts[index] * count
             while len(steps) <= min(count, int(place) + 1) and (detail := next(way, None)) is not None:
@@ -162,12 +162,12 @@ class Over:
 
     def pictures(self, dreamer: Dreamer, indices: Sequence[int], kept: Kept) -> Iterator[Tensor]:
         def begin() -> State:
-            frame = dreamer.scenery.picture(0)
+            frame = dreamer.source(0)
             return dreamer(frame, 0, shifts=0), frame
 
         def follow(state: State, index: int) -> State:
             picture, before = state
-            now = dreamer.scenery.picture(index)
+            now = dreamer.source(index)
             ground = (now + self.carry * carried(picture - before, before, now)).clamp(-1, 1)
             return dreamer(ground, index, shifts=0), now  # always the same shifts: others would let it boil
 

@@ -123,7 +123,7 @@ class Footage:
         within("source.at", self.at, 0.0, 1.0)
 
     def open(self, height: int | None) -> Scenery:
-        found = next(islice(decoder.frames(self.file), max(0, round(self.at * (self.length - 1))), None), None)
+        found = next(islice(decoder.frames(self.file), max(0, round(self.at * (decoder.length(self.file) - 1))), None), None)
         if found is None:
             raise RequestError(f"{self.file} has no frame to dream of")
         return _still(from_bytes(found), height)
@@ -145,11 +145,6 @@ class Footage:
     def rate(self) -> float:
         """Frames a second."""
         return decoder.rate(self.file)
-
-    @property
-    def length(self) -> int:
-        """Frames."""
-        return sum(1 for _ in decoder.frames(self.file))
 
     def played(self, height: int | None, fps: float) -> Scenery:
         """All of it, at ``fps``; at the end the last picture stays. It is decoded as it is looked at, from the first on."""
