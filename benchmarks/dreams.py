@@ -58,8 +58,6 @@ def rows(name: str, size: int, device: str) -> dict[str, Callable[[], Tensor]]:
     for precision in ("float32", "bfloat16", *(["float16"] if device == "cuda" else [])):
         way = Way(ours, part, ASCENT.tile, ASCENT.overlap, precision=getattr(torch, precision))
         found[f"ours, {precision}"] = lambda way=way: ASCENT(way, picture)
-    whole = Way(ours, part, precision=torch.bfloat16)
-    found["ours, bfloat16, in one piece"] = lambda: ASCENT(whole, picture)
     return found
 
 

@@ -125,7 +125,7 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     dreamer = Dreamer(seer, parts.ascent, still, ladders, scenery, knobs, plan, parts.film.fps, torch.float32, device)
     for name in (name for ladder in ladders for name in ladder.steps(seer)):  # every layer is there whose turn will come
         Energy(name).bind(seer)
-    precision, why = _precision(parts.engine.precision, dreamer.way(0), first.to(device))
+    precision, why = _precision(parts.engine.precision, dreamer.way(len(plan) // 2), first.to(device))
     dreamer = replace(dreamer, precision=getattr(torch, precision))
     engine = Torch(precision, device)
     log.info("%s", f"torch in {precision} on {device}: {why}")

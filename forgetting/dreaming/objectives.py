@@ -172,7 +172,7 @@ class Guide:
     def bind(self, seer: Seer) -> Bound:
         layer = seer.layer(self.layer)
         with torch.no_grad():
-            picture = read(Path(self.path).expanduser(), longest=2 * seer.shape[1])
+            picture = read(Path(self.path).expanduser(), longest=2 * seer.shape[1]).to(next(seer.parameters()).device)
             guide = seer.heard(picture, [layer.name])[layer.name].flatten(2)[0]  # [C, N]
 
         def grow(heard: Heard) -> Tensor:
