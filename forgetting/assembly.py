@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from forgetting import bends, diagnosis, film, filters, latents, likeness, noise, operators, orderings, pacing, schedules, zoo
+from forgetting import bends, cluster, diagnosis, film, filters, latents, likeness, noise, operators, orderings, pacing, schedules, zoo
 from forgetting.checkpoints.file import File
 from forgetting.dreaming import films, objectives, sources
 from forgetting.dreaming.ascent import Ascent
@@ -108,6 +108,7 @@ PARTS: Mapping[str, type] = {
         objectives.Class,
         objectives.Guide,
         Ascent,
+        cluster.Ray,
     )
 }
 

@@ -18,7 +18,7 @@ import typer
 from rich.markup import escape
 
 from forgetting.console import out, sentences
-from forgetting.errors import Interrupted
+from forgetting.errors import Interrupted, RequestError
 from forgetting.help import asked, shown
 from forgetting.settings import CONFIGS, root
 
@@ -224,7 +224,7 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
     from forgetting.recipe import with_plan
 
     several, started = any(argument in ("-m", "--multirun") for argument in arguments), time.time()
-    failures: list[Exception] = []
+    failures, jobs = list[Exception](), list[sweeps.Job]()
 
     def run(config: DictConfig) -> None:  # in a process of its own, where the launcher is another than Hydra's
         keep_memory()
@@ -232,6 +232,10 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
         try:
             wanted = with_plan(_plain(config), _overridden(said))
             consent(wanted, said)
+            if several and wanted.get("cluster"):  # made together, when all are known
+                if HydraConfig.get().runtime.choices.get("hydra/launcher") != "basic":
+                    raise RequestError("cluster=ray shares a sweep out by itself; leave out hydra/launcher")
+                return jobs.append(sweeps.Job(wanted, folder, said))
             _timed(lambda: task(wanted, folder))
             sweeps.succeed(folder)
         except Interrupted:
@@ -248,6 +252,8 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
         where = sweeps.begin([*map(_quoted, arguments)], root(verb)) if several else None
         hydra.main(config_path=str(CONFIGS), config_name=root(verb), version_base="1.3")(run)()
         if where is not None:
+            if jobs:
+                sweeps.together(jobs)
             sweeps.told(where, started)
             name = escape(str(where))
             out.print(f"[dim]forgetting compare {name} compares them, forgetting gallery {name} hangs them", soft_wrap=True)

@@ -101,7 +101,7 @@ def _fail(sentence: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _explain(error: Exception, arguments: list[str], verb: str) -> ForgettingError:
+def _explain(error: Exception, arguments: list[str], verb: str = "render") -> ForgettingError:
     """What went wrong, as one of our own errors."""
     from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
@@ -135,10 +135,11 @@ def _explain(error: Exception, arguments: list[str], verb: str) -> ForgettingErr
     return ForgettingError(f"{type(error).__name__}: {error} (set FORGETTING_TRACEBACK=1 to see where)")
 
 
-def _show(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
+def _show(items: Iterable[T], what: progress.What, total: int | None) -> Iterator[T]:
     """Iterate under a progress bar with the time left; a line at the start where there is no terminal."""
+    told = what if callable(what) else lambda: str(what)
     if not err.is_terminal:
-        err.print(f"{what} ...")
+        err.print(f"{told()} ...")
         yield from items
         return
     columns = (
@@ -150,4 +151,7 @@ def _show(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, transient=True) as bar:
-        yield from bar.track(items, total=total, description=what)
+        task = bar.add_task(told(), total=total)
+        for item in items:
+            yield item
+            bar.update(task, advance=1, description=told())

@@ -69,7 +69,7 @@ class Run:
 
 def assemble(config: Mapping[str, Any]) -> Experiment:
     """A resolved config -> its parts; every value is checked here, before anything slow begins."""
-    rest = {key: value for key, value in config.items() if key not in ("render", "measure", "tracks", *INTENT)}  # how, not what
+    rest = {key: value for key, value in config.items() if key not in (*recipes.HOW, "tracks", *INTENT)}  # how, not what
     settings = {key: instantiate(value, key) for key, value in rest.items()}
     for key, *kinds in (("generator", *GENERATORS), ("film", Film)):
         must_be(settings.get(key), config.get(key), key, *kinds)

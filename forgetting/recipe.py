@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import YAMLError, safe_load
 
 import forgetting
 from forgetting import plan as plans
@@ -27,6 +27,12 @@ from forgetting.errors import RequestError, one_line
 from forgetting.film import Film
 from forgetting.generators import Generator
 from forgetting.plan import Plan
+
+HOW = ("render", "measure", "cluster")
+"""Keys that say how a film is made and measured, and not which."""
+
+KEPT = ("measure", "cluster")
+"""Those of them that a recipe holds, for who goes on with it."""
 
 DECIDED = ("units", "tracks", "ordering", "schedule", "pacing", "experiment")
 """Keys that make a plan, and have nothing left to say once there is one."""
@@ -48,7 +54,7 @@ def write(
         versions["openvino"] = compiler()
     made_by = {"name": engine.name, "precision": engine.precision, "device": engine.device, "why": why}
     recipe = {
-        "config": lasting(config) | ({"measure": config["measure"]} if "measure" in config else {}),  # for who goes on with it
+        "config": lasting(config) | {key: config[key] for key in KEPT if config.get(key)},
         "engine": made_by,
         "film": {"encoder": film.encoder, "shape": list(shape)},
         "model": {"sha256": fingerprint(generator)},
@@ -84,7 +90,7 @@ OmegaConf.register_new_resolver("recipe_name", _named, replace=True)
 
 def lasting(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a config a film depends on: neither how it is shared out and measured, nor where its plan lay."""
-    return {name: value for name, value in config.items() if name not in ("render", "measure", "plan")} | {"plan": None}
+    return {name: value for name, value in config.items() if name not in (*HOW, "plan")} | {"plan": None}
 
 
 def read(plan: Plan, path: Path | str) -> DictConfig:
@@ -118,9 +124,17 @@ def plain(node: DictConfig) -> dict[str, Any]:
 def told(recipe: DictConfig) -> dict[str, Any]:
     """The recipe as it is told in the film itself, which goes out into the world: where files lay is nobody's business."""
     found = plain(recipe)
-    found["config"].pop("measure", None)
+    for key in KEPT:
+        found["config"].pop(key, None)
     _nameless(found["config"])
     return found
+
+
+def with_config(recipe: str, config: Mapping[str, Any]) -> str:
+    """The same recipe, told in the words of another config for the same film: files lie elsewhere on other machines."""
+    found = safe_load(recipe)
+    found["config"] = lasting(config) | {key: config[key] for key in KEPT if config.get(key)}
+    return OmegaConf.to_yaml(OmegaConf.create(found))
 
 
 FILES = ("path", "audio", "mask", "weights")
@@ -156,7 +170,8 @@ def key(plan: Plan) -> str:
 def essence(plan: Plan) -> dict[str, Any]:
     """The recipe of a plan without what changes nothing: why its engine was taken, and how the film is measured."""
     recipe = read(plan, "of this run")
-    recipe["config"].pop("measure", None)
+    for key in KEPT:
+        recipe["config"].pop(key, None)
     if isinstance(recipe.get("engine"), DictConfig):
         recipe["engine"].pop("why", None)
     return plain(recipe)
@@ -193,7 +208,8 @@ def with_plan(config: dict[str, Any], overridden: Iterable[str]) -> dict[str, An
         for name in overridden:
             OmegaConf.update(base, name, OmegaConf.select(OmegaConf.create(config), name), merge=False, force_add=True)
         base["plan"] = path
-        base["render"], base["measure"] = config.get("render"), config.get("measure")
+        for key in HOW:
+            base[key] = config.get(key)
         if not any(name.split(".")[0] == "engine" for name in overridden):
             base["engine"] = engine_of(recipe)
         config = plain(base)

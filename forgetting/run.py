@@ -15,7 +15,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,32 +25,33 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from PIL import Image
 
-from forgetting import assembly, cache, encoder, experiment, measuring, notes, sheet
+from forgetting import assembly, cache, encoder, measuring, notes, sheet
 from forgetting import plan as plans
 from forgetting import recipe as recipes
+from forgetting.crew import Crew, Making, here, prepared
 from forgetting.dreaming import experiment as dreams
 from forgetting.errors import ForgettingError, Interrupted, RequestError, told_in_one_sentence
-from forgetting.experiment import Run
 from forgetting.film import Film, save_png
 from forgetting.measuring import SUMMARY, Measuring
 from forgetting.plan import Plan
 from forgetting.progress import track
-from forgetting.render import composed, shoot
+from forgetting.render import composed
 from forgetting.segments import Reel, part
 
 log = logging.getLogger(__name__)
 
 
-def render(config: Mapping[str, Any], folder: Path) -> Path:
+def render(config: Mapping[str, Any], folder: Path, crew: Crew | None = None) -> Path:
     """Make the film of ``config`` in ``folder``, or go on with it; returns the film's path.
 
-    With ``render.shard`` that part of its segments is made, and nothing joined; returns the folder.
+    With ``render.shard`` that part of its segments is made, and nothing joined; returns the folder. Without a ``crew`` that of the
+    config's ``cluster`` does it, or this process.
     """
     shard = (config.get("render") or {}).get("shard")
     if shard is not None:
         part(shard)
     config, how = dreams.timed(config), Measuring(**(config.get("measure") or {}))
-    since, before, given = time.monotonic(), _plan_in(folder), config.get("plan")
+    before, given = _plan_in(folder), config.get("plan")
     earlier = recipes.lasting(recipes.config_of(recipes.read(before, folder))) if before is not None else {}
     same_plan = given is None or (before is not None and plans.load(Path(given)).digest() == before.digest())
     known = before if earlier == recipes.lasting(config) and same_plan else None
@@ -58,40 +59,53 @@ def render(config: Mapping[str, Any], folder: Path) -> Path:
         _tidy(folder)
         log.info("%s", f"the film in {folder} is finished already; another hydra.run.dir=PATH makes it again")
         return there
-    run = _prepared(config, known)
-    if shard is not None and run.stage.follows:
-        raise RequestError(
-            f"frames of this dream follow from each other, so no part of it can be made alone; leave out render.shard={shard}"
-        )
-    plan = known if known is not None and recipes.key(known) == recipes.key(run.plan) else run.plan
-    reel = reel_of(plan, folder)
-    if before is not None and plan is not known:
-        why = ", ".join(recipes.changes(earlier, recipes.lasting(config))) or "made by another plan, other versions or another encoder"
-        log.info("%s", f"{folder} held another film ({why}): this one is made anew")
-    with told_in_one_sentence(folder), _alone(folder, shard):
-        reel.folder.mkdir(parents=True, exist_ok=True)
-        if plan is not known:
-            plans.save(plan, folder / "plan.npz")
-        wanted, finished = reel.segments(shard), reel.finished()
-        todo = [segment for segment in wanted if segment not in finished]
-        if len(todo) < len(wanted):
-            log.info("%s", f"{len(wanted) - len(todo)} of {len(wanted)} segments are there already")
-        stage = run.stage.ready(plan, reel.folder)
-        try:
-            if todo:
-                shoot(stage, reel, todo, since)
-        except KeyboardInterrupt:
-            done = len(reel.named().keys() & set(wanted))
-            again = f"forgetting resume {folder}" + (f" --shard {shard}" if shard else "")
-            raise Interrupted(f"interrupted; {done} of {len(wanted)} segments are finished; go on with: {again}") from None
-        if shard is None:
-            measuring.film(stage, how, folder, render_seconds=_seconds([reel]))
-            film = _finish([reel], plan, folder)
+    since = time.monotonic()
+    with nullcontext(crew) if crew is not None else _crew(config) as whoever:
+        making = whoever(config, known)
+        if shard is not None and making.follows:
+            raise RequestError(
+                f"frames of this dream follow from each other, so no part of it can be made alone; leave out render.shard={shard}"
+            )
+        plan = known if known is not None and recipes.key(known) == recipes.key(making.plan) else making.plan
+        if before is not None and plan is not known:
+            why = ", ".join(recipes.changes(earlier, recipes.lasting(config))) or "made by another plan, other versions or another encoder"
+            log.info("%s", f"{folder} held another film ({why}): this one is made anew")
+        with told_in_one_sentence(folder), _alone(folder, shard):
+            if plan is not known:
+                plans.save(plan, folder / "plan.npz")
+            reel = _shot(making, plan, folder, shard, since)
+            if shard is None:
+                making.measure(plan, how, folder, render_seconds=_seconds([reel]))
+                film = _finish([reel], plan, folder)
     if shard is not None:
         log.info("%s", f"part {shard} is finished; forgetting join FOLDER ... makes a film of all parts")
         return folder
     _retire(folder)
     return film
+
+
+def _crew(config: Mapping[str, Any]) -> AbstractContextManager[Crew]:
+    """Who makes the film of a config."""
+    node = config.get("cluster")
+    return nullcontext(here) if node is None else assembly.instantiate(node, "cluster").hired()
+
+
+def _shot(making: Making, plan: Plan, folder: Path, shard: str | None, since: float) -> Reel:
+    """Make what is missing of a film, or of a part of it."""
+    reel = reel_of(plan, folder)
+    reel.folder.mkdir(parents=True, exist_ok=True)
+    wanted, finished = reel.segments(shard), reel.finished()
+    todo = [segment for segment in wanted if segment not in finished]
+    if len(todo) < len(wanted):
+        log.info("%s", f"{len(wanted) - len(todo)} of {len(wanted)} segments are there already")
+    try:
+        if todo:
+            making.shoot(plan, reel, todo, since)
+    except KeyboardInterrupt:
+        done = len(reel.named().keys() & set(wanted))
+        again = f"forgetting resume {folder}" + (f" --shard {shard}" if shard else "")
+        raise Interrupted(f"interrupted; {done} of {len(wanted)} segments are finished; go on with: {again}") from None
+    return reel
 
 
 def resume(folder: Path, shard: str | None = None) -> Path:
@@ -111,7 +125,7 @@ def measure(path: Path, how: Measuring) -> Path:
         config = recipes.config_of(recipes.read(plan, path))
         assembly.consent(config, ())
         with told_in_one_sentence(path):
-            stage, seconds = _prepared(config, plan).stage, notes.read(path / SUMMARY).get("render_seconds")
+            stage, seconds = prepared(config, plan), notes.read(path / SUMMARY).get("render_seconds")
             found = measuring.film(stage, how, path, render_seconds=seconds)
     if found is None:
         raise RequestError("there is nothing to measure by; name measures, or say --names plain")
@@ -139,22 +153,18 @@ def join(folders: Sequence[Path], into: Path) -> Path:
 
 def preview(config: Mapping[str, Any], folder: Path) -> Path:
     """Draw the contact sheet that ``render`` would draw, without the film, and keep the plan; returns the sheet's path."""
-    run = _prepared(dreams.timed(config))
-    reel = reel_of(run.plan, folder)
+    stage = prepared(dreams.timed(config))
+    plan = stage.layout.plan
+    reel = reel_of(plan, folder)
     stops = [reel.film.indices[position] for position in reel.stations]
-    seen = track(composed(run.stage, stops), "looking at the stations", len(stops))
+    seen = track(composed(stage, stops), "looking at the stations", len(stops))
     thumbnails = {index: sheet.thumbnail(picture) for index, picture in zip(stops, seen, strict=True)}
     with told_in_one_sentence(folder):
         with cache.whole(folder / "sheet.png") as piece:
-            save_png(sheet.draw(thumbnails, run.plan, reel.film.fps), piece, reel.comment)
+            save_png(sheet.draw(thumbnails, plan, reel.film.fps), piece, reel.comment)
         if not (folder / "plan.npz").exists():  # that of a film is left to the film
-            plans.save(run.plan, folder / "plan.npz")
+            plans.save(plan, folder / "plan.npz")
     return folder / "sheet.png"
-
-
-def _prepared(config: Mapping[str, Any], known: Plan | None = None) -> Run:
-    """What a config asks for, a face or a dream, ready to be filmed."""
-    return dreams.prepare(config, known) if "dream" in config else experiment.prepare(config, known)
 
 
 @dataclass(frozen=True)

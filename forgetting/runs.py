@@ -16,7 +16,7 @@ from forgetting import notes, run
 from forgetting.curve import figures
 from forgetting.errors import ForgettingError, RequestError
 from forgetting.measuring import SUMMARY
-from forgetting.recipe import TARGET, called
+from forgetting.recipe import HOW, TARGET, called
 from forgetting.segments import Reel
 
 FACE = ("latent", "generator", "noise", "source", "sight")
@@ -90,8 +90,7 @@ def below(folder: Path) -> list[Finished]:
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """What every config says of the keys in which they differ, in the order of the configs' keys."""
     found: list[dict[str, str]] = [{} for _ in configs]
-    how = ("render", "measure", "plan")
-    _differ([{key: value for key, value in config.items() if key not in how} for config in configs], "", found)
+    _differ([{key: value for key, value in config.items() if key not in (*HOW, "plan")} for config in configs], "", found)
     return found
 
 

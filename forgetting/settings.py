@@ -21,6 +21,7 @@ GROUPS = {
     "pacing": "what the schedule counts: units, or what one sees",
     "film": "how it is written",
     "engine": "what runs the network",
+    "cluster": "who makes it, besides this process",
 }
 
 
@@ -31,7 +32,7 @@ DREAMS = {
     "objective": "what of",
     "source": "dreamed upon what",
     "ascent": "how",
-    **{group: GROUPS[group] for group in ("ordering", "operator", "schedule", "film", "engine")},
+    **{group: GROUPS[group] for group in ("ordering", "operator", "schedule", "film", "engine", "cluster")},
 }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,8 +21,9 @@ from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from forgetting import notes, run
+from forgetting import assembly, notes, run
 from forgetting.errors import ForgettingError, RequestError
+from forgetting.progress import track
 from forgetting.recipe import TARGET, called
 from forgetting.settings import CONFIGS
 
@@ -89,6 +91,36 @@ def failures(folder: Path, since: float = 0.0) -> Iterator[tuple[Path, Mapping[s
         told = notes.read(path)
         if float(told.get("time", 0)) >= since:
             yield path.parent, told
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that was asked for: its config, its folder, and the overrides that made it."""
+
+    config: Mapping[str, Any]
+    folder: Path
+    said: Sequence[str]
+
+
+OPEN = 64
+"""Films of a sweep that a cluster is at together: enough that nobody idles while the last segments of one are made."""
+
+
+def together(jobs: Sequence[Job]) -> None:
+    """Make the films of a sweep by one crew, whose workers take up the next film before the last one is finished."""
+    crew = assembly.instantiate(jobs[0].config["cluster"], "cluster")
+    with ThreadPoolExecutor(OPEN) as pool, crew.hired() as hired:
+        made = {pool.submit(run.render, job.config, job.folder, hired): job for job in jobs}
+        try:
+            for future in track(as_completed(made), "making the films of the sweep", len(jobs)):
+                job, error = made[future], future.exception()
+                if isinstance(error, Exception):
+                    fail(job.folder, error, job.said)
+                else:
+                    succeed(job.folder)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def told(folder: Path, since: float) -> None:

@@ -143,6 +143,13 @@ def test_frames_of_a_dive_are_the_same_however_they_are_asked_for(dream):
     assert not np.array_equal(other[5], everything[5])
 
 
+def test_a_frame_that_is_handed_out_leaves_gradients_to_others(dream):
+    shots = stage(dream("dream=dive")).shots(range(4))
+    next(shots)
+    assert torch.is_grad_enabled()
+    next(shots)
+
+
 def test_a_loop_comes_back_to_its_first_frame(dream):
     ready = stage(dream("dream=dive", "dream.loop=0.5", "schedule=never"))
     *_, last = ready.kind.pictures(ready.dreamer, list(range(18)), Kept(None, 1))

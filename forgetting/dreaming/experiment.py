@@ -66,7 +66,7 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 
 def assemble(config: Mapping[str, Any]) -> Parts:
     """A resolved config -> its parts; every value is checked here, before anything slow begins."""
-    nodes = {key: value for key, value in config.items() if key not in ("render", "measure", "tracks", "objectives", *INTENT)}
+    nodes = {key: value for key, value in config.items() if key not in (*recipes.HOW, "tracks", "objectives", *INTENT)}
     settings = {key: instantiate(value, key) for key, value in nodes.items()}
     for key, kinds in KINDS.items():
         must_be(settings.get(key), config.get(key), key, *kinds)

@@ -46,13 +46,13 @@ class Dream:
         kept = Kept(folder, film.segment * film.every)
         return replace(self, dreamer=replace(self.dreamer, plan=plan), layout=replace(self.layout, plan=plan), kept=kept)
 
+    @torch.no_grad()  # but for the way up itself; as a decorator it lets go wherever a frame is handed out
     def shots(self, indices: Sequence[int]) -> Iterator[Shot]:
         """The pictures of those frames, in order, and what the cells of the map say."""
         listened = mapped(track.layers for track in self.layout.plan.tracks) if self.layout.film.layout != "face" else ()
-        with torch.no_grad():  # but for the way up itself
-            for index, picture in zip(indices, self.kind.pictures(self.dreamer, indices, self.kept), strict=True):
-                levels = self.dreamer.levels(picture, index, listened) if listened else None
-                yield to_bytes(self.dreamer.faded(picture, index))[0].cpu().contiguous().numpy(), levels
+        for index, picture in zip(indices, self.kind.pictures(self.dreamer, indices, self.kept), strict=True):
+            levels = self.dreamer.levels(picture, index, listened) if listened else None
+            yield to_bytes(self.dreamer.faded(picture, index))[0].cpu().contiguous().numpy(), levels
 
     def compared(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
         """Those frames, each with the first of the film: what the dream would be if nobody had died, nobody knows."""
