@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: film test gallery dreams dreamspeed cookbook study bench networks evenness clean
+.PHONY: film test gallery dreams dreamspeed cluster cookbook study bench networks evenness clean
 
 film: .venv/installed
 	.venv/bin/forgetting render
@@ -24,6 +24,10 @@ dreams: .venv/installed
 
 dreamspeed: .venv/installed
 	$(PY) benchmarks/dreams.py $(if $(DEVICE),--device $(DEVICE))
+
+cluster: .venv/installed
+	$(PY) -m pip install --disable-pip-version-check --quiet -e '.[ray]'
+	$(PY) benchmarks/cluster.py
 
 cookbook: .venv/installed
 	$(PY) docs/cookbook.py

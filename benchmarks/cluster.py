@@ -89,24 +89,28 @@ def measured() -> Figures:
 def simulated(figures: Figures, films: int, segments: int, frames: int, workers: int) -> tuple[float, float]:
     """Seconds until that many films of so many segments of so many frames are made, and the share of them in which workers made frames.
 
-    A worker brings the model once, and makes ready a film that it has not at hand. As many workers as there are for it share a film.
-    Segments come back to one driver, one after the other, which joins a film when all of it is there; who is not taken from waits.
+    A worker brings the model once. One makes the plan of a film ready; as many as there are for it share the film then, each of whom
+    loads it first. Segments come back to one driver, one after the other, which joins a film when all of it is there.
     """
     free = [(FETCH, number) for number in range(workers)]  # when, who
     heapq.heapify(free)
-    driver, work = 0.0, frames * figures.frame
-    sharing = min(segments, max(1, workers // films))
+    work, sharing, back = frames * figures.frame, min(segments, max(1, workers // films)), list[tuple[float, float]]()
     for _ in range(films):
-        # Those who are free first, ready for this film; then each makes the next segment as soon as it can.
-        crew = [(when + figures.prepare, who) for when, who in (heapq.heappop(free) for _ in range(sharing))]
+        crew = [heapq.heappop(free) for _ in range(sharing)]
+        planned = crew[0][0] + figures.prepare
+        crew = [(planned, crew[0][1]), *((max(when, planned) + figures.prepare, who) for when, who in crew[1:])]
         heapq.heapify(crew)
+        made = []
         for _ in range(segments):
             when, who = heapq.heappop(crew)
-            driver = max(driver, when + work) + figures.receive
-            heapq.heappush(crew, (max(when + work, driver - work), who))
-        driver += segments * figures.join
+            made.append(when + work)
+            heapq.heappush(crew, (when + work, who))
+        back += [(when, figures.receive) for when in made] + [(max(made), segments * figures.join)]
         for one in crew:
             heapq.heappush(free, one)
+    driver = 0.0
+    for when, seconds in sorted(back):
+        driver = max(driver, when) + seconds
     return driver, films * segments * work / (workers * driver)
 
 

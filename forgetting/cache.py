@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
 from platformdirs import user_cache_path
 
 from forgetting.errors import FetchError
@@ -22,6 +23,13 @@ def folder() -> Path:
     except OSError as error:
         raise FetchError(f"the cache folder {path} cannot be made ({error.strerror}); set FORGETTING_CACHE to another") from None
     return path
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Wait until no other process of this machine brings the same thing."""
+    with FileLock(folder() / f"{name}.lock"):
+        yield
 
 
 @contextmanager

@@ -102,7 +102,7 @@ class Job:
     said: Sequence[str]
 
 
-OPEN = 64
+OPEN = 256
 """Films of a sweep that a cluster is at together: enough that nobody idles while the last segments of one are made."""
 
 

