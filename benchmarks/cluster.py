@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 
 from forgetting import encoder, run
 from forgetting.allocator import keep_memory
-from forgetting.cluster.hired import _keep
+from forgetting.cluster.hired import keep
 from forgetting.cluster.painter import Painter, unpacked
 from forgetting.settings import CONFIGS
 
@@ -75,7 +75,7 @@ def measured() -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         reel = run.reel_of(unpacked(plan), Path(folder))
         started = time.perf_counter()
-        _keep(made, reel.folder)
+        keep(made, reel.folder)
         receive = time.perf_counter() - started
         piece, many = next(reel.folder.glob("*.mp4")), 20
         copies = [Path(shutil.copy(piece, Path(folder) / f"{number}.mp4")) for number in range(many)]

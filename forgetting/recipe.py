@@ -31,9 +31,6 @@ from forgetting.plan import Plan
 HOW = ("render", "measure", "cluster")
 """Keys that say how a film is made and measured, and not which."""
 
-KEPT = ("measure", "cluster")
-"""Those of them that a recipe holds, for who goes on with it."""
-
 DECIDED = ("units", "tracks", "ordering", "schedule", "pacing", "experiment")
 """Keys that make a plan, and have nothing left to say once there is one."""
 
@@ -54,7 +51,7 @@ def write(
         versions["openvino"] = compiler()
     made_by = {"name": engine.name, "precision": engine.precision, "device": engine.device, "why": why}
     recipe = {
-        "config": lasting(config) | {key: config[key] for key in KEPT if config.get(key)},
+        "config": _kept(config),
         "engine": made_by,
         "film": {"encoder": film.encoder, "shape": list(shape)},
         "model": {"sha256": fingerprint(generator)},
@@ -124,17 +121,19 @@ def plain(node: DictConfig) -> dict[str, Any]:
 def told(recipe: DictConfig) -> dict[str, Any]:
     """The recipe as it is told in the film itself, which goes out into the world: where files lay is nobody's business."""
     found = plain(recipe)
-    for key in KEPT:
-        found["config"].pop(key, None)
+    found["config"].pop("measure", None)
     _nameless(found["config"])
     return found
 
 
 def with_config(recipe: str, config: Mapping[str, Any]) -> str:
     """The same recipe, told in the words of another config for the same film: files lie elsewhere on other machines."""
-    found = safe_load(recipe)
-    found["config"] = lasting(config) | {key: config[key] for key in KEPT if config.get(key)}
-    return OmegaConf.to_yaml(OmegaConf.create(found))
+    return OmegaConf.to_yaml(OmegaConf.create(safe_load(recipe) | {"config": _kept(config)}))
+
+
+def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe holds of a config: how it is measured too, for who goes on with it. No cluster: a stranger's is no place to go to."""
+    return lasting(config) | ({"measure": config["measure"]} if "measure" in config else {})
 
 
 FILES = ("path", "audio", "mask", "weights")
@@ -170,8 +169,7 @@ def key(plan: Plan) -> str:
 def essence(plan: Plan) -> dict[str, Any]:
     """The recipe of a plan without what changes nothing: why its engine was taken, and how the film is measured."""
     recipe = read(plan, "of this run")
-    for key in KEPT:
-        recipe["config"].pop(key, None)
+    recipe["config"].pop("measure", None)
     if isinstance(recipe.get("engine"), DictConfig):
         recipe["engine"].pop("why", None)
     return plain(recipe)

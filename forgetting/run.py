@@ -73,7 +73,8 @@ def render(config: Mapping[str, Any], folder: Path, crew: Crew | None = None) ->
         with told_in_one_sentence(folder), _alone(folder, shard):
             if plan is not known:
                 plans.save(plan, folder / "plan.npz")
-            reel = _shot(making, plan, folder, shard, since)
+            again = "the same command" if config.get("cluster") else f"forgetting resume {folder}" + (f" --shard {shard}" if shard else "")
+            reel = _shot(making, plan, folder, shard, since, again)
             if shard is None:
                 making.measure(plan, how, folder, render_seconds=_seconds([reel]))
                 film = _finish([reel], plan, folder)
@@ -90,8 +91,8 @@ def _crew(config: Mapping[str, Any]) -> AbstractContextManager[Crew]:
     return nullcontext(here) if node is None else assembly.instantiate(node, "cluster").hired()
 
 
-def _shot(making: Making, plan: Plan, folder: Path, shard: str | None, since: float) -> Reel:
-    """Make what is missing of a film, or of a part of it."""
+def _shot(making: Making, plan: Plan, folder: Path, shard: str | None, since: float, again: str) -> Reel:
+    """Make what is missing of a film, or of a part of it; ``again`` is how to go on if somebody interrupts."""
     reel = reel_of(plan, folder)
     reel.folder.mkdir(parents=True, exist_ok=True)
     wanted, finished = reel.segments(shard), reel.finished()
@@ -103,7 +104,6 @@ def _shot(making: Making, plan: Plan, folder: Path, shard: str | None, since: fl
             making.shoot(plan, reel, todo, since)
     except KeyboardInterrupt:
         done = len(reel.named().keys() & set(wanted))
-        again = f"forgetting resume {folder}" + (f" --shard {shard}" if shard else "")
         raise Interrupted(f"interrupted; {done} of {len(wanted)} segments are finished; go on with: {again}") from None
     return reel
 

@@ -112,7 +112,7 @@ def together(jobs: Sequence[Job]) -> None:
     with ThreadPoolExecutor(OPEN) as pool, crew.hired() as hired:
         made = {pool.submit(run.render, job.config, job.folder, hired): job for job in jobs}
         try:
-            for future in track(as_completed(made), "making the films of the sweep", len(jobs)):
+            for future in track(as_completed(made), lambda: f"making films {hired.told()}", len(jobs)):
                 job, error = made[future], future.exception()
                 if isinstance(error, Exception):
                     fail(job.folder, error, job.said)

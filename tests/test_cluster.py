@@ -17,9 +17,9 @@ from test_experiment import config
 from test_run import SETTINGS, files
 from typer.testing import CliRunner
 
-from forgetting import extras, run, sweep
+from forgetting import cache, extras, run, sweep
 from forgetting.cli import app
-from forgetting.cluster import painter
+from forgetting.cluster import hired, painter
 from forgetting.cluster.hired import Hired
 from forgetting.cluster.painter import Painter
 from forgetting.cluster.queue import AHEAD, ATTEMPTS, Full, Outcome, Queue, Task
@@ -194,6 +194,28 @@ def test_errors_of_the_work_and_of_the_engine_reach_who_waits():
         broken.submit(tasks(1))[0].future.result(5)
 
 
+def test_of_a_film_that_failed_nothing_more_is_made(tmp_path):
+    made = []
+
+    def lose(worker, task):
+        made.append(task.method)
+        if made.count("segments") == 2:
+            raise RuntimeError("pulled out")
+        return False
+
+    painters = painted(lose)
+
+    def work(worker, task):
+        try:
+            return painters.work(worker, task)
+        except RuntimeError as error:
+            return Outcome(task, error=error)
+
+    with pytest.raises(RuntimeError, match="pulled out"):
+        together(config(*FILM), tmp_path, Team(work, {"a/0": "a"}))
+    assert made.count("segments") <= 2 + AHEAD
+
+
 def test_closing_ends_all_waiting():
     queue = Queue(Team(lambda worker, task: done(worker, task), {}))
     wanted = queue.submit(tasks(3))
@@ -279,17 +301,27 @@ def test_dreams_are_made_by_others_too(tmp_path, dream, kind):  # noqa: F811
     assert files(tmp_path / "alone") == files(tmp_path / "together")
 
 
+def test_a_segment_is_there_last(tmp_path, monkeypatch):
+    """Whoever is killed while they write what came back has not told of more than there is."""
+    written, whole = [], cache.whole
+    monkeypatch.setattr(cache, "whole", lambda path: written.append(path.name) or whole(path))
+    names = ["0000000-0000009.abc.mp4", "0000000.seconds", "poster.png", "state-0000009.abc", "station-0000000.png"]
+    hired.keep(dict.fromkeys(names, b""), tmp_path)
+    assert sorted(written) == names
+    assert written[-1] == names[0]
+
+
 def test_files_travel_by_what_is_in_them(tmp_path, dream):  # noqa: F811
     settings = dream("dream=still", "film.duration=1")
     weights, found = Path(settings["sight"]["weights"]), painter.Files.of(settings)  # noqa: F811
     assert found.names == (str(weights),)
-    there = found.here(settings, list(found.read()))
+    there = found.here(settings, [weights.read_bytes()])
     place = Path(there["sight"]["weights"])
     assert place != weights
     assert place.read_bytes() == weights.read_bytes()
     assert settings["sight"]["weights"] == str(weights), "what was asked for is as it was"
     before = place.stat().st_mtime_ns
-    found.here(settings, list(found.read()))
+    found.here(settings, [weights.read_bytes()])
     assert place.stat().st_mtime_ns == before, "stored once"
 
 
@@ -343,11 +375,6 @@ def nodes():
     cluster.shutdown()
 
 
-def film_in(folder):
-    """Its files but the recipe, which says by whom it is gone on with."""
-    return {name: told for name, told in files(folder).items() if name != "recipe.yaml"}
-
-
 def workers():
     """Processes of painters."""
     found = []
@@ -390,7 +417,7 @@ def test_a_cluster_that_loses_a_worker_and_a_node_makes_the_same_film(tmp_path, 
     print(happened)
     assert [what for what, _ in happened] == ["worker", "node", "late"]
     assert all(made < 60 for _, made in happened), "in the middle of it"
-    assert film_in(tmp_path / "alone") == film_in(tmp_path / "together")
+    assert files(tmp_path / "alone") == files(tmp_path / "together")
 
 
 @real
@@ -405,7 +432,9 @@ def test_a_sweep_is_one_queue(tmp_path, nodes, monkeypatch):
     assert [state.what for state in sweep.states(Path("sweep"))] == ["finished"] * 4
     assert CliRunner().invoke(app, ["render", *arguments, "hydra.sweep.dir=alone"]).exit_code == 0
     for folder in Path("alone").glob("*/"):
-        assert film_in(folder) == film_in(Path("sweep") / folder.name), "named alike, and alike"
+        assert files(folder) == files(Path("sweep") / folder.name), "named alike, and alike"
+    with pytest.raises(RequestError, match="no node of the cluster has room for a worker of 64 processors"):
+        run.render(config(*FILM, "cluster=ray", f"cluster.address={nodes.address}", "cluster.cpus=64"), tmp_path / "large")
     wrong = CliRunner().invoke(app, ["render", *arguments, "cluster=ray", f"cluster.address={nodes.address}", "ordering.layers=b99"])
     assert wrong.exit_code == 2
     assert "no layer 'b99'" in wrong.output

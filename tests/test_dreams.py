@@ -355,7 +355,7 @@ def test_what_is_too_much_becomes_less():
 
 
 @pytest.mark.parametrize(
-    "group", [group for group in DREAMS if group not in ("experiment", "sight", "source", "ordering", "operator", "film")]
+    "group", [group for group in DREAMS if group not in ("experiment", "sight", "source", "ordering", "operator", "film", "cluster")]
 )
 def test_every_option_of_every_group_dreams(tmp_path, dream, group, photograph, footage):
     for option in groups(group, "dream"):

@@ -44,7 +44,7 @@ def test_every_experiment_renders(tmp_path, name):
     assert len(plans.load(tmp_path / "plan.npz")) == 3
 
 
-@pytest.mark.parametrize("group", [group for group in GROUPS if group not in ("experiment", "generator", "noise")])
+@pytest.mark.parametrize("group", [group for group in GROUPS if group not in ("experiment", "generator", "noise", "cluster")])
 def test_every_option_of_every_group_renders(tmp_path, group):
     scores = tmp_path / "scores.npy"
     np.save(scores, np.arange(52.0))

@@ -6,6 +6,7 @@ comes back is written under the names that this process would have given it, and
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
@@ -30,17 +31,34 @@ class Hired:
     queue: Queue
     shared: bool
     films: int = 0
+    sent: dict[str, Any] = field(default_factory=dict)  # what stands for the bytes of a file, by its name
     lock: Lock = field(default_factory=Lock)
+    segments: int = 0  # made by now, of all films
+    frames: int = 0
+    begun: float = field(default_factory=time.monotonic)
+
+    def told(self) -> str:
+        """How it is going: nodes, segments, frames a second."""
+        nodes, rate = self.queue.nodes, self.frames / max(time.monotonic() - self.begun, 1e-3)
+        return f"on {nodes} node{'s' if nodes != 1 else ''}, {self.segments} segments made, {rate:.1f} frames/s"
+
+    def tell(self, batch: Sequence[range]) -> None:
+        """That these are made."""
+        with self.lock:
+            self.segments, self.frames = self.segments + len(batch), self.frames + sum(map(len, batch))
 
     def __call__(self, config: Mapping[str, Any], known: Plan | None) -> There:
         with self.lock:
             self.films += 1
-            turn = self.films
-        files = Files.of(config)
-        arguments = [dict(config), None if known is None else packed(known), files.names, *map(self.queue.team.shared, files.read())]
+            turn, files = self.films, Files.of(config)
+            for name in files.names:
+                if name not in self.sent:
+                    self.sent[name] = self.queue.team.shared(Path(name).expanduser().read_bytes())
+            blobs = [self.sent[name] for name in files.names]
+        arguments = [dict(config), None if known is None else packed(known), files.names, *blobs]
         (task,) = self.queue.submit([Task(f"film {turn}", turn, "prepare", arguments)])
         data, follows = task.future.result()
-        return There(self, turn, unpacked(data), follows, files, arguments[3:])
+        return There(self, turn, unpacked(data), follows, files, blobs)
 
 
 @dataclass(frozen=True)
@@ -61,33 +79,36 @@ class There:
         def task(batch: Sequence[range]) -> Task:
             ranges = [(segment.start, segment.stop) for segment in batch]
             arguments = [data, ranges, _states(reel) if self.follows else {}, folder, self.files.names, *self.blobs]
-            return Task(f"film {self.turn}", self.turn, "segments", arguments, lambda made: _keep(made, reel.folder))
+            return Task(f"film {self.turn}", self.turn, "segments", arguments, lambda made: keep(made, reel.folder))
 
         batches = _batches(segments, reel.film.segment)
-        count, begun, made = len(batches), time.monotonic(), [0, 0]
 
-        def frames() -> Iterator[None]:
+        def made() -> Iterator[Sequence[range]]:
             if self.follows:  # one after the other: each begins with what the one before has left
                 for batch in batches:
                     self.crew.queue.submit([task(batch)])[0].future.result()
-                    yield from _told(batch, made)
+                    yield batch
                 return
             tasks = {one.future: batch for one, batch in zip(self.crew.queue.submit(map(task, batches)), batches, strict=True)}
-            for future in as_completed(tasks):
-                future.result()
-                yield from _told(tasks[future], made)
+            try:
+                for future in as_completed(tasks):
+                    future.result()
+                    yield tasks[future]
+            finally:
+                for future in tasks:  # of a film that has failed nothing more is needed
+                    future.cancel()
 
-        def what() -> str:
-            rate = made[1] / max(time.monotonic() - begun, 1e-3)
-            nodes = self.crew.queue.nodes
-            return f"filming on {nodes} node{'s' if nodes != 1 else ''}, {made[0]} of {count} pieces, {rate:.1f} frames/s"
+        def frames() -> Iterator[int]:
+            for batch in made():
+                self.crew.tell(batch)
+                yield from (frame for segment in batch for frame in segment)
 
-        for _ in track(frames(), what, sum(map(len, segments))):
+        for _ in track(frames(), lambda: f"filming {self.crew.told()}", sum(map(len, segments))):
             pass
 
     def measure(self, plan: Plan, how: Measuring, folder: Path, **told: Any) -> None:
         arguments = [packed(plan), how, told, self.files.names, *self.blobs]
-        task = Task(f"film {self.turn}", self.turn, "measure", arguments, lambda made: _keep(made, folder))
+        task = Task(f"film {self.turn}", self.turn, "measure", arguments, lambda made: keep(made, folder))
         self.crew.queue.submit([task])[0].future.result()
 
 
@@ -102,21 +123,14 @@ def _batches(segments: Sequence[range], frames: int) -> list[list[range]]:
     return found
 
 
-def _told(batch: Sequence[range], made: list[int]) -> Iterator[None]:
-    made[0] += 1
-    for _ in range(sum(map(len, batch))):
-        made[1] += 1
-        yield None
-
-
 def _states(reel: Reel) -> dict[str, bytes]:
     """What the next segment begins with."""
     return {path.name: path.read_bytes() for path in sorted(reel.folder.glob("state-*"))[-1:]}
 
 
-def _keep(made: Mapping[str, bytes], folder: Path) -> None:
-    """Write what came back."""
+def keep(made: Mapping[str, bytes], folder: Path) -> None:
+    """Write what came back; segments last, for where one is all that belongs to it is there."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in made.items():
+    for name, data in sorted(made.items(), key=lambda one: bool(re.match(r"\d+-", one[0]))):
         with cache.whole(folder / Path(name).name) as piece:
             piece.write_bytes(data)

@@ -108,10 +108,6 @@ class Files:
     def of(config: Mapping[str, Any]) -> Files:
         return Files(tuple(dict.fromkeys(name for _, _, name in _named(dict(config)) if Path(name).expanduser().is_file())))
 
-    def read(self) -> Iterator[bytes]:
-        for name in self.names:
-            yield Path(name).expanduser().read_bytes()
-
     def here(self, config: Mapping[str, Any], blobs: Sequence[bytes]) -> dict[str, Any]:
         """The config with the places where they lie on this machine; each is stored once, by its hash."""
         places = {}

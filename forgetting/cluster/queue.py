@@ -109,10 +109,12 @@ class Queue:
         """Let them be done."""
         tasks = list(tasks)
         with self.changed:
-            self.waiting.extend(tasks)
-            self.changed.notify()
-            if self.closed is not None:
-                self._fail(self.closed)
+            if self.closed is None:
+                self.waiting.extend(tasks)
+                self.changed.notify()
+                return tasks
+        for task in tasks:
+            task.future.set_exception(self.closed)
         return tasks
 
     def close(self) -> None:
@@ -121,13 +123,6 @@ class Queue:
             self.closed = self.closed or Interrupted("interrupted; what is finished is kept")
             self.changed.notify()
         self.thread.join()
-
-    def _fail(self, error: Exception) -> None:
-        """Tell everybody who waits that nothing more is done."""
-        for task in [*self.waiting, *(task for held in self.given.values() for task in held)]:
-            if not task.future.done():
-                task.future.set_exception(error)
-        self.waiting.clear()
 
     @property
     def nodes(self) -> int:
@@ -149,8 +144,9 @@ class Queue:
             self.closed = error
         finally:
             with self.changed:
-                assert self.closed is not None
-                self._fail(self.closed)
+                for task in [*self.waiting, *(task for held in self.given.values() for task in held)]:
+                    if not task.future.cancelled():
+                        task.future.set_exception(self.closed)
             self.team.dismiss(list(self.given))
             self.team.close()
 
@@ -174,6 +170,7 @@ class Queue:
         """What a worker should do next: of the film that it has at hand; else of one that few others have, for to make a film ready costs
         as much as many frames; else of the one that was asked for first."""
         with self.changed:
+            self.waiting = deque(task for task in self.waiting if not task.future.cancelled())  # its film has failed
             if not self.waiting:
                 return None
             mine, having = self.films.get(worker), Counter(self.films.values())
@@ -194,6 +191,8 @@ class Queue:
             return
         self.given[worker].remove(task)
         self.resting.pop(node, None)
+        if task.future.cancelled():
+            return
         if isinstance(outcome.error, Full):
             self.full.add(node)
             log.info("%s", f"{outcome.error}; no more work is given to it")

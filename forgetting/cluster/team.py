@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from forgetting.cluster.painter import Painter
 from forgetting.cluster.queue import Outcome, Task
-from forgetting.errors import ForgettingError, one_line
+from forgetting.errors import ForgettingError, RequestError, one_line
 
 LOOK = 1.0
 """Seconds from one look at which nodes there are to the next."""
@@ -41,6 +41,9 @@ class RayTeam:
         self.asked = workers
         if workers:
             request_resources(bundles=[{"CPU": cpus or FEW}] * workers)
+        elif not self.seats():
+            self.close()
+            raise RequestError(f"no node of the cluster has room for a worker of {self.cpus:g} processors; say cluster.cpus=N")
 
     def shared(self, data: bytes) -> Any:
         """Data that many tasks are given: it travels to a node once."""
