@@ -300,11 +300,10 @@ def _list_layers(config: dict[str, Any], said: list[str]) -> None:
     from forgetting.assembly import consent
     from forgetting.cost import multiply_adds
     from forgetting.dreaming import experiment as dreams
+    from forgetting.latents import Seed
 
     consent(config, said)
     if "sight" in config:
-        from forgetting.latents import Seed
-
         seer = dreams.assemble(config).sight()
         return out.print(tables.layers(seer, multiply_adds(seer, Seed()(seer))))
     parts = experiment.assemble(config)

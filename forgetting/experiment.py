@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ from forgetting.render import Portrait, Stage
 from forgetting.scene import Scene
 
 log = logging.getLogger(__name__)
+
+E = TypeVar("E")
 
 SAMPLES = 5
 """Frames of the very film that an engine may try itself on before it is chosen."""
@@ -89,18 +91,14 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     moves, ws = parts.latent.moves or parts.noise.moves or len(people) > 1, parts.latent(generator)
     parts.film.shape(*generator.size)
     scene = dataclasses.replace(intent.scene(generator, ws, parts.intents), moves=moves)
-    if known is None and parts.plan is not None:
-        known = plans.load(Path(parts.plan))
-    elif known is not None:
-        parts = dataclasses.replace(parts, engine=instantiate(recipes.engine_of(recipes.read(known, "of this run")), "engine"))
+    known, start = earlier(parts.plan, known, parts.engine)
     if known is not None:
-        known.check(generator)
-        match(known, scene, parts.intents)
-        engine, why = parts.engine(scene, known.rows(sheet.stations(len(known), SAMPLES)))
+        match(known, generator, scene, parts.intents)
+        engine, why = start(scene, known.rows(sheet.stations(len(known), SAMPLES)))
         plan = known
     else:
         ranks = [one.rank(generator, ws) for one in parts.intents]
-        engine, why = parts.engine(scene, intent.sample(parts.intents, ranks, SAMPLES))
+        engine, why = start(scene, intent.sample(parts.intents, ranks, SAMPLES))
         plan = intent.planned(generator, parts.intents, ranks, parts.film.frames, engine)
     log.info("%s", why)
     film = encoder.settled(parts.film, engine.device)
@@ -126,8 +124,16 @@ def _kinds(one: Intent) -> Iterable[str]:
     return [one.units] if isinstance(one.units, str) else one.units
 
 
-def match(plan: Plan, scene: Scene, intents: Iterable[Intent]) -> None:
-    """Refuse a plan whose tracks are not those of the config."""
+def earlier(path: str | None, known: Plan | None, engine: E) -> tuple[Plan | None, E]:
+    """The plan to go by, if there is one, and the engine: a run that was begun goes on with its own, others have that of the config."""
+    if known is not None:
+        return known, instantiate(recipes.engine_of(recipes.read(known, "of this run")), "engine")
+    return (None if path is None else plans.load(Path(path))), engine
+
+
+def match(plan: Plan, generator: Generator, scene: Scene, intents: Iterable[Intent]) -> None:
+    """Refuse a plan for another network, or whose tracks are not those of the config."""
+    plan.check(generator)
     theirs = [(track.name, [layer.name for layer in track.layers]) for track in plan.tracks]
     ours = [(one.name, [layer.name for layer in knob.units.layers]) for one, knob in zip(intents, scene.knobs, strict=True)]
     if theirs != ours:

@@ -20,6 +20,7 @@ from forgetting.crew import Here, prepared
 from forgetting.errors import ForgettingError
 from forgetting.measuring import Measuring
 from forgetting.plan import Plan
+from forgetting.run import reel_of
 
 LITTLE = 64 * 2**20
 """Bytes that are free on a disk that is as good as full."""
@@ -51,8 +52,6 @@ class Painter:
         *blobs: bytes,
     ) -> dict[str, bytes]:
         """Some segments of a film: the files that belong into its reel, or nothing where they are written into the ``folder``."""
-        from forgetting.run import reel_of
-
         plan, since = unpacked(data), time.monotonic()
         here = self._here(plan, files, blobs)
         with tempfile.TemporaryDirectory(dir=self.scratch, prefix="forgetting-") as scratch, _roomy(Path(scratch)):

@@ -76,8 +76,13 @@ class Ascent:
         if self.tile % GRID or self.overlap % GRID:
             raise RequestError(f"ascent.tile and ascent.overlap must be multiples of {GRID}, got {self.tile} and {self.overlap}")
         seed("ascent.seed", self.seed)
-        if self.mask is not None:
-            _mask(self.mask, (8, 8))
+        self.area((8, 8))
+
+    def area(self, size: tuple[int, int]) -> Tensor | None:
+        """Where pictures of a size are dreamed upon, [1, 1, H, W] in [0, 1]; None is everywhere."""
+        if self.mask is None:
+            return None
+        return resized(read(Path(self.mask).expanduser()).mean(1, keepdim=True) / 2 + 0.5, size)
 
     def sizes(self, seer: Seer, size: tuple[int, int]) -> list[tuple[int, int]]:
         """Those of the octaves of a picture. What the network could not see is left out; the picture itself is not."""
@@ -97,9 +102,8 @@ class Ascent:
         """What has been added to the picture after every step, in the size of its octave; nothing at first."""
         # A looping film begins before its first frame.
         draw = np.random.RandomState((self.seed, index % 2**32))
-        high, wide = picture.shape[2:]
-        sizes = self.sizes(way.seer, (high, wide))
-        mask = None if self.mask is None else _mask(self.mask, (high, wide)).to(picture)
+        sizes = self.sizes(way.seer, (picture.shape[2], picture.shape[3]))
+        mask = None if way.mask is None else way.mask.to(picture)
         detail = picture.new_zeros(1, 3, *sizes[0])
         yield detail
         way = way.balanced(resized(picture, sizes[0]))
@@ -141,7 +145,8 @@ Part = tuple[float, Bound]
 class Way:
     """Where it goes up: the gradient of weighed objectives for one network under an ``edit``, whole or in tiles.
 
-    ``weights`` of the network, by name, stand where others do. The network runs in ``precision``; the picture is kept in float32.
+    ``weights`` of the network, by name, stand where others do; the ``mask`` [1, 1, H, W] is where the picture may change. The network
+    runs in ``precision``; the picture is kept in float32.
     """
 
     seer: Seer
@@ -151,6 +156,7 @@ class Way:
     edit: Edit | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     precision: torch.dtype = torch.float32
+    mask: Tensor | None = None
 
     @property
     def placed(self) -> bool:
@@ -196,11 +202,6 @@ class Way:
 def added(picture: Tensor, detail: Tensor) -> Tensor:
     """A picture [1, 3, H, W] with a detail of any size."""
     return (picture + resized(detail, (picture.shape[2], picture.shape[3]))).clamp(-1, 1)
-
-
-def _mask(path: str, size: tuple[int, int]) -> Tensor:
-    """[1, 1, H, W] in [0, 1]"""
-    return resized(read(Path(path).expanduser()).mean(1, keepdim=True) / 2 + 0.5, size)
 
 
 def resized(picture: Tensor, size: tuple[int, int]) -> Tensor:

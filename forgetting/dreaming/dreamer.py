@@ -37,6 +37,7 @@ class Dreamer:
     fps: float
     precision: torch.dtype
     device: str
+    mask: Tensor | None = None
 
     @property
     def frames(self) -> int:
@@ -70,7 +71,7 @@ class Dreamer:
         now: Sequence[Energy] = [one for ladder in self.ladders for one in ladder.at(self.seer, index, self.frames)]
         parts = [*self.parts, *((one.weight, one.bind(self.seer)) for one in now)]
         edit, weights = self._edit(index)
-        return Way(self.seer, parts, self.ascent.tile, self.ascent.overlap, edit, weights, self.precision)
+        return Way(self.seer, parts, self.ascent.tile, self.ascent.overlap, edit, weights, self.precision, self.mask)
 
     def levels(self, picture: Tensor, index: int, layers: Sequence[Layer]) -> Levels:
         """What the cells of ``layers`` say of a picture in a frame, [M]."""

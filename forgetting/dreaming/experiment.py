@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from forgetting import decoder, encoder, intent
-from forgetting import plan as plans
 from forgetting import recipe as recipes
 from forgetting.assembly import GENERATORS, INTENT, instantiate, intents, must_be
 from forgetting.dreaming.ascent import Ascent, Way, resized
@@ -26,7 +25,7 @@ from forgetting.engines import eager
 from forgetting.engines.auto import Auto
 from forgetting.engines.precision import WORTH
 from forgetting.errors import RequestError
-from forgetting.experiment import Run, match
+from forgetting.experiment import Run, earlier, match
 from forgetting.film import Film
 from forgetting.intent import Intent
 from forgetting.layout import Caption, Layout
@@ -101,31 +100,26 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     seer = parts.sight()
     scenery = parts.dream.opened(parts.source, parts.film.size, parts.film.fps)
     first = scenery.picture(0)
-    if min(scenery.size) < seer.least:
-        high, wide = scenery.size
-        raise RequestError(f"a picture of {wide} x {high} is too small for this network, which needs {seer.least} pixels a side")
+    seer.check(scenery.size)
     # A dream is as large as it was dreamed; what is small is not enlarged.
     parts = replace(parts, film=replace(parts.film, size=scenery.size[0]))
     shape = parts.film.shape(*scenery.size)
     ws = resized(first, (seer.shape[1], seer.shape[2])).reshape(1, 1, -1)
     scene = intent.scene(seer, ws, parts.intents)
-    if known is None and parts.plan is not None:
-        known = plans.load(Path(parts.plan))
-    elif known is not None:
-        parts = replace(parts, engine=instantiate(recipes.engine_of(recipes.read(known, "of this run")), "engine"))
+    known, asked = earlier(parts.plan, known, parts.engine)
     if known is not None:
-        known.check(seer)
-        match(known, scene, parts.intents)
+        match(known, seer, scene, parts.intents)
     ranks = [] if known else [one.rank(seer, ws) for one in parts.intents]
     plan = known or intent.planned(seer, parts.intents, ranks, parts.film.frames, None)
-    device, knobs = eager.found(parts.engine.device), turned(scene, eager.found(parts.engine.device))
+    device = eager.found(asked.device)
+    knobs, mask = turned(scene, device), parts.ascent.area(scenery.size)
     seer.to(device)
     still = [(one.weight, one.bind(seer)) for one in parts.objectives if not isinstance(one, Ladder)]
     ladders = [one for one in parts.objectives if isinstance(one, Ladder)]
-    dreamer = Dreamer(seer, parts.ascent, still, ladders, scenery, knobs, plan, parts.film.fps, torch.float32, device)
+    dreamer = Dreamer(seer, parts.ascent, still, ladders, scenery, knobs, plan, parts.film.fps, torch.float32, device, mask)
     for name in (name for ladder in ladders for name in ladder.steps(seer)):  # every layer is there whose turn will come
         Energy(name).bind(seer)
-    precision, why = _precision(parts.engine.precision, dreamer.way(len(plan) // 2), first.to(device))
+    precision, why = _precision(asked.precision, dreamer.way(len(plan) // 2), first.to(device))
     dreamer = replace(dreamer, precision=getattr(torch, precision))
     engine = Torch(precision, device)
     log.info("%s", f"torch in {precision} on {device}: {why}")
@@ -160,7 +154,8 @@ def _reference(dreamer: Dreamer, parts: Parts, first: torch.Tensor) -> Levels:
     """What the cells of the map say when all is intact, of a picture in which there is something for every layer."""
     seer = dreamer.seer
     everything = [(1.0, Energy(name).bind(seer)) for name in seer.ladder]
-    picture = parts.ascent(Way(seer, everything, parts.ascent.tile, parts.ascent.overlap), first.to(dreamer.device))
+    way = Way(seer, everything, parts.ascent.tile, parts.ascent.overlap, mask=dreamer.mask)
+    picture = parts.ascent(way, first.to(dreamer.device))
     return levels(seer, picture, mapped(track.layers for track in dreamer.plan.tracks))
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from forgetting import cache
+from forgetting.segments import HASH
 
 State = tuple[Tensor, ...]
 """All that the next frame follows from."""
@@ -50,8 +51,8 @@ class Kept:
 
     def _found(self) -> list[tuple[int, Path]]:
         paths = self.folder.glob("state-*") if self.folder is not None else ()
-        return sorted((int(match[1]), path) for path in paths if (match := re.fullmatch(r"state-(\d+)\.[0-9a-f]{32}", path.name)))
+        return sorted((int(match[1]), path) for path in paths if (match := re.fullmatch(rf"state-(\d+)\.[0-9a-f]{{{HASH}}}", path.name)))
 
 
 def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
+    return hashlib.sha256(data).hexdigest()[:HASH]

@@ -77,6 +77,12 @@ class Seer(Hooked):
             raise unknown("layer", name, [layer.name for layer in self.layers], "this network has")
         return found
 
+    def check(self, size: tuple[int, int]) -> None:
+        """Raise unless pictures of that height and width are large enough."""
+        high, wide = size
+        if min(size) < self.least:
+            raise RequestError(f"a picture of {wide} x {high} is too small for this network, which needs {self.least} pixels a side")
+
     def heard(
         self, picture: Tensor, names: Sequence[str], edit: Edit | None = None, weights: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
@@ -88,9 +94,7 @@ class Seer(Hooked):
         Raises:
             RequestError: the picture is too small.
         """
-        high, wide = picture.shape[2:]
-        if min(high, wide) < self.least:
-            raise RequestError(f"a picture of {wide} x {high} is too small for this network, which needs {self.least} pixels a side")
+        self.check((picture.shape[2], picture.shape[3]))
         wanted, found = set(names), dict[str, Tensor]()
 
         def listen(x: Tensor, layer: Layer) -> Tensor:
