@@ -20,11 +20,12 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from forgetting import encoder, run
-from forgetting.allocator import keep_memory
 from forgetting.cluster.hired import keep
 from forgetting.cluster.painter import Painter, unpacked
-from forgetting.settings import CONFIGS
+from forgetting.engines.allocator import keep_memory
+from forgetting.film import encoder
+from forgetting.jobs import run
+from forgetting.jobs.config_groups import CONFIGS
 
 SEGMENT = 240
 FETCH = 20.0
@@ -43,7 +44,9 @@ class Figures:
 
 def config(*settings: str) -> dict[str, object]:
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return OmegaConf.to_container(compose("config", ["measure.names=none", *settings]), resolve=True)  # type: ignore[return-value]
+        return OmegaConf.to_container(
+            compose("config", ["measure.names=none", *settings]), resolve=True
+        )  # type: ignore[return-value]
 
 
 def overhead(seconds: float, rounds: int) -> None:
@@ -52,8 +55,18 @@ def overhead(seconds: float, rounds: int) -> None:
     for _ in range(rounds):
         for name in best:
             with tempfile.TemporaryDirectory() as folder:
-                command = [sys.executable, "-m", "forgetting", "render", "measure.names=none", f"film.duration={seconds:g}"]
-                command += [f"hydra.run.dir={folder}/run", *(["cluster=ray"] if name == "cluster=ray" else [])]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "forgetting",
+                    "render",
+                    "measure.names=none",
+                    f"film.duration={seconds:g}",
+                ]
+                command += [
+                    f"hydra.run.dir={folder}/run",
+                    *(["cluster=ray"] if name == "cluster=ray" else []),
+                ]
                 started = time.perf_counter()
                 subprocess.run(command, check=True, capture_output=True)
                 best[name] = min(best[name], time.perf_counter() - started)
@@ -65,7 +78,9 @@ def overhead(seconds: float, rounds: int) -> None:
 def measured() -> Figures:
     """What this machine does, with one segment of the default film."""
     settings, painter = config("film.duration=30"), Painter()
-    painter.prepare(settings, None, [])  # the cache is warm, as it is on a node from the second film on
+    painter.prepare(
+        settings, None, []
+    )  # the cache is warm, as it is on a node from the second film on
     started, painter = time.perf_counter(), Painter()
     plan, _ = painter.prepare(settings, None, [])
     prepare = time.perf_counter() - started
@@ -73,20 +88,29 @@ def measured() -> Figures:
     made = painter.segments(plan, [(240, 480)], {}, None, [])
     frame = (time.perf_counter() - started) / SEGMENT
     with tempfile.TemporaryDirectory() as folder:
-        reel = run.reel_of(unpacked(plan), Path(folder))
+        store = run.segment_store(unpacked(plan), Path(folder))
         started = time.perf_counter()
-        keep(made, reel.folder)
+        keep(made, store.folder)
         receive = time.perf_counter() - started
-        piece, many = next(reel.folder.glob("*.mp4")), 20
-        copies = [Path(shutil.copy(piece, Path(folder) / f"{number}.mp4")) for number in range(many)]
+        piece, many = next(store.folder.glob("*.mp4")), 20
+        copies = [
+            Path(shutil.copy(piece, Path(folder) / f"{number}.mp4")) for number in range(many)
+        ]
         started = time.perf_counter()
-        encoder.join(reel.film, [(copy, SEGMENT) for copy in copies], Path(folder) / "film.mp4", reel.comment)
+        encoder.join_segments(
+            store.film,
+            [(copy, SEGMENT) for copy in copies],
+            Path(folder) / "film.mp4",
+            store.comment,
+        )
         join = (time.perf_counter() - started) / many
         print(f"\na segment has {piece.stat().st_size / 1e6:.1f} MB")
     return Figures(prepare, frame, receive, join)
 
 
-def simulated(figures: Figures, films: int, segments: int, frames: int, workers: int) -> tuple[float, float]:
+def simulated(
+    figures: Figures, films: int, segments: int, frames: int, workers: int
+) -> tuple[float, float]:
     """Seconds until that many films of so many segments of so many frames are made, and the share of them in which workers made frames.
 
     A worker brings the model once. One makes the plan of a film ready; as many as there are for it share the film then, each of whom
@@ -94,11 +118,18 @@ def simulated(figures: Figures, films: int, segments: int, frames: int, workers:
     """
     free = [(FETCH, number) for number in range(workers)]  # when, who
     heapq.heapify(free)
-    work, sharing, back = frames * figures.frame, min(segments, max(1, workers // films)), list[tuple[float, float]]()
+    work, sharing, back = (
+        frames * figures.frame,
+        min(segments, max(1, workers // films)),
+        list[tuple[float, float]](),
+    )
     for _ in range(films):
         crew = [heapq.heappop(free) for _ in range(sharing)]
         planned = crew[0][0] + figures.prepare
-        crew = [(planned, crew[0][1]), *((max(when, planned) + figures.prepare, who) for when, who in crew[1:])]
+        crew = [
+            (planned, crew[0][1]),
+            *((max(when, planned) + figures.prepare, who) for when, who in crew[1:]),
+        ]
         heapq.heapify(crew)
         made = []
         for _ in range(segments):
@@ -117,23 +148,41 @@ def simulated(figures: Figures, films: int, segments: int, frames: int, workers:
 def table(figures: Figures) -> None:
     """Print efficiency by number of workers."""
     frames, films = 12 * 3600 * 60, 40_000
-    print(f"\na worker is ready after {figures.prepare:.1f} s; a frame takes {1000 * figures.frame:.1f} ms, to receive a segment ", end="")
+    print(
+        f"\na worker is ready after {figures.prepare:.1f} s; a frame takes {1000 * figures.frame:.1f} ms, to receive a segment ",
+        end="",
+    )
     print(f"{1000 * figures.receive:.1f} ms, to join it {1000 * figures.join:.1f} ms")
-    print(f"one such machine makes the twelve hours in {frames * figures.frame / 3600:.1f} hours of work\n")
-    print(f"{'':8}{'twelve hours, segments of 240':>32}{'segments of 60':>26}{'40,000 films of 30 seconds':>34}")
-    print(f"{'workers':8}" + f"{'hours':>16}{'efficiency':>16}" + 2 * f"{'hours':>14}{'efficiency':>14}")
+    print(
+        f"one such machine makes the twelve hours in {frames * figures.frame / 3600:.1f} hours of work\n"
+    )
+    print(
+        f"{'':8}{'twelve hours, segments of 240':>32}{'segments of 60':>26}{'40,000 films of 30 seconds':>34}"
+    )
+    print(
+        f"{'workers':8}"
+        + f"{'hours':>16}{'efficiency':>16}"
+        + 2 * f"{'hours':>14}{'efficiency':>14}"
+    )
     for workers in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000):
         line = f"{workers:<8}"
         for count, length in ((1, SEGMENT), (1, SEGMENT // 4), (films, SEGMENT)):
             segments = 3 if count > 1 else frames // length
-            part = Figures(figures.prepare, figures.frame, figures.receive * length / SEGMENT, figures.join * length / SEGMENT)
+            part = Figures(
+                figures.prepare,
+                figures.frame,
+                figures.receive * length / SEGMENT,
+                figures.join * length / SEGMENT,
+            )
             end, share = simulated(part, count, segments, length, workers)
             line += f"{end / 3600:14.2f}{100 * share:13.1f}%"
         print(line)
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments.add_argument("--seconds", type=float, default=60)
     arguments.add_argument("--rounds", type=int, default=1)
     arguments.add_argument("--simulate", action="store_true")

@@ -14,65 +14,83 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from forgetting.allocator import keep_memory
-from forgetting.dreaming.ascent import Ascent, Way
-from forgetting.dreaming.objectives import Energy
-from forgetting.dreaming.sources import Static
-from forgetting.engines import psnr, to_bytes
-from forgetting.seeing import Seer
-from forgetting.seeing.networks import Named, bare
+from forgetting.dreams.ascent import GradientAscent, ObjectiveGradient
+from forgetting.dreams.objectives import Energy
+from forgetting.dreams.sources import StaticNoise
+from forgetting.engines.allocator import keep_memory
+from forgetting.engines.engine import psnr, to_bytes
+from forgetting.models.classifier import Classifier
+from forgetting.models.classifier_zoo import NamedClassifier, load_network
 
-ASCENT = Ascent(iterations=10, octaves=3)
+ASCENT = GradientAscent(iterations=10, octaves=3)
 
 
-class PlainWay(Way):
+class PlainWay(ObjectiveGradient):
     """The gradient as one would first write it."""
 
     def gradient(self, picture: Tensor) -> Tensor:
         with torch.enable_grad():
             x, heard = picture.detach().clone().requires_grad_(), {}
             (name,) = self.parts[0][1].layers
-            place = self.seer.places[name]
-            handle = place.modules[-1].register_forward_hook(lambda module, inputs, output: heard.update({name: output}))
-            self.seer.network(self.seer.enter(x))
+            place = self.classifier.places[name]
+            handle = place.modules[-1].register_forward_hook(
+                lambda module, inputs, output: heard.update({name: output})
+            )
+            self.classifier.network(self.classifier.enter(x))
             handle.remove()
             self.parts[0][1].value(heard).backward()
         assert x.grad is not None
         return x.grad
 
 
-def plain(name: str) -> Seer:
+def plain(name: str) -> Classifier:
     """The network as torch has it."""
-    seer = Named(name)()
-    seer.network.load_state_dict(bare(name).state_dict())
-    seer.network.to(memory_format=torch.contiguous_format).requires_grad_(True)
-    return seer
+    classifier = NamedClassifier(name)()
+    classifier.network.load_state_dict(load_network(name).state_dict())
+    classifier.network.to(memory_format=torch.contiguous_format).requires_grad_(True)
+    return classifier
 
 
 def rows(name: str, size: int, device: str) -> dict[str, Callable[[], Tensor]]:
     """What is timed: each makes the same picture."""
-    picture = Static().open(size).picture(0).to(device)
-    ours, theirs = Named(name)().to(device), plain(name).to(device)
+    picture = StaticNoise().open(size).picture(0).to(device)
+    ours, theirs = NamedClassifier(name)().to(device), plain(name).to(device)
     part = [(1.0, Energy().bind(ours))]
-    found: dict[str, Callable[[], Tensor]] = {"plain loop, float32": lambda: ASCENT(PlainWay(theirs, part), picture)}
+    found: dict[str, Callable[[], Tensor]] = {
+        "plain loop, float32": lambda: ASCENT(PlainWay(theirs, part), picture)
+    }
     for precision in ("float32", "bfloat16", *(["float16"] if device == "cuda" else [])):
-        way = Way(ours, part, ASCENT.tile, ASCENT.overlap, precision=getattr(torch, precision))
+        way = ObjectiveGradient(
+            ours, part, ASCENT.tile, ASCENT.overlap, precision=getattr(torch, precision)
+        )
         found[f"ours, {precision}"] = lambda way=way: ASCENT(way, picture)
     return found
 
 
 def main() -> None:
     """Print the table."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments.add_argument("--size", type=int, default=1024)
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--sight", default="squeezenet-imagenet")
+    arguments.add_argument("--classifier", default="squeezenet-imagenet")
     arguments.add_argument("--device", default="cpu")
     given = arguments.parse_args()
     keep_memory()
-    what = torch.cuda.get_device_name() if given.device == "cuda" else f"{torch.get_num_threads()} threads"
-    print(f"{platform.processor() or platform.machine()}, {what}; torch {torch.__version__}; {given.sight}, {given.size}x{given.size}\n")
-    timed, best, made = rows(given.sight, given.size, given.device), dict[str, float](), dict[str, Tensor]()
+    what = (
+        torch.cuda.get_device_name()
+        if given.device == "cuda"
+        else f"{torch.get_num_threads()} threads"
+    )
+    print(
+        f"{platform.processor() or platform.machine()}, {what}; torch {torch.__version__}; {given.classifier}, {given.size}x{given.size}\n"
+    )
+    timed, best, made = (
+        rows(given.classifier, given.size, given.device),
+        dict[str, float](),
+        dict[str, Tensor](),
+    )
     for number in range(given.rounds + 1):
         for name, dream in timed.items():
             started = time.perf_counter()

@@ -22,17 +22,17 @@ import torch
 from speed import Frames, most_memory, table
 from torch import nn
 
-from forgetting import checkpoints
-from forgetting.checkpoints.file import File
-from forgetting.engines import Starter
-from forgetting.engines.compiled import OpenVINO
-from forgetting.engines.eager import Torch
-from forgetting.generators import plain
-from forgetting.generators.stylegan2 import StyleGAN2
-from forgetting.generators.stylegan3 import StyleGAN3, bands
-from forgetting.operators import Zero
-from forgetting.scene import Scene
-from forgetting.units import Units
+from forgetting.ablation.edits import AblationTask
+from forgetting.ablation.operators.removal import Zero
+from forgetting.engines.engine import EngineConfig
+from forgetting.engines.openvino import OpenVINOConfig
+from forgetting.engines.torch_cpu import TorchConfig
+from forgetting.models.architectures import reference
+from forgetting.models.architectures.stylegan2 import StyleGAN2
+from forgetting.models.architectures.stylegan3 import StyleGAN3, bands
+from forgetting.models.checkpoints import native
+from forgetting.models.checkpoints.foreign import CheckpointFile
+from forgetting.models.units import Units
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # they know the layouts
 import foreign
@@ -51,7 +51,11 @@ def stylegan2(resolution: int) -> StyleGAN2:
 def stylegan3(resolution: int, base: int, most: int, kernel: int) -> StyleGAN3:
     """Channels fall with the cutoff (Karras et al. 2021, appendix C)."""
     layers = bands(resolution, 14, 2, 2.0, 2**2.1, 2**0.3)[:-1]
-    return drawn(StyleGAN3(resolution, [round(min(base / 2 / band.cutoff, most)) for band in layers], kernel=kernel))
+    return drawn(
+        StyleGAN3(
+            resolution, [round(min(base / 2 / band.cutoff, most)) for band in layers], kernel=kernel
+        )
+    )
 
 
 def drawn(network: T) -> T:
@@ -88,7 +92,10 @@ class AsThePapersSayIt:
 
     def __call__(self) -> Frames:
         network = NETWORKS[self.name]()
-        ws, paint = face(network), plain.stylegan2 if isinstance(network, StyleGAN2) else plain.stylegan3
+        ws, paint = (
+            face(network),
+            reference.stylegan2 if isinstance(network, StyleGAN2) else reference.stylegan3,
+        )
 
         @torch.inference_mode()
         def frames(count: int) -> None:
@@ -103,41 +110,64 @@ class Fast:
     """One of the networks by one of our engines, a third of its units gone."""
 
     name: str
-    start: Starter
+    start: EngineConfig
 
     def __call__(self) -> Frames:
         network = NETWORKS[self.name]()
-        gone = (torch.rand(8, len(Units(network.layers)), generator=torch.Generator().manual_seed(0)) < 0.3).float()
-        engine, _ = self.start(Scene.of(network, face(network), Zero()), gone[:1])
+        gone = (
+            torch.rand(8, len(Units(network.layers)), generator=torch.Generator().manual_seed(0))
+            < 0.3
+        ).float()
+        engine, _ = self.start(AblationTask.of(network, face(network), Zero()), gone[:1])
         return lambda count: [None for _ in engine(gone[k % 8] for k in range(count))]
 
 
 def speed(rounds: int) -> None:
     """Print the table of speeds."""
     print(f"{'256 x 256, random weights':26}{'':24} ms an image   times the plain one   peak GiB")
-    starts: dict[str, Starter] = {"torch": Torch(), **{f"openvino {p}": OpenVINO(p) for p in ("float32", "bfloat16")}}
+    starts: dict[str, EngineConfig] = {
+        "torch": TorchConfig(),
+        **{f"openvino {p}": OpenVINOConfig(p) for p in ("float32", "bfloat16")},
+    }
     for name in NETWORKS:
         rows: dict[str, Callable[[], Frames]] = {"as the paper says it": AsThePapersSayIt(name)}
         rows |= {f"ours, {engine}": Fast(name, start) for engine, start in starts.items()}
         found = table(rows, lambda row: 1 if row.startswith("as") else 4, rounds)
         base = next(iter(found.values()))[0]
         for row, (seconds, memory) in found.items():
-            print(f"{name:26}{row:24} {1000 * seconds:11.0f} {base / seconds:21.1f} {memory:10.1f}", flush=True)
+            print(
+                f"{name:26}{row:24} {1000 * seconds:11.0f} {base / seconds:21.1f} {memory:10.1f}",
+                flush=True,
+            )
 
 
 def written(folder: Path) -> dict[str, Path]:
     """Full-size networks in every layout."""
     found: dict[str, Path] = {}
-    networks = {"StyleGAN2": stylegan2(1024), "StyleGAN3-T": stylegan3(1024, 32768, 512, 3), "StyleGAN3-R": stylegan3(1024, 65536, 1024, 1)}
+    networks = {
+        "StyleGAN2": stylegan2(1024),
+        "StyleGAN3-T": stylegan3(1024, 32768, 512, 3),
+        "StyleGAN3-R": stylegan3(1024, 65536, 1024, 1),
+    }
     for name, network in networks.items():
-        layout = foreign.nvidia_stylegan2 if isinstance(network, StyleGAN2) else foreign.nvidia_stylegan3
+        layout = (
+            foreign.nvidia_stylegan2 if isinstance(network, StyleGAN2) else foreign.nvidia_stylegan3
+        )
         state, made_with = layout(network)  # type: ignore[arg-type]
         whole = persistent.Network("Generator", state, made_with)
         for protocol in (2, 4):
             path = folder / f"{name}-{protocol}.pkl"
-            found[f"{name}, .pkl of NVIDIA, protocol {protocol}"] = persistent.write_nvidia(path, {"G": whole, "G_ema": whole}, protocol)
+            found[f"{name}, .pkl of NVIDIA, protocol {protocol}"] = persistent.write_nvidia(
+                path, {"G": whole, "G_ema": whole}, protocol
+            )
         found[f"{name}, safetensors"] = path = folder / f"{name}.safetensors"
-        checkpoints.write(path, name.lower().partition("-")[0], network.hyperparameters, network.state_dict(), "a benchmark")
+        native.write_checkpoint(
+            path,
+            name.lower().partition("-")[0],
+            network.hyperparameters,
+            network.state_dict(),
+            "a benchmark",
+        )
         if isinstance(network, StyleGAN2):
             for kind, zipped in ((".pt, zip", True), (".pt, legacy", False)):
                 found[f"{name}, {kind}"] = path = folder / f"{name}-{zipped}.pt"
@@ -149,7 +179,7 @@ def written(folder: Path) -> dict[str, Path]:
 def opened(path: Path) -> tuple[float, float]:
     """Seconds to open a file, and the MB by which the process has grown at most."""
     before, started = most_memory(), time.perf_counter()
-    File(str(path))()
+    CheckpointFile(str(path))()
     return time.perf_counter() - started, (most_memory() - before) / 1e6
 
 
@@ -161,7 +191,10 @@ def loading() -> None:
             path.read_bytes()  # from memory, not from whatever disk there is
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 seconds, memory = pool.apply(opened, (path,))
-            print(f"{name:48} {path.stat().st_size / 1e6:10.0f} {seconds:11.2f} {memory:18.0f}", flush=True)
+            print(
+                f"{name:48} {path.stat().st_size / 1e6:10.0f} {seconds:11.2f} {memory:18.0f}",
+                flush=True,
+            )
 
 
 def main() -> None:

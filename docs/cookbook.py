@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from forgetting.settings import CONFIGS
+from forgetting.jobs.config_groups import CONFIGS
 
 DOCS = Path(__file__).parent
 RECIPES = DOCS / "cookbook" / "experiment"
@@ -30,7 +30,10 @@ on two cores with AMX (`make cookbook`), where the default film, `forgetting ren
 def filmed(folder: Path, *settings: str) -> float:
     """Render a film; returns the seconds it took."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "forgetting", "render", *settings, f"hydra.run.dir={folder}"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "forgetting", "render", *settings, f"hydra.run.dir={folder}"],
+        check=True,
+    )
     return time.perf_counter() - started
 
 
@@ -39,10 +42,16 @@ def page(times: dict[str, float]) -> str:
     parts = [HEAD.format(plain=times["darkness"])]
     for path in sorted(RECIPES.glob("*.yaml")):
         lines = path.read_text(encoding="utf-8").splitlines()
-        prose = [line.removeprefix("# ") for line in lines if line.startswith("# ") and "@package" not in line]
+        prose = [
+            line.removeprefix("# ")
+            for line in lines
+            if line.startswith("# ") and "@package" not in line
+        ]
         told = "\n".join(line for line in lines if line.removeprefix("# ") not in prose)
         parts.append(
-            f"## {path.stem.replace('_', ' ')}\n\n" + "\n".join(prose) + f"\n\n![{path.stem}](gallery/cookbook-{path.stem}.jpg)\n\n"
+            f"## {path.stem.replace('_', ' ')}\n\n"
+            + "\n".join(prose)
+            + f"\n\n![{path.stem}](gallery/cookbook-{path.stem}.jpg)\n\n"
             f"```yaml\n{told}\n```\n\n    forgetting render --config-dir docs/cookbook experiment={path.stem}\n\n"
             f"{times[path.stem]:.0f} seconds.\n"
         )
@@ -53,14 +62,25 @@ def main() -> None:
     """Render all of them, or those that are named."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
-    for name in sys.argv[1:] or ["darkness", *(path.stem for path in sorted(RECIPES.glob("*.yaml")))]:
+    for name in sys.argv[1:] or [
+        "darkness",
+        *(path.stem for path in sorted(RECIPES.glob("*.yaml"))),
+    ]:
         with tempfile.TemporaryDirectory() as folder:
-            where = () if (CONFIGS / "experiment" / f"{name}.yaml").exists() else ("--config-dir", str(RECIPES.parent))
-            times[name] = round(filmed(Path(folder), *where, f"experiment={name}", "film.stations=8"), 1)
+            where = (
+                ()
+                if (CONFIGS / "experiment" / f"{name}.yaml").exists()
+                else ("--config-dir", str(RECIPES.parent))
+            )
+            times[name] = round(
+                filmed(Path(folder), *where, f"experiment={name}", "film.stations=8"), 1
+            )
             sheet = Image.open(Path(folder) / "sheet.png")
         if where:
             size = (WIDTH, round(WIDTH * sheet.height / sheet.width))
-            sheet.resize(size, Image.Resampling.LANCZOS).save(DOCS / "gallery" / f"cookbook-{name}.jpg", quality=85)
+            sheet.resize(size, Image.Resampling.LANCZOS).save(
+                DOCS / "gallery" / f"cookbook-{name}.jpg", quality=85
+            )
         TIMES.write_text(json.dumps(times, indent=1, sort_keys=True) + "\n")
         logging.info("%s", f"{name}: {times[name]:.0f} s")
     (DOCS / "cookbook.md").write_text(page(times), encoding="utf-8")

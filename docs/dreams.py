@@ -11,14 +11,33 @@ GALLERY, FILMS = Path(__file__).parent / "gallery", Path("outputs/dreams")
 WIDTH = 1568
 CAT = "source.path=tests/data/photographs/cat.jpg"
 DECAY = ["render", "experiment=darkness", "film.size=512", "film.duration=8", "film.fps=12"]
-LITE2 = ["sight=efficientnet-lite2", "film.size=384"]
+LITE2 = ["classifier=efficientnet-lite2", "film.size=384"]
 DREAMS = {
     "journey": [],
     "journey-lite2": [*LITE2, "source.seed=3"],
     "dive": ["dream=dive", "source=photograph", CAT, "film.duration=8", "film.stations=8"],
-    "still": ["dream=still", "sight=efficientnet-lite2", "source=photograph", CAT, "film.duration=8", "film.stations=8"],
-    "breathe": ["dream=breathe", "source=face", "film.duration=8", "dream.amount.periods=1", "film.stations=8"],
-    "dive-lite2": [*LITE2, "dream=dive", "objective.layers=blocks.15.depthwise.0", "film.duration=8", "film.stations=8"],
+    "still": [
+        "dream=still",
+        "classifier=efficientnet-lite2",
+        "source=photograph",
+        CAT,
+        "film.duration=8",
+        "film.stations=8",
+    ],
+    "breathe": [
+        "dream=breathe",
+        "source=face",
+        "film.duration=8",
+        "dream.amount.periods=1",
+        "film.stations=8",
+    ],
+    "dive-lite2": [
+        *LITE2,
+        "dream=dive",
+        "objective.layers=blocks.15.depthwise.0",
+        "film.duration=8",
+        "film.stations=8",
+    ],
     "over": ["dream=over", "source=film", f"source.path={FILMS / 'decay'}"],
     "last_dream": ["experiment=last_dream", "film.layout=diptych", "film.size=384"],
 }

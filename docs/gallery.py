@@ -8,11 +8,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from forgetting.settings import groups
+from forgetting.jobs.config_groups import group_options
 
 GALLERY = Path(__file__).parent / "gallery"
 WIDTH = 1568
-SHEETS = {one.name: [f"experiment={one.name}"] for one in groups("experiment") if one.name != "study"}
+SHEETS = {
+    one.name: [f"experiment={one.name}"]
+    for one in group_options("experiment")
+    if one.name != "study"
+}
 SHEETS["painted-eyes"] = ["generator=painted-eyes", "latent.label=1"]
 
 
@@ -22,7 +26,14 @@ def main() -> None:
     GALLERY.mkdir(exist_ok=True)
     for name in sys.argv[1:] or SHEETS:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "forgetting", "preview", *SHEETS[name], f"hydra.run.dir={folder}"]
+            command = [
+                sys.executable,
+                "-m",
+                "forgetting",
+                "preview",
+                *SHEETS[name],
+                f"hydra.run.dir={folder}",
+            ]
             subprocess.run(command, check=True)
             sheet = Image.open(Path(folder) / "sheet.png")
         size = (WIDTH, round(WIDTH * sheet.height / sheet.width))

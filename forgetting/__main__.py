@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """The command line; whoever presses Ctrl-C before it is there sees no traceback either."""
     try:
-        from forgetting.cli import app
+        from forgetting.cli.main import app
 
         app()
     except KeyboardInterrupt:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from forgetting import experiment, measuring
-from forgetting.dreaming import experiment as dreams
-from forgetting.measuring import Measuring
-from forgetting.plan import Plan
-from forgetting.render import Stage, shoot
-from forgetting.segments import Reel
+from forgetting.ablation.plan import Plan
+from forgetting.analysis import measure as measuring
+from forgetting.analysis.measure import MeasureSettings
+from forgetting.film.render import FrameSource, render_segments
+from forgetting.film.segments import SegmentStore
+from forgetting.jobs import dream as dreams
+from forgetting.jobs import portrait
 
 
 class Making(Protocol):
@@ -21,16 +22,18 @@ class Making(Protocol):
     @property
     def plan(self) -> Plan: ...
     @property
-    def follows(self) -> bool:
+    def sequential(self) -> bool:
         """Whether frames follow from the frames before them."""
         ...
 
-    def shoot(self, plan: Plan, reel: Reel, segments: Sequence[range], since: float) -> None:
+    def shoot(
+        self, plan: Plan, store: SegmentStore, segments: Sequence[range], since: float
+    ) -> None:
         """Make those segments of the film of ``plan``; ``since`` is when work on them began."""
         ...
 
-    def measure(self, plan: Plan, how: Measuring, folder: Path, **told: Any) -> None:
-        """Measure the film, see :func:`forgetting.measuring.film`."""
+    def measure(self, plan: Plan, how: MeasureSettings, folder: Path, **told: Any) -> None:
+        """Measure the film, see :func:`forgetting.analysis.measure.measure_film`."""
         ...
 
 
@@ -40,30 +43,34 @@ class Crew(Protocol):
         ...
 
 
-def prepared(config: Mapping[str, Any], known: Plan | None = None) -> Stage:
+def prepared(config: Mapping[str, Any], known: Plan | None = None) -> FrameSource:
     """What a config asks for, a face or a dream, ready to be filmed in this process."""
-    return (dreams.prepare(config, known) if "dream" in config else experiment.prepare(config, known)).stage
+    return (
+        dreams.prepare(config, known) if "dream" in config else portrait.prepare(config, known)
+    ).stage
 
 
 @dataclass(frozen=True)
 class Here:
     """In this process."""
 
-    stage: Stage
+    stage: FrameSource
 
     @property
     def plan(self) -> Plan:
         return self.stage.layout.plan
 
     @property
-    def follows(self) -> bool:
-        return self.stage.follows
+    def sequential(self) -> bool:
+        return self.stage.sequential
 
-    def shoot(self, plan: Plan, reel: Reel, segments: Sequence[range], since: float) -> None:
-        shoot(self.stage.ready(plan, reel.folder), reel, segments, since)
+    def shoot(
+        self, plan: Plan, store: SegmentStore, segments: Sequence[range], since: float
+    ) -> None:
+        render_segments(self.stage.ready(plan, store.folder), store, segments, since)
 
-    def measure(self, plan: Plan, how: Measuring, folder: Path, **told: Any) -> None:
-        measuring.film(self.stage.ready(plan, None), how, folder, **told)
+    def measure(self, plan: Plan, how: MeasureSettings, folder: Path, **told: Any) -> None:
+        measuring.measure_film(self.stage.ready(plan, None), how, folder, **told)
 
 
 def here(config: Mapping[str, Any], known: Plan | None) -> Here:

@@ -43,7 +43,7 @@ def one_line(error: object, most: int = 200) -> str:
 
 
 @contextmanager
-def told_in_one_sentence(folder: Path) -> Iterator[None]:
+def friendly_os_errors(folder: Path) -> Iterator[None]:
     """Turn what the operating system says about writing into ``folder`` into one sentence."""
     try:
         yield
@@ -58,7 +58,9 @@ def told_in_one_sentence(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def unknown(what: str, name: str, known: Iterable[str], where: str = "there is") -> RequestError:
+def unknown_name(
+    what: str, name: str, known: Iterable[str], where: str = "there is"
+) -> RequestError:
     """A failed look-up that lists what exists and names the nearest.
 
     >>> str(unknown("layer", "b99", ["b4", "b8"]))
@@ -70,14 +72,14 @@ def unknown(what: str, name: str, known: Iterable[str], where: str = "there is")
     return RequestError(f"no {what} {name!r}{hint}; {where} {', '.join(known) or 'nothing'}")
 
 
-def one_of(what: str, value: str, known: Iterable[str]) -> None:
+def check_choice(what: str, value: str, known: Iterable[str]) -> None:
     """Raise unless ``value`` is one of ``known``."""
     known = list(known)
     if value not in known:
-        raise unknown(what, str(value), known)
+        raise unknown_name(what, str(value), known)
 
 
-def within(what: str, value: float, low: float, high: float) -> None:
+def check_range(what: str, value: float, low: float, high: float) -> None:
     """Raise unless ``low <= value <= high`` (NaN is outside of everything)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise RequestError(f"{what} must be a number from {low:g} to {high:g}, got {value!r}")
@@ -85,12 +87,12 @@ def within(what: str, value: float, low: float, high: float) -> None:
         raise RequestError(f"{what} must lie between {low:g} and {high:g}, got {value:g}")
 
 
-def seed(what: str, value: int) -> None:
+def check_seed(what: str, value: int) -> None:
     """Raise unless ``value`` can seed numpy's ``RandomState``."""
-    whole(what, value, 0, 2**32 - 1)
+    check_int(what, value, 0, 2**32 - 1)
 
 
-def whole(what: str, value: int, low: int, high: int) -> None:
+def check_int(what: str, value: int, low: int, high: int) -> None:
     """Raise unless ``value`` is a whole number in ``low..high``."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise RequestError(f"{what} must be a whole number from {low} to {high}, got {value!r}")

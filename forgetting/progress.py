@@ -13,17 +13,17 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-What = str | Callable[[], str]
+Description = str | Callable[[], str]
 """What is going on; where it changes, a function that tells what it is now."""
 
 
-def _silent(items: Iterable[T], what: What, total: int | None) -> Iterable[T]:
+def _silent(items: Iterable[T], what: Description, total: int | None) -> Iterable[T]:
     return items
 
 
 display: ContextVar[Callable[..., Iterable]] = ContextVar("display", default=_silent)  # type: ignore[type-arg]
 
 
-def track(items: Iterable[T], what: What, total: int | None = None) -> Iterator[T]:
+def track(items: Iterable[T], what: Description, total: int | None = None) -> Iterator[T]:
     """Iterate over ``items`` while the display, if there is one, tells how ``what`` is going."""
     yield from display.get()(items, what, total)

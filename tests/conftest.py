@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-from forgetting import zoo
-from forgetting.allocator import keep_memory
+from forgetting.engines.allocator import keep_memory
 from forgetting.errors import FetchError
-from forgetting.generators.dcgan import DCGAN
-from forgetting.generators.mobile_stylegan import MobileStyleGAN
-from forgetting.generators.stylegan2 import StyleGAN2
-from forgetting.generators.stylegan3 import StyleGAN3
-from forgetting.generators.toy import Toy
+from forgetting.models import generator_zoo
+from forgetting.models.architectures.dcgan import DCGAN
+from forgetting.models.architectures.mobile_stylegan import MobileStyleGAN
+from forgetting.models.architectures.stylegan2 import StyleGAN2
+from forgetting.models.architectures.stylegan3 import StyleGAN3
+from forgetting.models.architectures.toy import Toy
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,7 +36,9 @@ def randomised(network: nn.Module, seed: int) -> nn.Module:
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         if tensor.is_floating_point():
             values = torch.from_numpy(np.asarray(0.3 * draw.randn(*tensor.shape))).float()
-            tensor.data.copy_(values.abs() + 0.1 if name.endswith(("running_var", "taps", "loudness")) else values)
+            tensor.data.copy_(
+                values.abs() + 0.1 if name.endswith(("running_var", "taps", "loudness")) else values
+            )
             if name.endswith("taps"):
                 tensor.div_(tensor.sum())  # low-passes keep what does not change
     return network.eval().requires_grad_(False)
@@ -45,12 +47,22 @@ def randomised(network: nn.Module, seed: int) -> nn.Module:
 TINY = {
     "toy": lambda: Toy(),
     "dcgan": lambda: randomised(DCGAN(channels=(12, 8, 6), z_dim=10), 1),
-    "dcgan-conditional": lambda: randomised(DCGAN((9, 6, 5), 10, labels=4, kernels=(3, 4, 5, 4), image_bias=True), 7),
-    "stylegan2": lambda: randomised(StyleGAN2((10, 8, 6), (4, 5), 8, (8, 12), labels=3, embed=6, clamp=2.0), 3),
-    "stylegan2-orig": lambda: randomised(StyleGAN2((8, 6), z_dim=8, mapping=(8,), image_channels=1, skip=False), 4),
+    "dcgan-conditional": lambda: randomised(
+        DCGAN((9, 6, 5), 10, labels=4, kernels=(3, 4, 5, 4), image_bias=True), 7
+    ),
+    "stylegan2": lambda: randomised(
+        StyleGAN2((10, 8, 6), (4, 5), 8, (8, 12), labels=3, embed=6, clamp=2.0), 3
+    ),
+    "stylegan2-orig": lambda: randomised(
+        StyleGAN2((8, 6), z_dim=8, mapping=(8,), image_channels=1, skip=False), 4
+    ),
     "stylegan3-t": lambda: randomised(StyleGAN3(16, (8, 6, 5), 8, (8, 8), margin=2, clamp=2.0), 5),
-    "stylegan3-r": lambda: randomised(StyleGAN3(16, (8, 6, 4), 8, (8,), kernel=1, margin=3, image_channels=4), 6),
-    "mobile_stylegan": lambda: randomised(MobileStyleGAN(channels=(16, 16, 8), z_dim=12, mapping_layers=2), 2),
+    "stylegan3-r": lambda: randomised(
+        StyleGAN3(16, (8, 6, 4), 8, (8,), kernel=1, margin=3, image_channels=4), 6
+    ),
+    "mobile_stylegan": lambda: randomised(
+        MobileStyleGAN(channels=(16, 16, 8), z_dim=12, mapping_layers=2), 2
+    ),
 }
 
 
@@ -67,7 +79,7 @@ def toy():
 
 def _real(name: str):
     try:
-        return zoo.load(name)
+        return generator_zoo.load(name)
     except FetchError as error:
         if os.environ.get("CI"):
             raise

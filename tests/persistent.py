@@ -25,10 +25,16 @@ class Network:
     class_name: str
     state: Mapping[str, Tensor]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    buffers: tuple[str, ...] = ("resample_filter", "noise_const", "w_avg")  # last parts of names that are buffers
+    buffers: tuple[str, ...] = (
+        "resample_filter",
+        "noise_const",
+        "w_avg",
+    )  # last parts of names that are buffers
     classes: Mapping[str, str] = field(default_factory=dict)
     source: str = SOURCE
-    attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # 'synthesis.b4' -> what else the object has
+    attributes: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # 'synthesis.b4' -> what else the object has
 
 
 class _Object:
@@ -49,7 +55,10 @@ def fake_modules() -> Iterator[type[dict[str, Any]]]:
     class EasyDict(dict):  # type: ignore[type-arg]
         pass
 
-    found = {"torch_utils": {}, "torch_utils.persistence": {"_reconstruct_persistent_obj": _reconstruct_persistent_obj}}
+    found = {
+        "torch_utils": {},
+        "torch_utils.persistence": {"_reconstruct_persistent_obj": _reconstruct_persistent_obj},
+    }
     found |= {"dnnlib": {}, "dnnlib.util": {"EasyDict": EasyDict}}
     before = {name: sys.modules.get(name) for name in found}
     for name, things in found.items():
@@ -68,30 +77,60 @@ def fake_modules() -> Iterator[type[dict[str, Any]]]:
 
 
 def _object(network: Network, easy: type[dict[str, Any]], prefix: str = "") -> _Object:
-    own = {name.removeprefix(prefix): tensor for name, tensor in network.state.items() if name.startswith(prefix)}
+    own = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in network.state.items()
+        if name.startswith(prefix)
+    }
     plain = {name: tensor for name, tensor in own.items() if "." not in name}
-    buffers = OrderedDict((name, tensor) for name, tensor in plain.items() if name in network.buffers)
+    buffers = OrderedDict(
+        (name, tensor) for name, tensor in plain.items() if name in network.buffers
+    )
     parts = dict.fromkeys(name.partition(".")[0] for name in own if "." in name)
     state = {
         "training": False,
-        "_parameters": OrderedDict((name, nn.Parameter(tensor)) for name, tensor in plain.items() if name not in buffers),
+        "_parameters": OrderedDict(
+            (name, nn.Parameter(tensor)) for name, tensor in plain.items() if name not in buffers
+        ),
         "_buffers": buffers,
         "_non_persistent_buffers_set": set(),
         "_backward_hooks": OrderedDict(),
         "_forward_hooks": OrderedDict(),
-        "_modules": OrderedDict((part, _object(network, easy, f"{prefix}{part}.")) for part in parts),
+        "_modules": OrderedDict(
+            (part, _object(network, easy, f"{prefix}{part}.")) for part in parts
+        ),
         "_init_args": (),
-        "_init_kwargs": {} if prefix else easy({key: easy(one) if isinstance(one, dict) else one for key, one in network.kwargs.items()}),
+        "_init_kwargs": {}
+        if prefix
+        else easy(
+            {
+                key: easy(one) if isinstance(one, dict) else one
+                for key, one in network.kwargs.items()
+            }
+        ),
     }
     state |= network.attributes.get(prefix[:-1], {})
     name = network.classes.get(prefix[:-1], "Part") if prefix else network.class_name
-    return _Object({"type": "class", "version": 6, "module_src": network.source, "class_name": name, "state": state})
+    return _Object(
+        {
+            "type": "class",
+            "version": 6,
+            "module_src": network.source,
+            "class_name": name,
+            "state": state,
+        }
+    )
 
 
-def write_nvidia(path: Path, networks: Mapping[str, Network | Any], protocol: int = 4, **more: Any) -> Path:
+def write_nvidia(
+    path: Path, networks: Mapping[str, Network | Any], protocol: int = 4, **more: Any
+) -> Path:
     """Write ``{"G_ema": network, ...}``; what is no ``Network`` is pickled as it is, dicts as ``EasyDict``."""
     with fake_modules() as easy:
-        values = {key: _object(one, easy) if isinstance(one, Network) else one for key, one in (dict(networks) | more).items()}
+        values = {
+            key: _object(one, easy) if isinstance(one, Network) else one
+            for key, one in (dict(networks) | more).items()
+        }
         values = {key: easy(one) if isinstance(one, dict) else one for key, one in values.items()}
         path.write_bytes(pickle.dumps(values, protocol))
     return path
@@ -106,9 +145,21 @@ def network(channels: int = 4, dtype: torch.dtype = torch.float32) -> Network:
         "mapping.fc0.bias": torch.randn(8, generator=numbers),
         "synthesis.b4.resample_filter": torch.ones(4, 4) / 16,
         "synthesis.b4.const": torch.randn(channels, 4, 4, generator=numbers),
-        "synthesis.b4.conv1.weight": torch.randn(channels, channels, 3, 3, generator=numbers).to(dtype),
+        "synthesis.b4.conv1.weight": torch.randn(channels, channels, 3, 3, generator=numbers).to(
+            dtype
+        ),
         "synthesis.b4.conv1.noise_strength": torch.tensor(0.25),
         "synthesis.b4.conv1.noise_const": torch.randn(4, 4, generator=numbers),
     }
-    kwargs = {"z_dim": 8, "img_resolution": 4, "mapping_kwargs": {"num_layers": 1}, "conv_clamp": None}
-    return Network("Generator", state, kwargs, classes={"synthesis": "SynthesisNetwork", "synthesis.b4": "SynthesisBlock"})
+    kwargs = {
+        "z_dim": 8,
+        "img_resolution": 4,
+        "mapping_kwargs": {"num_layers": 1},
+        "conv_clamp": None,
+    }
+    return Network(
+        "Generator",
+        state,
+        kwargs,
+        classes={"synthesis": "SynthesisNetwork", "synthesis.b4": "SynthesisBlock"},
+    )

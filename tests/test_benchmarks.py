@@ -8,12 +8,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import speed
 
-from forgetting.engines.eager import Torch
+from forgetting.engines.torch_cpu import TorchConfig
 
 
 @pytest.mark.model
 def test_films_are_made_with_and_without_a_map(face_model, capsys):
     for layout in ("face", "diptych"):
-        speed.Filmed(Torch(), layout=layout)()(2)
+        speed.Filmed(TorchConfig(), layout=layout)()(2)
     speed.drawing(1.0)
     assert "5504" in capsys.readouterr().out

@@ -4,13 +4,20 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from forgetting import checkpoints
-from forgetting import plan as plans
-from forgetting.cli import app
-from forgetting.settings import GROUPS
-from forgetting.units import Units
+from forgetting.ablation import plan as plans
+from forgetting.cli.main import app
+from forgetting.jobs.config_groups import GROUPS
+from forgetting.models.checkpoints import native
+from forgetting.models.units import Units
 
-QUICK = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast", "measure.names=none"]
+QUICK = [
+    "generator=toy",
+    "engine=torch",
+    "film.fps=3",
+    "film.duration=1",
+    "film.preset=ultrafast",
+    "measure.names=none",
+]
 
 
 @pytest.fixture
@@ -19,7 +26,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "argv", ["forgetting"])
-    monkeypatch.setattr("forgetting.console.err._width", 1000)
+    monkeypatch.setattr("forgetting.cli.console.err._width", 1000)
     return lambda *arguments: CliRunner().invoke(app, list(arguments))
 
 
@@ -27,7 +34,14 @@ def test_render_puts_everything_into_a_folder_of_its_own(run, tmp_path):
     result = run("render", *QUICK)
     assert result.exit_code == 0, result.output
     (folder,) = (tmp_path / "outputs").iterdir()
-    assert sorted(p.name for p in folder.iterdir()) == ["film.mp4", "plan.npz", "poster.png", "recipe.yaml", "sheet.png", "summary.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "film.mp4",
+        "plan.npz",
+        "poster.png",
+        "recipe.yaml",
+        "sheet.png",
+        "summary.json",
+    ]
     assert str(folder / "film.mp4") in result.output
 
 
@@ -37,13 +51,20 @@ def test_where_to(run, tmp_path):
 
 
 def test_a_sweep(run, tmp_path):
-    result = run("render", "-m", *QUICK, "operator=zero,mean", "latent.seed=1,2", "hydra.sweep.dir=sweep")
+    result = run(
+        "render", "-m", *QUICK, "operator=zero,mean", "latent.seed=1,2", "hydra.sweep.dir=sweep"
+    )
     assert result.exit_code == 0, result.output
     assert len(list((tmp_path / "sweep").glob("*/film.mp4"))) == 4
 
 
 def test_an_order_inside_an_order(run, tmp_path):
-    arguments = ["ordering=layers", "ordering@ordering.inside=random", "ordering.inside.seed=5", "hydra.run.dir=run"]
+    arguments = [
+        "ordering=layers",
+        "ordering@ordering.inside=random",
+        "ordering.inside.seed=5",
+        "hydra.run.dir=run",
+    ]
     assert run("render", *QUICK, *arguments).exit_code == 0
     recipe = (tmp_path / "run/recipe.yaml").read_text()
     assert re.search(r"inside:\n +_target_: forgetting.orderings.Random\n.*\n +seed: 5", recipe)
@@ -51,8 +72,15 @@ def test_an_order_inside_an_order(run, tmp_path):
 
 def test_an_experiment_of_ones_own(run, tmp_path):
     (tmp_path / "mine/experiment").mkdir(parents=True)
-    (tmp_path / "mine/experiment/slow.yaml").write_text("# @package _global_\nschedule:\n  until: 0.25\n")
-    assert run("render", "--config-dir", "mine", "experiment=slow", *QUICK, "hydra.run.dir=run").exit_code == 0
+    (tmp_path / "mine/experiment/slow.yaml").write_text(
+        "# @package _global_\nschedule:\n  until: 0.25\n"
+    )
+    assert (
+        run(
+            "render", "--config-dir", "mine", "experiment=slow", *QUICK, "hydra.run.dir=run"
+        ).exit_code
+        == 0
+    )
     assert "until: 0.25" in (tmp_path / "run/recipe.yaml").read_text()
 
 
@@ -62,7 +90,10 @@ def test_a_plan_again(run, tmp_path):
     assert again.exit_code == 0, again.output
     assert (tmp_path / "second/film.gif").exists()
     assert "seed: 3" in (tmp_path / "second/recipe.yaml").read_text()
-    assert (plans.load(tmp_path / "second/plan.npz").ablation == plans.load(tmp_path / "first/plan.npz").ablation).all()
+    assert (
+        plans.load_plan(tmp_path / "second/plan.npz").ablation
+        == plans.load_plan(tmp_path / "first/plan.npz").ablation
+    ).all()
 
 
 def test_preview(run, tmp_path):
@@ -80,16 +111,29 @@ def test_layers(run):
 
 def test_files_with_signs_in_their_names(run, tmp_path, toy):
     path = tmp_path / "it's [a] = {net}, (1).safetensors"
-    checkpoints.write(path, "toy", toy.hyperparameters, toy.state_dict(), "a test")
+    native.write_checkpoint(path, "toy", toy.hyperparameters, toy.state_dict(), "a test")
     for verb in ("layers", "preview"):
-        found = run(verb, "generator=file", f"generator.path={path}", *(["engine=torch"] if verb == "preview" else []))
+        found = run(
+            verb,
+            "generator=file",
+            f"generator.path={path}",
+            *(["engine=torch"] if verb == "preview" else []),
+        )
         assert found.exit_code == 0, found.output
 
 
 def test_models(run):
     result = run("models")
     assert result.exit_code == 0, result.output
-    for word in ("ffhq-mobile", "mobile_stylegan", "1024", "random-face==2021.7.21.1", "Apache-2.0", "digiface-dcgan", "toy"):
+    for word in (
+        "ffhq-mobile",
+        "mobile_stylegan",
+        "1024",
+        "random-face==2021.7.21.1",
+        "Apache-2.0",
+        "digiface-dcgan",
+        "toy",
+    ):
         assert word in result.output
 
 
@@ -111,13 +155,19 @@ def test_help_for_people_who_have_never_heard_of_hydra(run, verb):
 
 
 BAD = [
-    (["ordering=randon"], "no ordering 'randon' (did you mean 'random'?); there is activation, cluster, contagion, contribution"),
+    (
+        ["ordering=randon"],
+        "no ordering 'randon' (did you mean 'random'?); there is activation, cluster, contagion, contribution",
+    ),
     (["schedule=linaer"], "(did you mean 'linear'?)"),
     (["operator=nothing"], "amplify, average, binarise"),
     (["generator=ffhq"], "did you mean 'ffhq-mobile'"),
     (["generator.name=ffhq"], "did you mean 'ffhq-mobile'"),
     (["experiment=darknes"], "did you mean 'darkness'"),
-    (["film.fsp=3"], "no setting 'film.fsp' (did you mean 'film.fps'?); there is film.fps, film.duration"),
+    (
+        ["film.fsp=3"],
+        "no setting 'film.fsp' (did you mean 'film.fps'?); there is film.fps, film.duration",
+    ),
     (["schedule=gompertz", "schedule.curve.aging=3"], "did you mean 'schedule.curve.ageing'"),
     (["flim.fps=3"], "no setting 'flim' (did you mean 'film'?)"),
     (["orderng=random"], "did you mean 'ordering'"),
@@ -132,7 +182,10 @@ BAD = [
     (["latent.seed=-1"], "latent.seed"),
     (["schedule.until=7"], "schedule.until"),
     (["schedule.hold=[0.1,0.1,0.1]"], "one share of the film or two, got (0.1, 0.1, 0.1)"),
-    (["ordering=layers", "ordering.order=[b4.conv]", "ordering.layers=[b8.conv]"], "have no unit in common"),
+    (
+        ["ordering=layers", "ordering.order=[b4.conv]", "ordering.layers=[b8.conv]"],
+        "have no unit in common",
+    ),
     (["ordering.layers=[[b4.conv]]"], "no layer"),
     (["schedule.hold=[0.6,0.6]"], "leaves no time to move"),
     (["schedule.direction=sideways"], "forget, remember, there_and_back"),
@@ -154,14 +207,22 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "says"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+@pytest.mark.parametrize(
+    ("arguments", "says"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD]
+)
 def test_wrong_requests_get_one_sentence(run, tmp_path, arguments, says):
-    result = run("render", "generator=toy", "engine=torch", *arguments) if "generator" not in arguments[0] else run("render", *arguments)
+    result = (
+        run("render", "generator=toy", "engine=torch", *arguments)
+        if "generator" not in arguments[0]
+        else run("render", *arguments)
+    )
     assert result.exit_code == 2, result.output
     assert says in result.output
     assert result.output.count("forgetting: ") == 1
     told = [
-        line for line in result.output.strip().splitlines() if not line.endswith(" ...") and not line.startswith("torch in")
+        line
+        for line in result.output.strip().splitlines()
+        if not line.endswith(" ...") and not line.startswith("torch in")
     ]  # what went on
     assert len(told) == 1, told
     assert not list(tmp_path.rglob("film*"))
@@ -189,7 +250,9 @@ def test_fetch_unknown(run):
 
 def test_resume_and_join(run, tmp_path):
     for k in (1, 2):
-        result = run("render", *QUICK, "film.segment=1", f"render.shard={k}/2", f"hydra.run.dir={k}")
+        result = run(
+            "render", *QUICK, "film.segment=1", f"render.shard={k}/2", f"hydra.run.dir={k}"
+        )
         assert result.exit_code == 0, result.output
         assert f"part {k}/2 is finished; forgetting join" in result.output
     assert run("join", "1").exit_code == 2
@@ -208,9 +271,9 @@ def test_resume_and_join(run, tmp_path):
 def test_the_library_does_not_print(capsys):
     from conftest import TINY, faces
 
-    from forgetting import statistics
+    from forgetting.ablation import activations
 
     toy = TINY["toy"]()
-    statistics.rms(toy, Units(toy.layers), 3)
+    activations.rms_over_faces(toy, Units(toy.layers), 3)
     assert faces(TINY["toy"]()).ndim == 3
     assert capsys.readouterr().out == ""

@@ -17,13 +17,15 @@ from test_experiment import config
 from test_run import SETTINGS, files
 from typer.testing import CliRunner
 
-from forgetting import cache, extras, run, sweep
-from forgetting.cli import app
+from forgetting import dependencies
+from forgetting import files as cache
+from forgetting.cli.main import app
 from forgetting.cluster import hired, painter
 from forgetting.cluster.hired import Hired
 from forgetting.cluster.painter import Painter
 from forgetting.cluster.queue import AHEAD, ATTEMPTS, Full, Outcome, Queue, Task
 from forgetting.errors import ForgettingError, Interrupted, RequestError
+from forgetting.jobs import run, sweep
 
 FILM = [*SETTINGS, "film.duration=6"]
 """Sixty frames in six segments."""
@@ -40,7 +42,14 @@ class Team:
     """Workers that do what a function says; nodes come and go."""
 
     def __init__(self, work, seats):
-        self.work, self.places, self.at, self.held, self.dismissed, self.closed = work, dict(seats), [], [], [], False
+        self.work, self.places, self.at, self.held, self.dismissed, self.closed = (
+            work,
+            dict(seats),
+            [],
+            [],
+            [],
+            False,
+        )
 
     def seats(self):
         return self.places
@@ -136,7 +145,11 @@ def test_what_is_lost_is_done_again_by_somebody():
     draw = random.Random(4)
 
     def work(worker, task):
-        return Outcome(task, lost=True) if draw.random() < 0.2 and task.lost < ATTEMPTS - 1 else done(worker, task)
+        return (
+            Outcome(task, lost=True)
+            if draw.random() < 0.2 and task.lost < ATTEMPTS - 1
+            else done(worker, task)
+        )
 
     queue = Queue(Team(work, {f"{node}/0": node for node in "abc"}))
     found = [task.future.result(5)[1] for task in queue.submit(tasks(40))]
@@ -183,7 +196,9 @@ def test_a_node_whose_disk_is_full_gets_nothing_more():
 
 
 def test_errors_of_the_work_and_of_the_engine_reach_who_waits():
-    queue = Queue(Team(lambda worker, task: Outcome(task, error=RequestError("no such layer")), TWO))
+    queue = Queue(
+        Team(lambda worker, task: Outcome(task, error=RequestError("no such layer")), TWO)
+    )
     with pytest.raises(RequestError, match="no such layer"):
         queue.submit(tasks(1))[0].future.result(5)
     queue.close()
@@ -234,7 +249,9 @@ def painted(lose=lambda worker, task: False):
             painters.pop(worker, None)
             return Outcome(task, lost=True)
         try:
-            return Outcome(task, getattr(painters.setdefault(worker, Painter()), task.method)(*task.arguments))
+            return Outcome(
+                task, getattr(painters.setdefault(worker, Painter()), task.method)(*task.arguments)
+            )
         except Exception as error:
             return Outcome(task, error=error)
 
@@ -249,10 +266,14 @@ def together(settings, folder, team, shared=False):
         queue.close()
 
 
-@pytest.mark.parametrize("more", [[], ["film=png"], ["measure.names=plain", "measure.rate=2", "film.layout=diptych"]])
+@pytest.mark.parametrize(
+    "more", [[], ["film=png"], ["measure.names=plain", "measure.rate=2", "film.layout=diptych"]]
+)
 @pytest.mark.parametrize("shared", [False, True])
 def test_workers_make_the_same_film(tmp_path, more, shared):
-    settings = config(*[one for one in FILM if not one.startswith("film.preset") or "film=png" not in more], *more)
+    settings = config(
+        *[one for one in FILM if not one.startswith("film.preset") or "film=png" not in more], *more
+    )
     run.render(settings, tmp_path / "alone")
     lost = [3, 5]
     count = iter(range(100))
@@ -286,7 +307,11 @@ def test_what_is_there_is_not_made_again(tmp_path, monkeypatch):
     there = len(list((tmp_path / "together/segments").glob("*/*-*.*.mp4")))
     assert there >= 2
     again = []
-    together(settings, tmp_path / "together", painted(lambda worker, task: again.append(task.method) and False))
+    together(
+        settings,
+        tmp_path / "together",
+        painted(lambda worker, task: again.append(task.method) and False),
+    )
     assert again.count("segments") == 6 - there
     assert files(tmp_path / "together") == files(tmp_path / "alone")
 
@@ -297,15 +322,25 @@ def test_dreams_are_made_by_others_too(tmp_path, dream, kind):  # noqa: F811
     settings = dream(f"dream={kind}")
     run.render(settings, tmp_path / "alone")
     count = iter(range(100))
-    together(settings, tmp_path / "together", painted(lambda worker, task: task.method == "segments" and next(count) == 1))
+    together(
+        settings,
+        tmp_path / "together",
+        painted(lambda worker, task: task.method == "segments" and next(count) == 1),
+    )
     assert files(tmp_path / "alone") == files(tmp_path / "together")
 
 
 def test_a_segment_is_there_last(tmp_path, monkeypatch):
     """Whoever is killed while they write what came back has not told of more than there is."""
-    written, whole = [], cache.whole
+    written, whole = [], cache.atomic_write
     monkeypatch.setattr(cache, "whole", lambda path: written.append(path.name) or whole(path))
-    names = ["0000000-0000009.abc.mp4", "0000000.seconds", "poster.png", "state-0000009.abc", "station-0000000.png"]
+    names = [
+        "0000000-0000009.abc.mp4",
+        "0000000.seconds",
+        "poster.png",
+        "state-0000009.abc",
+        "station-0000000.png",
+    ]
     hired.keep(dict.fromkeys(names, b""), tmp_path)
     assert sorted(written) == names
     assert written[-1] == names[0]
@@ -313,23 +348,26 @@ def test_a_segment_is_there_last(tmp_path, monkeypatch):
 
 def test_files_travel_by_what_is_in_them(tmp_path, dream):  # noqa: F811
     settings = dream("dream=still", "film.duration=1")
-    weights, found = Path(settings["sight"]["weights"]), painter.Files.of(settings)  # noqa: F811
+    weights, found = Path(settings["classifier"]["weights"]), painter.Files.of(settings)  # noqa: F811
     assert found.names == (str(weights),)
     there = found.here(settings, [weights.read_bytes()])
-    place = Path(there["sight"]["weights"])
+    place = Path(there["classifier"]["weights"])
     assert place != weights
     assert place.read_bytes() == weights.read_bytes()
-    assert settings["sight"]["weights"] == str(weights), "what was asked for is as it was"
+    assert settings["classifier"]["weights"] == str(weights), "what was asked for is as it was"
     before = place.stat().st_mtime_ns
     found.here(settings, [weights.read_bytes()])
     assert place.stat().st_mtime_ns == before, "stored once"
 
 
 def test_a_full_disk_is_told_from_other_things(tmp_path, monkeypatch):
-    monkeypatch.setattr("forgetting.crew.Here.shoot", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    monkeypatch.setattr(
+        "forgetting.crew.Here.shoot",
+        lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")),
+    )
     one = Painter(tmp_path)
-    plan, follows = one.prepare(config(*FILM), None, [])
-    assert not follows
+    plan, sequential = one.prepare(config(*FILM), None, [])
+    assert not sequential
     with pytest.raises(OSError, match="full"):
         one.segments(plan, [(0, 10)], {}, None, [])
     monkeypatch.setattr(painter, "LITTLE", 2**60)
@@ -353,13 +391,21 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
         ).stdout.split()
     )
     settings = config(*FILM, "cluster=ray")
-    monkeypatch.setattr(extras.importlib, "import_module", lambda name: (_ for _ in ()).throw(ModuleNotFoundError(name=name)))
-    with pytest.raises(RequestError, match=r"this needs ray, which is not installed; pip install 'forgetting\[ray\]' brings it"):
+    monkeypatch.setattr(
+        dependencies.importlib,
+        "import_module",
+        lambda name: (_ for _ in ()).throw(ModuleNotFoundError(name=name)),
+    )
+    with pytest.raises(
+        RequestError,
+        match=r"this needs ray, which is not installed; pip install 'forgetting\[ray\]' brings it",
+    ):
         run.render(settings, tmp_path)
 
 
 real = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None and not os.environ.get("CI"), reason="ray is not installed: pip install 'forgetting[ray]'"
+    importlib.util.find_spec("ray") is None and not os.environ.get("CI"),
+    reason="ray is not installed: pip install 'forgetting[ray]'",
 )
 
 
@@ -369,7 +415,9 @@ def nodes():
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     for _ in range(2):
         cluster.add_node(num_cpus=1)
     yield cluster
@@ -391,7 +439,10 @@ def workers():
 
 @real
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked up in /proc, which this system does not have")
+@pytest.mark.skipif(
+    not Path("/proc").exists(),
+    reason="processes are looked up in /proc, which this system does not have",
+)
 def test_a_cluster_that_loses_a_worker_and_a_node_makes_the_same_film(tmp_path, nodes):
     settings = config(*SETTINGS, "film.duration=120", "film.segment=20")
     run.render(settings, tmp_path / "alone")
@@ -414,7 +465,11 @@ def test_a_cluster_that_loses_a_worker_and_a_node_makes_the_same_film(tmp_path, 
 
     thread = threading.Thread(target=disturb, daemon=True)
     thread.start()
-    run.render(settings | {"cluster": config("cluster=ray", f"cluster.address={nodes.address}")["cluster"]}, tmp_path / "together")
+    run.render(
+        settings
+        | {"cluster": config("cluster=ray", f"cluster.address={nodes.address}")["cluster"]},
+        tmp_path / "together",
+    )
     thread.join(60)
     print(happened)
     assert [what for what, _ in happened] == ["worker", "node", "late"]
@@ -427,16 +482,39 @@ def test_a_cluster_that_loses_a_worker_and_a_node_makes_the_same_film(tmp_path, 
 def test_a_sweep_is_one_queue(tmp_path, nodes, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["forgetting"])
-    monkeypatch.setattr("forgetting.console.err._width", 1000)
-    arguments = ["-m", *SETTINGS, "film.duration=2", "ordering=random,magnitude", "latent.seed=1,2", "hydra.sweep.dir=sweep"]
-    result = CliRunner().invoke(app, ["render", *arguments, "cluster=ray", f"cluster.address={nodes.address}"])
+    monkeypatch.setattr("forgetting.cli.console.err._width", 1000)
+    arguments = [
+        "-m",
+        *SETTINGS,
+        "film.duration=2",
+        "ordering=random,magnitude",
+        "latent.seed=1,2",
+        "hydra.sweep.dir=sweep",
+    ]
+    result = CliRunner().invoke(
+        app, ["render", *arguments, "cluster=ray", f"cluster.address={nodes.address}"]
+    )
     assert result.exit_code == 0, result.output
-    assert [state.what for state in sweep.states(Path("sweep"))] == ["finished"] * 4
+    assert [state.what for state in sweep.run_statuses(Path("sweep"))] == ["finished"] * 4
     assert CliRunner().invoke(app, ["render", *arguments, "hydra.sweep.dir=alone"]).exit_code == 0
     for folder in Path("alone").glob("*/"):
         assert files(folder) == files(Path("sweep") / folder.name), "named alike, and alike"
-    with pytest.raises(RequestError, match="no node of the cluster has room for a worker of 64 processors"):
-        run.render(config(*FILM, "cluster=ray", f"cluster.address={nodes.address}", "cluster.cpus=64"), tmp_path / "large")
-    wrong = CliRunner().invoke(app, ["render", *arguments, "cluster=ray", f"cluster.address={nodes.address}", "ordering.layers=b99"])
+    with pytest.raises(
+        RequestError, match="no node of the cluster has room for a worker of 64 processors"
+    ):
+        run.render(
+            config(*FILM, "cluster=ray", f"cluster.address={nodes.address}", "cluster.cpus=64"),
+            tmp_path / "large",
+        )
+    wrong = CliRunner().invoke(
+        app,
+        [
+            "render",
+            *arguments,
+            "cluster=ray",
+            f"cluster.address={nodes.address}",
+            "ordering.layers=b99",
+        ],
+    )
     assert wrong.exit_code == 2
     assert "no layer 'b99'" in wrong.output

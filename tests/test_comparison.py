@@ -10,22 +10,34 @@ import numpy as np
 import pytest
 from test_experiment import config
 
-from forgetting import comparison, decoder, mosaic, run, runs
-from forgetting.comparison import Strategy, estimate, strategies
+from forgetting.analysis import comparison, finished_runs, mosaic
+from forgetting.analysis.comparison import Strategy, estimate, strategies
+from forgetting.analysis.finished_runs import FinishedRun
 from forgetting.errors import RequestError
-from forgetting.runs import Finished
+from forgetting.film import decoder
+from forgetting.jobs import run
 
-SMALL = ["generator=toy", "engine=torch", "film.preset=ultrafast", "film.size=64", "film.fps=6", "film.duration=2", "pacing=units"]
+SMALL = [
+    "generator=toy",
+    "engine=torch",
+    "film.preset=ultrafast",
+    "film.size=64",
+    "film.fps=6",
+    "film.duration=2",
+    "pacing=units",
+]
 
 
 def finished(strategy, face, summary, **more):
     settings = {"ordering": strategy, "latent.seed": str(face), **more}
-    return Finished(Path(), f"{strategy}-{face}", Path(), None, {}, summary, settings)
+    return FinishedRun(Path(), f"{strategy}-{face}", Path(), None, {}, summary, settings)
 
 
 def lived(half, person=None, to_the_end=False):
     told = {"half_life": {"structure": {"gone": half}}, "render_seconds": 1.5}
-    return told | ({"last_person": {"gone": person, "to_the_end": to_the_end}} if person is not None else {})
+    return told | (
+        {"last_person": {"gone": person, "to_the_end": to_the_end}} if person is not None else {}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +46,10 @@ def sweep(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep")
     for number, (ordering, seed) in enumerate(itertools.product(("random", "magnitude"), (2, 10))):
         measured = "measure.names=none" if number == 3 else "measure.names=plain"
-        run.render(config(*SMALL, f"ordering={ordering}", f"latent.seed={seed}", measured), folder / str(number))
+        run.render(
+            config(*SMALL, f"ordering={ordering}", f"latent.seed={seed}", measured),
+            folder / str(number),
+        )
     run.render(config(*SMALL, "film.segment=6") | {"render": {"shard": "1/2"}}, folder / "half")
     (folder / "soup").mkdir()
     (folder / "soup" / "recipe.yaml").write_text("carrots: 3\n")
@@ -42,39 +57,69 @@ def sweep(tmp_path_factory):
 
 
 def test_what_configs_differ_in():
-    told = runs.differences([config("ordering=random"), config("ordering=random", "ordering.seed=3"), config("ordering=magnitude")])
+    told = finished_runs.differences(
+        [
+            config("ordering=random"),
+            config("ordering=random", "ordering.seed=3"),
+            config("ordering=magnitude"),
+        ]
+    )
     assert told == [
         {"ordering": "random", "ordering.seed": "0"},
         {"ordering": "random", "ordering.seed": "3"},
         {"ordering": "magnitude"},
     ]
-    assert runs.differences([config(), config("measure.rate=7", "render.shard=1/2")]) == [{}, {}]
-    told = runs.differences([config("film.size=64"), config("film.size=null"), config("generator=toy")])
+    assert finished_runs.differences([config(), config("measure.rate=7", "render.shard=1/2")]) == [
+        {},
+        {},
+    ]
+    told = finished_runs.differences(
+        [config("film.size=64"), config("film.size=null"), config("generator=toy")]
+    )
     assert [one.get("film.size") for one in told] == ["64", "None", "None"]
     assert [one["generator.name"] for one in told] == ["ffhq-mobile", "ffhq-mobile", "toy"]
-    tracks = [config(), config() | {"tracks": {"eyes": {"units": "styles"}}}, config() | {"tracks": {"eyes": {"units": "weights"}}}]
-    assert [one.get("tracks.eyes") or one.get("tracks.eyes.units") for one in runs.differences(tracks[1:])] == ["styles", "weights"]
-    assert len({str(one) for one in runs.differences(tracks)}) == 3
+    tracks = [
+        config(),
+        config() | {"tracks": {"eyes": {"units": "styles"}}},
+        config() | {"tracks": {"eyes": {"units": "weights"}}},
+    ]
+    assert [
+        one.get("tracks.eyes") or one.get("tracks.eyes.units")
+        for one in finished_runs.differences(tracks[1:])
+    ] == ["styles", "weights"]
+    assert len({str(one) for one in finished_runs.differences(tracks)}) == 3
 
 
 def test_what_is_called_a_face_and_a_strategy():
-    one = Finished(Path(), "x", Path(), None, {}, {}, {"latent.seed": "3", "ordering": "random", "ordering.seed": "1", "film.size": "64"})
-    assert (one.face, one.strategy, one.title) == ("seed 3", "random, size 64", "random, seed 1, size 64, seed 3")
-    bare = Finished(Path(), "x", Path(), None, {}, {}, {})
+    one = FinishedRun(
+        Path(),
+        "x",
+        Path(),
+        None,
+        {},
+        {},
+        {"latent.seed": "3", "ordering": "random", "ordering.seed": "1", "film.size": "64"},
+    )
+    assert (one.face, one.strategy, one.title) == (
+        "seed 3",
+        "random, size 64",
+        "random, seed 1, size 64, seed 3",
+    )
+    bare = FinishedRun(Path(), "x", Path(), None, {}, {}, {})
     assert (bare.face, bare.strategy, bare.title) == ("one face", "one strategy", "x")
 
 
 def test_runs_below_a_folder(sweep):
-    found = runs.below(sweep)
+    found = finished_runs.finished_runs(sweep)
     assert [(one.strategy, one.face, one.name) for one in found] == [
         ("magnitude", "seed 2", "2"),
         ("magnitude", "seed 10", "3"),
         ("random", "seed 2", "0"),
         ("random", "seed 10", "1"),
     ]
-    assert [one.title for one in runs.below(sweep / "0")] == ["0"]
+    assert [one.title for one in finished_runs.finished_runs(sweep / "0")] == ["0"]
     with pytest.raises(RequestError, match="there is no finished film in"):
-        runs.below(sweep / "soup")
+        finished_runs.finished_runs(sweep / "soup")
 
 
 def test_an_interval_of_a_median_holds_what_it_says():
@@ -96,7 +141,11 @@ def test_an_interval_of_a_median_holds_what_it_says():
 def test_figures_are_those_of_faces_and_paired_by_face():
     """A strategy repeated with other seeds does not count more often; faces that only one of two has are left out."""
     slow = Strategy("slow", [finished("slow", face, lived(0.1 * face + 0.05)) for face in range(8)])
-    fast = Strategy("fast", [finished("fast", face, lived(0.1 * face)) for face in range(7)] + [finished("fast", 0, lived(0.2))] * 2)
+    fast = Strategy(
+        "fast",
+        [finished("fast", face, lived(0.1 * face)) for face in range(7)]
+        + [finished("fast", 0, lived(0.2))] * 2,
+    )
     assert fast.by_face("half_life.structure")["seed 0"] == pytest.approx(0.2)
     told, larger = slow.against(fast, "half_life.structure")
     assert told.count == 7
@@ -114,13 +163,19 @@ def test_who_outlives_the_film_is_a_bound():
     assert told.value == pytest.approx(0.65)
     assert not told.open
     assert Strategy("a", runs[2:]).estimate("last_person").open
-    both, larger = Strategy("a", runs).against(Strategy("b", [finished("b", n, lived(0.1, 0.9, True)) for n in range(6)]), "last_person")
+    both, larger = Strategy("a", runs).against(
+        Strategy("b", [finished("b", n, lived(0.1, 0.9, True)) for n in range(6)]), "last_person"
+    )
     assert both.count == 3, "where both outlive their films nobody knows the difference"
     assert larger == 0
 
 
 def test_the_ranking():
-    many = [finished(name, face, lived(half, 0.5)) for name, half in (("short", 0.1), ("long", 0.3)) for face in range(6)]
+    many = [
+        finished(name, face, lived(half, 0.5))
+        for name, half in (("short", 0.1), ("long", 0.3))
+        for face in range(6)
+    ]
     found = strategies([*many, finished("unmeasured", 0, {})])
     assert [one.name for one in found] == ["long", "short", "unmeasured"]
     heads, rows = comparison.ranking(found)
@@ -136,7 +191,7 @@ def test_the_ranking():
 
 
 def test_comparing_a_sweep(sweep):
-    found = comparison.make(sweep)
+    found = comparison.compare(sweep)
     assert {one.name for one in found} == {"random", "magnitude"}
     made = ("comparison.csv", "comparison.md", "comparison.png", "contact.png", "mosaic.mp4")
     assert all((sweep / name).stat().st_size > 100 for name in made)
@@ -145,15 +200,15 @@ def test_comparing_a_sweep(sweep):
     assert (rows[0]["strategy"], rows[0]["face"]) == ("magnitude", "seed 2")
     assert [bool(row["half_life.structure"]) for row in rows] == [True, False, True, True]
     assert all(float(row["render_seconds"]) > 0 for row in rows)
-    frames = list(decoder.frames(sweep / "mosaic.mp4"))
+    frames = list(decoder.decode_frames(sweep / "mosaic.mp4"))
     assert len(frames) == 12
     # Every cell is its film, in step, at its place.
     order = [one for strategy in found for one in strategy.runs]
-    where = mosaic.grid(order)
+    where = mosaic.arrange(order)
     assert frames[0].shape == (where.size[1], where.size[0], 3)
     width, height = where.cell
     for (x, y), one in zip(where.corners, order, strict=True):
-        film = list(decoder.frames(one.film))
+        film = list(decoder.decode_frames(one.film))
         for index in (0, 7, 11):
             cell = frames[index][y : y + height, x : x + width].astype(float)
             same = [np.abs(mosaic.fit(frame, (height, width)) - cell).mean() for frame in film]
@@ -163,23 +218,44 @@ def test_comparing_a_sweep(sweep):
 
 def test_what_ends_earlier_stands_still_and_shapes_may_differ(tmp_path):
     run.render(config(*SMALL), tmp_path / "long")
-    run.render(config(*SMALL, "film.duration=1", "film.layout=diptych", "film=gif", "film.size=32"), tmp_path / "short")
-    run.render(config(*SMALL, "film=png", "film.ground=transparent", "film.ending=clear", "film.fps=3"), tmp_path / "clear")
-    mosaic.make(runs.below(tmp_path), tmp_path / "mosaic.mp4", tmp_path / "contact.png")
-    frames = list(decoder.frames(tmp_path / "mosaic.mp4"))
+    run.render(
+        config(*SMALL, "film.duration=1", "film.layout=diptych", "film=gif", "film.size=32"),
+        tmp_path / "short",
+    )
+    run.render(
+        config(*SMALL, "film=png", "film.ground=transparent", "film.ending=clear", "film.fps=3"),
+        tmp_path / "clear",
+    )
+    mosaic.make_mosaic(
+        finished_runs.finished_runs(tmp_path), tmp_path / "mosaic.mp4", tmp_path / "contact.png"
+    )
+    frames = list(decoder.decode_frames(tmp_path / "mosaic.mp4"))
     assert len(frames) == 12
     with pytest.raises(RequestError, match=r"none of the 3 films in .* was measured"):
-        comparison.make(tmp_path)
+        comparison.compare(tmp_path)
 
 
 def test_a_label_that_is_too_long_is_written_smaller():
-    picture = mosaic._labels(mosaic.Grid((200, 60), (50, 50), [], [(0, 30, 100, "a strategy with a name that goes on and on")], 24))
+    picture = mosaic._labels(
+        mosaic.MosaicLayout(
+            (200, 60),
+            (50, 50),
+            [],
+            [(0, 30, 100, "a strategy with a name that goes on and on")],
+            24,
+        )
+    )
     assert picture[:, 100:].max() == 0
     assert picture[:, :100].max() > 150
 
 
-def test_without_matplotlib_the_extra_is_named_before_anything_is_written(sweep, tmp_path, monkeypatch):
+def test_without_matplotlib_the_extra_is_named_before_anything_is_written(
+    sweep, tmp_path, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(RequestError, match=r"needs matplotlib, which is not installed; pip install 'forgetting\[measures\]' brings it"):
-        comparison.make(tmp_path)
+    with pytest.raises(
+        RequestError,
+        match=r"needs matplotlib, which is not installed; pip install 'forgetting\[measures\]' brings it",
+    ):
+        comparison.compare(tmp_path)
     assert not list(tmp_path.iterdir())

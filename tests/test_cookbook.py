@@ -7,12 +7,20 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from test_encoder import probe
 
-from forgetting import run
-from forgetting.settings import CONFIGS
+from forgetting.jobs import run
+from forgetting.jobs.config_groups import CONFIGS
 
 DOCS = Path(__file__).parents[1] / "docs"
 FILMS = sorted((DOCS / "cookbook" / "experiment").glob("*.yaml"))
-SMALL = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1", "film.preset=ultrafast", "film.size=64", "measure.names=none"]
+SMALL = [
+    "generator=toy",
+    "engine=torch",
+    "film.fps=3",
+    "film.duration=1",
+    "film.preset=ultrafast",
+    "film.size=64",
+    "measure.names=none",
+]
 ELSE = {
     "nobody": ["noise=constant", "~noise.turns"],
     "scream": ["tracks.scream.ordering.layers=b16.*"],
@@ -29,10 +37,16 @@ def test_there_are_ten():
 def test_every_film_of_the_cookbook(tmp_path, path):
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         searched = f"hydra.searchpath=[file://{DOCS / 'cookbook'}]"
-        config = compose("config", [searched, f"experiment={path.stem}", *SMALL, *ELSE.get(path.stem, [])])
+        config = compose(
+            "config", [searched, f"experiment={path.stem}", *SMALL, *ELSE.get(path.stem, [])]
+        )
     film = run.render(OmegaConf.to_container(config, resolve=True), tmp_path)
     assert "Video" in probe(film)
     told = (DOCS / "cookbook.md").read_text(encoding="utf-8")
-    settings = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# ") or "@package" in line]
+    settings = [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if not line.startswith("# ") or "@package" in line
+    ]
     assert "```yaml\n" + "\n".join(settings) + "\n```" in told, "run docs/cookbook.py"
     assert (DOCS / "gallery" / f"cookbook-{path.stem}.jpg").exists()

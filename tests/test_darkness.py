@@ -13,7 +13,9 @@ import evenness
 def test_the_default_film_changes_evenly_and_ends_as_a_smudge(face_model):
     """Every sixth frame of the film; the benchmark of this name measures all of them."""
     frames, variation, largest, last = evenness.measure("darkness", fps=4)
-    print(f"{frames} frames: variation {variation:.2f}, largest/median {largest:.2f}, luma deviation at the end {last:.1f}")
+    print(
+        f"{frames} frames: variation {variation:.2f}, largest/median {largest:.2f}, luma deviation at the end {last:.1f}"
+    )
     assert frames == 120
     assert variation <= 0.35
     assert largest <= 3

@@ -7,27 +7,40 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from forgetting import pictures
-from forgetting.dreaming.ascent import Ascent, Way, resized
-from forgetting.dreaming.objectives import Channel, Class, Direction, Energy, Guide, Unit
+from forgetting.ablation.edits import AblationTask, Target, traceable_edit
+from forgetting.ablation.operators.removal import Zero
+from forgetting.dreams.ascent import GradientAscent, ObjectiveGradient, resize
+from forgetting.dreams.objectives import (
+    ChannelMean,
+    ClassLogit,
+    Direction,
+    Energy,
+    Guide,
+    SingleUnit,
+)
 from forgetting.errors import RequestError
-from forgetting.operators import Zero
-from forgetting.scene import Knob, Scene, traced
-from forgetting.seeing import Preparation, Seer
-from forgetting.units import Units
+from forgetting.film import images
+from forgetting.models.classifier import Classifier, Preparation
+from forgetting.models.units import Units
 
 QUICK = {"iterations": 3, "octaves": 2, "jitter": 4}
 
 
 @pytest.fixture
-def seer():
+def classifier():
     """Strokes, then what is made of them, at a quarter of the size; what a unit sees is 11 pixels wide."""
     torch.manual_seed(2)
     network = nn.Sequential(
         nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
     )  # fmt: skip
-    return Seer(network, 32, Preparation((127.5,) * 3, (127.5,) * 3), ["cat", "dog", "fly", "eel", "ant"], least=8)
+    return Classifier(
+        network,
+        32,
+        Preparation((127.5,) * 3, (127.5,) * 3),
+        ["cat", "dog", "fly", "eel", "ant"],
+        least=8,
+    )
 
 
 @pytest.fixture
@@ -44,159 +57,205 @@ def photograph(tmp_path):
 
 def objectives(photograph):
     return [
-        Energy("3"), Energy(["0:1-2", "3"], -0.5), Channel("3:4"), Direction("3", 7), Class("EEL"), Class(2),
+        Energy("3"), Energy(["0:1-2", "3"], -0.5), ChannelMean("3:4"), Direction("3", 7), ClassLogit("EEL"), ClassLogit(2),
         Guide(photograph, "3"),
     ]  # fmt: skip
 
 
-def way(seer, *objectives, **settings):
-    return Way(seer, [(one.weight, one.bind(seer)) for one in objectives], **settings)
+def way(classifier, *objectives, **settings):
+    return ObjectiveGradient(
+        classifier, [(one.weight, one.bind(classifier)) for one in objectives], **settings
+    )
 
 
-def gradient(seer, *objectives, **settings):
-    return way(seer, *objectives, **settings).gradient
+def gradient(classifier, *objectives, **settings):
+    return way(classifier, *objectives, **settings).gradient
 
 
-def test_energy_climbs_as_autograd_says(seer, picture):
+def test_energy_climbs_as_autograd_says(classifier, picture):
     """Of a plain forward pass, written down once more: the mean over units, summed over places, each worth four pixels."""
     plain = picture.clone().requires_grad_()
-    heard = seer.network[:5](plain)
+    heard = classifier.network[:5](plain)
     (expected,) = torch.autograd.grad(heard.square().mean(1).sum() * 4, plain)
-    assert torch.allclose(gradient(seer, Energy("3"))(picture), expected, atol=1e-7)
+    assert torch.allclose(gradient(classifier, Energy("3"))(picture), expected, atol=1e-7)
     assert expected.abs().max() > 1e-4
 
 
-def test_sums_are_signed_and_weighed(seer, picture):
-    up, down = gradient(seer, Energy("3"))(picture), gradient(seer, Energy("3", -1.0))(picture)
+def test_sums_are_signed_and_weighed(classifier, picture):
+    up, down = (
+        gradient(classifier, Energy("3"))(picture),
+        gradient(classifier, Energy("3", -1.0))(picture),
+    )
     assert torch.equal(up, -down)
-    both = gradient(seer, Energy("3", 2.0), Channel("0:1", -0.5))(picture)
-    assert torch.allclose(both, 2 * up - 0.5 * gradient(seer, Channel("0:1"))(picture), atol=1e-6)
+    both = gradient(classifier, Energy("3", 2.0), ChannelMean("0:1", -0.5))(picture)
+    assert torch.allclose(
+        both, 2 * up - 0.5 * gradient(classifier, ChannelMean("0:1"))(picture), atol=1e-6
+    )
 
 
-def loudest(seer, picture, at):
+def loudest(classifier, picture, at):
     """Who speaks most at a place: of who is silent there, nobody knows which way is up."""
-    x = seer.heard(picture, ["3"])["3"]
+    x = classifier.heard(picture, ["3"])["3"]
     return f"3:{int(x[0, :, int(at[1] * x.shape[2]), int(at[0] * x.shape[3])].argmax())}"
 
 
-def test_every_objective_grows(seer, picture, photograph):
-    for one in [*objectives(photograph), Unit(loudest(seer, picture, (0.25, 0.5)), (0.25, 0.5))]:
-        up = way(seer, one, tile=64, overlap=32)
+def test_every_objective_grows(classifier, picture, photograph):
+    for one in [
+        *objectives(photograph),
+        SingleUnit(loudest(classifier, picture, (0.25, 0.5)), (0.25, 0.5)),
+    ]:
+        up = way(classifier, one, tile=64, overlap=32)
         with torch.no_grad():
-            climbed = Ascent(**QUICK, evenness=0, bands=0, colour=0)(up, picture)
+            climbed = GradientAscent(**QUICK, evenness=0, bands=0, colour=0)(up, picture)
             assert up.value(climbed) > up.value(picture), one
 
 
-def test_a_unit_at_one_place_is_heard_there_alone(seer, picture):
-    found = gradient(seer, Unit(loudest(seer, picture, (0.25, 0.5)), (0.25, 0.5)))(picture).abs().sum(1)[0]
+def test_a_unit_at_one_place_is_heard_there_alone(classifier, picture):
+    found = (
+        gradient(classifier, SingleUnit(loudest(classifier, picture, (0.25, 0.5)), (0.25, 0.5)))(
+            picture
+        )
+        .abs()
+        .sum(1)[0]
+    )
     rows, columns = found.nonzero().T
     assert 40 <= rows.min() <= rows.max() < 58
     assert 12 <= columns.min() <= columns.max() < 30
 
 
-def test_tiles_are_invisible_away_from_borders(seer, picture, photograph):
+def test_tiles_are_invisible_away_from_borders(classifier, picture, photograph):
     """Where the overlap is as wide as what a unit sees, everywhere."""
-    for one in (Energy("3"), Channel("0:1"), Direction("3", 7), Guide(photograph, "3")):
-        whole = gradient(seer, one)(picture)
-        tiled = gradient(seer, one, tile=32, overlap=32)(picture)
+    for one in (Energy("3"), ChannelMean("0:1"), Direction("3", 7), Guide(photograph, "3")):
+        whole = gradient(classifier, one)(picture)
+        tiled = gradient(classifier, one, tile=32, overlap=32)(picture)
         assert torch.allclose(tiled, whole, atol=1e-6 * float(whole.abs().max()) + 1e-9), one
-    rough = gradient(seer, Energy("3"), tile=32, overlap=0)(picture)
-    whole = gradient(seer, Energy("3"))(picture)
+    rough = gradient(classifier, Energy("3"), tile=32, overlap=0)(picture)
+    whole = gradient(classifier, Energy("3"))(picture)
     assert not torch.allclose(rough, whole, atol=1e-4)
     assert torch.allclose(rough[:, :, 8:24, 8:24], whole[:, :, 8:24, 8:24], atol=1e-6)
 
 
-def test_lower_precision_climbs_the_same_way(seer, picture):
+def test_lower_precision_climbs_the_same_way(classifier, picture):
     """A step is a few levels of 255: what bfloat16 loses is far below that."""
-    exact = gradient(seer, Energy("3"))(picture).flatten()
-    rough = gradient(seer, Energy("3"), precision=torch.bfloat16)(picture).flatten()
+    exact = gradient(classifier, Energy("3"))(picture).flatten()
+    rough = gradient(classifier, Energy("3"), precision=torch.bfloat16)(picture).flatten()
     assert rough.dtype == torch.float32
     assert not torch.equal(exact, rough)
     assert float(F.cosine_similarity(exact, rough, dim=0)) > 0.99
 
 
-def test_a_dream_is_a_function_of_its_seed_and_index(seer, picture):
-    ascent = Ascent(**QUICK)
-    one = ascent(way(seer, Energy("3")), picture, 5)
-    assert torch.equal(one, ascent(way(seer, Energy("3")), picture, 5))
-    assert not torch.equal(one, ascent(way(seer, Energy("3")), picture, 6))
-    assert not torch.equal(one, Ascent(**QUICK, seed=1)(way(seer, Energy("3")), picture, 5))
+def test_a_dream_is_a_function_of_its_seed_and_index(classifier, picture):
+    ascent = GradientAscent(**QUICK)
+    one = ascent(way(classifier, Energy("3")), picture, 5)
+    assert torch.equal(one, ascent(way(classifier, Energy("3")), picture, 5))
+    assert not torch.equal(one, ascent(way(classifier, Energy("3")), picture, 6))
+    assert not torch.equal(
+        one, GradientAscent(**QUICK, seed=1)(way(classifier, Energy("3")), picture, 5)
+    )
     assert one.shape == picture.shape
     assert -1 <= one.min() <= one.max() <= 1
 
 
-def test_a_step_goes_as_far_as_it_says(seer, picture):
-    for settings in ({"bands": 0, "evenness": 0.0, "colour": 0.0}, {"bands": 3, "evenness": 1.0, "colour": 1.0}):
-        moved = Ascent(iterations=1, octaves=1, jitter=0, step=2.0, **settings)(way(seer, Energy("3")), picture) - picture
+def test_a_step_goes_as_far_as_it_says(classifier, picture):
+    for settings in (
+        {"bands": 0, "evenness": 0.0, "colour": 0.0},
+        {"bands": 3, "evenness": 1.0, "colour": 1.0},
+    ):
+        moved = (
+            GradientAscent(iterations=1, octaves=1, jitter=0, step=2.0, **settings)(
+                way(classifier, Energy("3")), picture
+            )
+            - picture
+        )
         assert float(moved.abs().mean()) * 127.5 == pytest.approx(2.0, rel=0.05)
-    still = Ascent(iterations=0, octaves=3)(way(seer, Energy("3")), picture)
+    still = GradientAscent(iterations=0, octaves=3)(way(classifier, Energy("3")), picture)
     assert torch.allclose(still, picture, atol=1e-6)
 
 
-def test_bands_count_alike(seer, picture):
+def test_bands_count_alike(classifier, picture):
     """What a stroke adds has more of the coarse where bands are evened."""
 
     def coarse(bands):
-        moved = Ascent(iterations=1, octaves=1, jitter=0, bands=bands, evenness=0, colour=0)(way(seer, Energy("0")), picture) - picture
+        moved = (
+            GradientAscent(iterations=1, octaves=1, jitter=0, bands=bands, evenness=0, colour=0)(
+                way(classifier, Energy("0")), picture
+            )
+            - picture
+        )
         return float(F.avg_pool2d(moved, 8).square().mean() / moved.square().mean())
 
     assert coarse(4) > 2 * coarse(0)
 
 
-def test_evenness_lets_every_place_grow(seer):
+def test_evenness_lets_every_place_grow(classifier):
     lopsided = torch.zeros(1, 3, 96, 96)
-    lopsided[:, :, :, :32] = torch.from_numpy(np.random.RandomState(1).rand(1, 3, 96, 32)).float() * 2 - 1
-    lopsided[:, :, :, 32:] += torch.from_numpy(np.random.RandomState(2).rand(1, 3, 96, 64)).float() * 0.05
+    lopsided[:, :, :, :32] = (
+        torch.from_numpy(np.random.RandomState(1).rand(1, 3, 96, 32)).float() * 2 - 1
+    )
+    lopsided[:, :, :, 32:] += (
+        torch.from_numpy(np.random.RandomState(2).rand(1, 3, 96, 64)).float() * 0.05
+    )
 
     def right(evenness):
         settings = {"iterations": 1, "octaves": 1, "jitter": 0, "bands": 0, "colour": 0}
-        moved = Ascent(**settings, evenness=evenness)(way(seer, Energy("3")), lopsided) - lopsided
+        moved = (
+            GradientAscent(**settings, evenness=evenness)(way(classifier, Energy("3")), lopsided)
+            - lopsided
+        )
         return float(moved[:, :, :, 64:].abs().mean() / moved.abs().mean())
 
     assert right(1.0) > 1.15 * right(0.0)
 
 
-def test_colours_go_together(seer, picture):
+def test_colours_go_together(classifier, picture):
     def grey(colour):
         settings = {"iterations": 1, "octaves": 1, "jitter": 0, "bands": 0, "evenness": 0}
-        moved = Ascent(**settings, colour=colour)(way(seer, Energy("3")), picture) - picture
+        moved = (
+            GradientAscent(**settings, colour=colour)(way(classifier, Energy("3")), picture)
+            - picture
+        )
         return float(moved.mean(1).square().mean() / moved.square().mean())
 
     assert grey(0.0) < grey(0.5) < grey(1.0)
 
 
-def test_octaves_that_nobody_could_see_are_left_out(seer):
+def test_octaves_that_nobody_could_see_are_left_out(classifier):
     small = torch.zeros(1, 3, 10, 12)
-    assert Ascent(iterations=1, octaves=6, jitter=1)(way(seer, Energy("0")), small).shape == small.shape
+    assert (
+        GradientAscent(iterations=1, octaves=6, jitter=1)(way(classifier, Energy("0")), small).shape
+        == small.shape
+    )
     with pytest.raises(RequestError, match="a picture of 6 x 5 is too small"):
-        Ascent(iterations=1)(way(seer, Energy("0")), torch.zeros(1, 3, 5, 6))
+        GradientAscent(iterations=1)(way(classifier, Energy("0")), torch.zeros(1, 3, 5, 6))
 
 
-def test_units_that_are_gone_are_not_dreamed_of(seer, picture):
-    units = Units(seer.layers)
-    knobs = Scene(seer, seer.mapping(torch.zeros(1, seer.z_dim)), (Knob(Zero(), units),)).turned()
-    edit = traced(knobs, units.select("3:4").float()[None])
-    assert gradient(seer, Channel("3:4"), edit=edit)(picture).abs().max() == 0
-    alive = gradient(seer, Channel("3:5"), edit=edit)(picture)
-    assert torch.allclose(alive, gradient(seer, Channel("3:5"))(picture), atol=1e-7)
+def test_units_that_are_gone_are_not_dreamed_of(classifier, picture):
+    units = Units(classifier.layers)
+    targets = AblationTask(
+        classifier, classifier.mapping(torch.zeros(1, classifier.z_dim)), (Target(Zero(), units),)
+    ).turned()
+    edit = traceable_edit(targets, units.select("3:4").float()[None])
+    assert gradient(classifier, ChannelMean("3:4"), edit=edit)(picture).abs().max() == 0
+    alive = gradient(classifier, ChannelMean("3:5"), edit=edit)(picture)
+    assert torch.allclose(alive, gradient(classifier, ChannelMean("3:5"))(picture), atol=1e-7)
 
 
-def test_wrong_requests_get_one_sentence(seer, tmp_path, photograph):
+def test_wrong_requests_get_one_sentence(classifier, tmp_path, photograph):
     with pytest.raises(RequestError, match=r"no layer 'b64\.\*'"):
-        Energy("b64.*").bind(seer)
+        Energy("b64.*").bind(classifier)
     with pytest.raises(RequestError, match="no class 'cow'.*cat, dog"):
-        Class("cow").bind(seer)
+        ClassLogit("cow").bind(classifier)
     with pytest.raises(RequestError, match="objective.at must be two numbers"):
-        Unit(at=(0.5,))
+        SingleUnit(at=(0.5,))
     with pytest.raises(RequestError, match="say objective.path=PICTURE"):
         Guide()
     (tmp_path / "no.png").write_text("no picture")
     with pytest.raises(RequestError, match=r"no.png is no picture that can be opened"):
-        Guide(str(tmp_path / "no.png"), "3").bind(seer)
+        Guide(str(tmp_path / "no.png"), "3").bind(classifier)
     with pytest.raises(RequestError, match="must be multiples of 32, got 100 and 64"):
-        Ascent(tile=100)
+        GradientAscent(tile=100)
     with pytest.raises(RequestError, match="ascent.evenness must lie between 0"):
-        Ascent(evenness=2.0)
+        GradientAscent(evenness=2.0)
 
 
 def test_pictures_are_upright_solid_and_no_larger_than_asked(tmp_path):
@@ -207,17 +266,17 @@ def test_pictures_are_upright_solid_and_no_larger_than_asked(tmp_path):
     exif = turned.getexif()
     exif[0x0112] = 6  # lies on its side
     turned.save(tmp_path / "a.png", exif=exif)
-    found = pictures.read(tmp_path / "a.png", longest=40)
+    found = images.read_image(tmp_path / "a.png", longest=40)
     assert found.shape == (1, 3, 40, 20)
     assert found[0, :, 5, 10].tolist() == [1, -1, -1]
     assert found[0, :, 35, 10].tolist() == [-1, -1, -1]
     huge = Image.new("1", (15_000, 10_000))
     huge.save(tmp_path / "huge.png")
     with pytest.raises(RequestError, match="claims to be 15000 x 10000"):
-        pictures.read(tmp_path / "huge.png")
+        images.read_image(tmp_path / "huge.png")
 
 
 def test_resizing_keeps_what_is_flat():
     flat = torch.full((1, 3, 30, 20), 0.3)
-    assert torch.allclose(resized(flat, (11, 7)), torch.full((1, 3, 11, 7), 0.3), atol=1e-6)
-    assert resized(flat, (30, 20)) is flat
+    assert torch.allclose(resize(flat, (11, 7)), torch.full((1, 3, 11, 7), 0.3), atol=1e-6)
+    assert resize(flat, (30, 20)) is flat

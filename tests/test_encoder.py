@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from forgetting import cache, encoder
-from forgetting import film as films
-from forgetting.errors import ForgettingError, RequestError, told_in_one_sentence
-from forgetting.film import Film
-from forgetting.segments import Reel
+from forgetting import files
+from forgetting.errors import ForgettingError, RequestError, friendly_os_errors
+from forgetting.film import encoder
+from forgetting.film import settings as films
+from forgetting.film.segments import SegmentStore
+from forgetting.film.settings import FilmSettings
 
 COMMENT = json.dumps({"config": {"latent": {"seed": 7}}})
 
@@ -25,15 +26,22 @@ def pictures(count, size=64):
 
 def write(film, folder, frames, shape=None):
     """A film, in segments, joined."""
-    film = encoder.settled(film, "cpu")
-    reel = Reel(folder / "segments", film, shape or film.shape(*frames[0].shape[:2]), COMMENT)
+    film = encoder.resolve_encoder(film, "cpu")
+    store = SegmentStore(
+        folder / "segments", film, shape or film.shape(*frames[0].shape[:2]), COMMENT
+    )
     arriving = iter(frames)
-    for segment in reel.segments():
-        reel.write(segment, arriving)
-    finished = reel.finished()
-    with cache.whole(folder / film.name) as piece:
-        encoder.join(film, [(finished[segment], len(segment)) for segment in reel.segments()], piece, COMMENT)
-    shutil.rmtree(reel.folder)
+    for segment in store.segments():
+        store.write(segment, arriving)
+    finished = store.finished()
+    with files.atomic_write(folder / film.name) as piece:
+        encoder.join_segments(
+            film,
+            [(finished[segment], len(segment)) for segment in store.segments()],
+            piece,
+            COMMENT,
+        )
+    shutil.rmtree(store.folder)
     return folder / film.name
 
 
@@ -45,7 +53,18 @@ def probe(path):
 
 def decode(path, width, height=None):
     """[F, height, width, 3], as the file's own tags say; square where no height is given."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-",
+    ]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     return np.frombuffer(raw, np.uint8).reshape(-1, height or width, width, 3)
 
@@ -54,7 +73,7 @@ def decode(path, width, height=None):
 @pytest.mark.parametrize("kind", ["mp4", "webm", "gif"])
 def test_films_decode_to_what_went_in(tmp_path, kind, segment):
     """One segment or several: every frame is there, in order, and the file says what it is."""
-    film = Film(fps=10, duration=1.2, size=96, format=kind, segment=segment)
+    film = FilmSettings(fps=10, duration=1.2, size=96, format=kind, segment=segment)
     frames = pictures(film.frames)
     path = write(film, tmp_path, frames)
     decoded = decode(path, 96)
@@ -73,12 +92,12 @@ def test_films_decode_to_what_went_in(tmp_path, kind, segment):
 
 
 def test_mp4_starts_playing_before_it_is_loaded(tmp_path):
-    data = write(Film(fps=5, duration=1), tmp_path, pictures(5)).read_bytes()
+    data = write(FilmSettings(fps=5, duration=1), tmp_path, pictures(5)).read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
 
 
 def test_png_folder(tmp_path):
-    film = Film(fps=4, duration=1, size=80, format="png")
+    film = FilmSettings(fps=4, duration=1, size=80, format="png")
     for _ in range(2):  # a second film of the same name takes the place of the first
         folder = write(film, tmp_path, pictures(4))
     assert [p.name for p in sorted(folder.iterdir())] == [f"{k:05d}.png" for k in range(4)]
@@ -91,24 +110,48 @@ def test_png_folder(tmp_path):
 @pytest.mark.parametrize("fps", [23.976, 24, 60])
 def test_joints_do_not_show(tmp_path, fps):
     """Timestamps run on as if the film had been written in one piece."""
-    path = write(Film(fps=fps, duration=50 / fps, segment=7, preset="ultrafast"), tmp_path, pictures(50))
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "framemd5", "-"]
+    path = write(
+        FilmSettings(fps=fps, duration=50 / fps, segment=7, preset="ultrafast"),
+        tmp_path,
+        pictures(50),
+    )
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-f",
+        "framemd5",
+        "-",
+    ]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    stamps = [[int(number) for number in line.split(",")[1:4]] for line in lines if not line.startswith("#")]
+    stamps = [
+        [int(number) for number in line.split(",")[1:4]]
+        for line in lines
+        if not line.startswith("#")
+    ]
     assert stamps == [[k, k, 1] for k in range(50)]
 
 
 def test_folders_with_strange_names(tmp_path):
     folder = tmp_path / "l'été: 'film' #1 %d"
     folder.mkdir()
-    assert decode(write(Film(fps=5, duration=1, segment=2), folder, pictures(5)), 512).shape[0] == 5
+    assert (
+        decode(write(FilmSettings(fps=5, duration=1, segment=2), folder, pictures(5)), 512).shape[0]
+        == 5
+    )
 
 
 def test_an_older_film_survives_one_that_fails(tmp_path, monkeypatch):
-    film = Film(fps=5, duration=1)
+    film = FilmSettings(fps=5, duration=1)
     before = write(film, tmp_path, pictures(5)).read_bytes()
-    monkeypatch.setitem(encoder._CODECS, ("mp4", "x264"), encoder.Codec("mp4", "-c:v no_such_codec -f mp4", ""))
-    with pytest.raises(ForgettingError, match=r"the encoder failed on film.format=mp4: .*no_such_codec"):
+    monkeypatch.setitem(
+        encoder._CODECS, ("mp4", "x264"), encoder.Codec("mp4", "-c:v no_such_codec -f mp4", "")
+    )
+    with pytest.raises(
+        ForgettingError, match=r"the encoder failed on film.format=mp4: .*no_such_codec"
+    ):
         write(film, tmp_path, pictures(5) * 50)
     assert (tmp_path / film.name).read_bytes() == before
     assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*-*.mp4")]
@@ -119,23 +162,26 @@ def test_a_full_disk(tmp_path, monkeypatch):
     full = encoder.Codec("mp4", "-c:v rawvideo -f rawvideo -y /dev/full -f null", "")
     monkeypatch.setitem(encoder._CODECS, ("mp4", "x264"), full)
     with (
-        pytest.raises(ForgettingError, match="the disk is full at .*; free some space and say 'forgetting resume"),
-        told_in_one_sentence(tmp_path),
+        pytest.raises(
+            ForgettingError,
+            match="the disk is full at .*; free some space and say 'forgetting resume",
+        ),
+        friendly_os_errors(tmp_path),
     ):
-        write(Film(fps=5, duration=1, size=1024), tmp_path, pictures(5, 1024))
+        write(FilmSettings(fps=5, duration=1, size=1024), tmp_path, pictures(5, 1024))
     assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*-*.mp4")]
 
 
 def test_which_encoder(monkeypatch):
     monkeypatch.setattr(encoder, "_nvenc", lambda: True)
-    assert encoder.settled(Film(), "cuda").encoder == "nvenc"
-    assert encoder.settled(Film(), "cpu").encoder == "x264"
-    assert encoder.settled(Film(format="webm"), "cuda").encoder == "x264"
-    assert encoder.settled(Film(encoder="x264"), "cuda").encoder == "x264"
+    assert encoder.resolve_encoder(FilmSettings(), "cuda").encoder == "nvenc"
+    assert encoder.resolve_encoder(FilmSettings(), "cpu").encoder == "x264"
+    assert encoder.resolve_encoder(FilmSettings(format="webm"), "cuda").encoder == "x264"
+    assert encoder.resolve_encoder(FilmSettings(encoder="x264"), "cuda").encoder == "x264"
     monkeypatch.setattr(encoder, "_nvenc", lambda: False)
-    assert encoder.settled(Film(), "cuda").encoder == "x264"
+    assert encoder.resolve_encoder(FilmSettings(), "cuda").encoder == "x264"
     with pytest.raises(RequestError, match="film.encoder=nvenc needs an NVIDIA GPU"):
-        encoder.settled(Film(encoder="nvenc"), "cuda")
+        encoder.resolve_encoder(FilmSettings(encoder="nvenc"), "cuda")
 
 
 GALLERY = {
@@ -150,8 +196,13 @@ GALLERY = {
 @pytest.mark.parametrize("kind", GALLERY)
 def test_films_for_galleries(tmp_path, kind, segment):
     """Size, rate, duration, pixel format, colours, every frame in its place."""
-    film = Film(fps=10, duration=1.2, size=96, format=kind, segment=segment, canvas=(160, 90))
-    frames = [np.ascontiguousarray(np.pad(films.fit(one, (90, 90)), ((0, 0), (35, 35), (0, 0)))) for one in pictures(film.frames)]
+    film = FilmSettings(
+        fps=10, duration=1.2, size=96, format=kind, segment=segment, canvas=(160, 90)
+    )
+    frames = [
+        np.ascontiguousarray(np.pad(films.fit(one, (90, 90)), ((0, 0), (35, 35), (0, 0))))
+        for one in pictures(film.frames)
+    ]
     path = write(film, tmp_path, frames)
     assert path.name == GALLERY[kind][2]
     said = probe(path)
@@ -161,7 +212,16 @@ def test_films_for_galleries(tmp_path, kind, segment):
     assert decoded.shape == (12, 90, 160, 3)
     error = np.abs(decoded.astype(float) - np.stack(frames)).mean()
     assert error == 0 if kind == "ffv1" else error < 4
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "framemd5", "-"]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-f",
+        "framemd5",
+        "-",
+    ]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len([line for line in lines if not line.startswith("#")]) == 12
 
@@ -169,14 +229,29 @@ def test_films_for_galleries(tmp_path, kind, segment):
 @pytest.mark.parametrize("segment", [1, 96])
 @pytest.mark.parametrize(("kind", "depth"), [("png", ""), ("prores", "yuva444p")])
 def test_films_with_alpha(tmp_path, kind, depth, segment):
-    film = Film(fps=10, duration=0.5, size=64, format=kind, segment=segment, ground="transparent")
+    film = FilmSettings(
+        fps=10, duration=0.5, size=64, format=kind, segment=segment, ground="transparent"
+    )
     ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
     frames = [np.dstack((one, np.roll(ramp, k, axis=1))) for k, one in enumerate(pictures(5))]
     path = write(film, tmp_path, frames)
     source = path / "%05d.png" if kind == "png" else path
     assert depth in probe(source)
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(source), "-f", "rawvideo", "-pix_fmt", "rgba", "-"]
-    decoded = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.uint8).reshape(5, 64, 64, 4)
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(source),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgba",
+        "-",
+    ]
+    decoded = np.frombuffer(
+        subprocess.run(command, capture_output=True, check=True).stdout, np.uint8
+    ).reshape(5, 64, 64, 4)
     difference = np.abs(decoded.astype(float) - np.stack(frames))
     assert difference[..., 3].max() <= (0 if kind == "png" else 1)
     assert difference[..., :3].mean() < (1e-9 if kind == "png" else 2)
@@ -184,14 +259,24 @@ def test_films_with_alpha(tmp_path, kind, depth, segment):
 
 def tone(path, seconds):
     source = f"sine=frequency=440:duration={seconds}:sample_rate=48000"
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source, str(path)], check=True)
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source, str(path)],
+        check=True,
+    )
     return path
 
 
 @pytest.mark.parametrize("seconds", [0.7, 9])
 @pytest.mark.parametrize("kind", ["mp4", "webm", *GALLERY])
 def test_a_soundtrack_is_as_long_as_the_film(tmp_path, kind, seconds):
-    film = Film(fps=10, duration=3, size=64, format=kind, audio=str(tone(tmp_path / "it's a tone.wav", seconds)), audio_fade=0.5)
+    film = FilmSettings(
+        fps=10,
+        duration=3,
+        size=64,
+        format=kind,
+        audio=str(tone(tmp_path / "it's a tone.wav", seconds)),
+        audio_fade=0.5,
+    )
     path = write(film, tmp_path, pictures(30))
     assert decode(path, 64).shape[0] == 30
     command = [
@@ -210,7 +295,9 @@ def test_a_soundtrack_is_as_long_as_the_film(tmp_path, kind, seconds):
         "48000",
         "-",
     ]
-    sound = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.float32)
+    sound = np.frombuffer(
+        subprocess.run(command, capture_output=True, check=True).stdout, np.float32
+    )
     assert len(sound) / 48000 == pytest.approx(3, abs=0.06)
     loud = [float(np.abs(sound[int(48000 * at) :][:2400]).max()) for at in (0.0, 0.6, 1.5, 2.9)]
     assert loud[0] < 0.6 * loud[1]
@@ -220,9 +307,11 @@ def test_a_soundtrack_is_as_long_as_the_film(tmp_path, kind, seconds):
 
 def test_soundtracks_that_cannot_be(tmp_path):
     with pytest.raises(RequestError, match="there is no soundtrack at film.audio="):
-        Film(audio=str(tmp_path / "none.wav"))
+        FilmSettings(audio=str(tmp_path / "none.wav"))
     with pytest.raises(RequestError, match="film.format=gif cannot"):
-        Film(audio=str(tone(tmp_path / "a.wav", 1)), format="gif")
+        FilmSettings(audio=str(tone(tmp_path / "a.wav", 1)), format="gif")
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(ForgettingError, match="the encoder failed"):
-        write(Film(fps=5, duration=1, audio=str(tmp_path / "text.wav")), tmp_path, pictures(5))
+        write(
+            FilmSettings(fps=5, duration=1, audio=str(tmp_path / "text.wav")), tmp_path, pictures(5)
+        )

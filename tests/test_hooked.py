@@ -8,18 +8,19 @@ import torch.nn.functional as F
 from conftest import faces
 from torch import nn
 
-from forgetting.engines import compiled, psnr
-from forgetting.engines.auto import Auto
-from forgetting.engines.batched import Batched
-from forgetting.engines.eager import Torch
+from forgetting.ablation.edits import AblationTask
+from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
+from forgetting.ablation.orderings.basic import Contribution, Magnitude
+from forgetting.engines import openvino as compiled
+from forgetting.engines.auto import AutoConfig
+from forgetting.engines.engine import psnr
+from forgetting.engines.torch_cpu import TorchConfig
+from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError
-from forgetting.generators.dcgan import DCGAN
-from forgetting.generators.factory import Module
-from forgetting.generators.hooked import Hooked
-from forgetting.operators import Average, Mean, Prune, Zero
-from forgetting.orderings import Contribution, Magnitude
-from forgetting.scene import Scene
-from forgetting.units import Units
+from forgetting.models.architectures.dcgan import DCGAN
+from forgetting.models.custom import CustomModule
+from forgetting.models.hooked import Hooked
+from forgetting.models.units import Units
 
 
 class Residual(nn.Module):
@@ -68,7 +69,9 @@ def test_layers(hooked):
     assert hooked.size == (16, 16)
     assert hooked.z_dim == 6
     total = sum(layer.parameters for layer in hooked.layers) + hooked.image_parameters
-    assert total == sum(t.numel() for t in (*hooked.network.parameters(), *hooked.network.buffers()))
+    assert total == sum(
+        t.numel() for t in (*hooked.network.parameters(), *hooked.network.buffers())
+    )
 
 
 def test_units_are_cut_behind_bias_normalisation_and_activation(hooked):
@@ -112,8 +115,10 @@ def test_the_same_network_by_hooks_and_by_steps():
     assert [layer.channels for layer in theirs.layers] == [layer.channels for layer in ours.layers]
     ws, sample = faces(ours), rows(ours)
     for operator in (Zero(), Prune(), Mean(), Average()):
-        expected = list(Torch().start(Scene.of(ours, ws, operator))(sample))
-        assert psnr(Torch().start(Scene.of(theirs, ws, operator))(sample), expected) >= 50
+        expected = list(TorchConfig().start(AblationTask.of(ours, ws, operator))(sample))
+        assert (
+            psnr(TorchConfig().start(AblationTask.of(theirs, ws, operator))(sample), expected) >= 50
+        )
     for mine, other in zip(ours.layers, theirs.layers, strict=True):
         torch.testing.assert_close(ours.rest(mine).expand(1, -1, *mine.size), theirs.rest(other))
     # Ours are folded with the normalisation, which is the same for a unit's incoming and none of its outgoing weights.
@@ -122,7 +127,9 @@ def test_the_same_network_by_hooks_and_by_steps():
 
 def test_incoming_weights_of_grouped_and_transposed_convolutions():
     for conv in (nn.Conv2d(4, 6, 3, groups=2), nn.ConvTranspose2d(4, 6, 3, groups=2)):
-        network = nn.Sequential(nn.Linear(5, 64), nn.Unflatten(1, (4, 4, 4)), conv, nn.Conv2d(6, 3, 1))
+        network = nn.Sequential(
+            nn.Linear(5, 64), nn.Unflatten(1, (4, 4, 4)), conv, nn.Conv2d(6, 3, 1)
+        )
         hooked = Hooked(network)
         layer = hooked.layers[1]
         assert hooked.incoming(layer).shape == (6, 2 * 9)
@@ -139,38 +146,62 @@ def test_incoming_weights_of_grouped_and_transposed_convolutions():
             assert told.tolist() == [False, False, True, True]
 
 
-@pytest.mark.parametrize("operator", [Zero(), Prune(), Mean(), Average()], ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize(
+    "operator", [Zero(), Prune(), Mean(), Average()], ids=lambda o: type(o).__name__
+)
 def test_films(hooked, operator):
     ws, sample = faces(hooked), rows(hooked)
-    reference = Torch().start(Scene.of(hooked, ws, operator))
+    reference = TorchConfig().start(AblationTask.of(hooked, ws, operator))
     expected = list(reference(sample))
-    assert (expected[0] == next(iter(reference(sample)))).all(), "noise that a module draws does not flicker"
+    assert (expected[0] == next(iter(reference(sample)))).all(), (
+        "noise that a module draws does not flicker"
+    )
     assert (expected[0] != expected[1]).any()
     with torch.inference_mode():
-        batched = Batched.of(Scene.of(hooked, ws, operator), "float32", "cpu", 3)
+        batched = TorchGPU.of(AblationTask.of(hooked, ws, operator), "float32", "cpu", 3)
     assert psnr(batched(sample), expected) >= 50
     for order in (Contribution(), Magnitude(weights="incoming")):
         assert len(order(hooked, Units(hooked.layers), ws)) == len(Units(hooked.layers))
 
 
-@pytest.mark.skipif(not compiled.available(), reason="there is no package of openvino for this machine")
+@pytest.mark.skipif(
+    not compiled.available(), reason="there is no package of openvino for this machine"
+)
 def test_auto_takes_a_compiler_where_it_makes_the_same_picture(hooked):
     ws = faces(hooked)
-    engine, why = Auto("float32")(Scene.of(hooked, ws, Zero()), rows(hooked))
+    engine, why = AutoConfig("float32")(AblationTask.of(hooked, ws, Zero()), rows(hooked))
     assert engine.name in ("torch", "openvino"), why
     quiet = Hooked(
-        nn.Sequential(nn.Linear(6, 48), nn.ReLU(), nn.Unflatten(1, (3, 4, 4)), nn.Conv2d(3, 5, 3), nn.Tanh(), nn.Conv2d(5, 1, 1))
+        nn.Sequential(
+            nn.Linear(6, 48),
+            nn.ReLU(),
+            nn.Unflatten(1, (3, 4, 4)),
+            nn.Conv2d(3, 5, 3),
+            nn.Tanh(),
+            nn.Conv2d(5, 1, 1),
+        )
     )
     ws = faces(quiet)
-    engine, _ = Auto()(Scene.of(quiet, ws, Zero()), rows(quiet))
+    engine, _ = AutoConfig()(AblationTask.of(quiet, ws, Zero()), rows(quiet))
     assert engine.name == "openvino"
-    assert psnr(engine(rows(quiet)), list(Torch().start(Scene.of(quiet, ws, Zero()))(rows(quiet)))) >= 45
+    assert (
+        psnr(
+            engine(rows(quiet)),
+            list(TorchConfig().start(AblationTask.of(quiet, ws, Zero()))(rows(quiet))),
+        )
+        >= 45
+    )
 
 
 def test_what_cannot_be_hooked():
-    with pytest.raises(RequestError, match=r"Linear does not take a latent of shape \[1, 7\] .*say generator.shape"):
+    with pytest.raises(
+        RequestError, match=r"Linear does not take a latent of shape \[1, 7\] .*say generator.shape"
+    ):
         Hooked(nn.Linear(5, 3), (7,))
-    with pytest.raises(RequestError, match=r"images as floating-point \[B, C, H, W\], this module returned torch.float32 \[1, 3\]"):
+    with pytest.raises(
+        RequestError,
+        match=r"images as floating-point \[B, C, H, W\], this module returned torch.float32 \[1, 3\]",
+    ):
         Hooked(nn.Linear(5, 3))
     with pytest.raises(RequestError, match="no layer to tell the latent's shape by"):
         Hooked(nn.Tanh())
@@ -190,19 +221,23 @@ def test_factories(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RequestError, match="calls no convolution"):  # its only layer paints
-        Module("own_network:make", shape=(3, 4, 4))()
+        CustomModule("own_network:make", shape=(3, 4, 4))()
     with pytest.raises(RequestError, match="must return a torch.nn.Module, got a int"):
-        Module("own_network:none")()
+        CustomModule("own_network:none")()
     for factory in ("own_network:other", "nowhere_at_all:make", "own_network", ":make"):
         with pytest.raises(RequestError, match="cannot be found .*write package.module:function"):
-            Module(factory)()
+            CustomModule(factory)()
     with pytest.raises(RequestError, match="generator.low must be less"):
-        Module("own_network:make", low=1, high=1)
+        CustomModule("own_network:make", low=1, high=1)
     with pytest.raises(RequestError, match="say generator.factory="):
-        Module("")
+        CustomModule("")
 
 
 def test_black_and_white_of_its_own():
-    network = nn.Sequential(nn.Linear(4, 8), nn.Unflatten(1, (2, 2, 2)), nn.Conv2d(2, 3, 1), nn.Sigmoid())
+    network = nn.Sequential(
+        nn.Linear(4, 8), nn.Unflatten(1, (2, 2, 2)), nn.Conv2d(2, 3, 1), nn.Sigmoid()
+    )
     ws = faces(Hooked(network))
-    torch.testing.assert_close(Hooked(network, low=0, high=1).bind(ws)(), Hooked(network).bind(ws)() * 2 - 1)
+    torch.testing.assert_close(
+        Hooked(network, low=0, high=1).bind(ws)(), Hooked(network).bind(ws)() * 2 - 1
+    )

@@ -4,7 +4,7 @@ import torch
 from conftest import TINY
 
 from forgetting.errors import RequestError
-from forgetting.latents import Breathe, Drift, Seed, Walk, Wander, along, drawn
+from forgetting.models.latents import Breathe, Drift, Seed, Walk, Wander, latent_of_seed, slerp
 
 
 def test_a_seed_means_what_everybody_means_by_it(tiny):
@@ -52,8 +52,12 @@ def test_a_face_that_moves_does_so_evenly(latent, toy):
     assert ws.shape[0] == frames
     steps = (ws[1:] - ws[:-1]).flatten(1).norm(dim=1)
     assert float(steps.max()) > 0
-    assert float(steps.max()) < 0.25 * float((ws - ws.mean(0)).flatten(1).norm(dim=1).max()), "it does not jump"
-    assert torch.equal(latent(toy, 17, frames), ws[17, None]), "a frame's face depends on its index alone"
+    assert float(steps.max()) < 0.25 * float((ws - ws.mean(0)).flatten(1).norm(dim=1).max()), (
+        "it does not jump"
+    )
+    assert torch.equal(latent(toy, 17, frames), ws[17, None]), (
+        "a frame's face depends on its index alone"
+    )
 
 
 @pytest.mark.parametrize("latent", [MOVING[0], *MOVING[3:]], ids=repr)
@@ -69,18 +73,28 @@ def test_loops_close(latent, toy):
 def test_walks_go_through_their_faces(toy):
     walk = Walk((3, 4, 5))
     for number, seed in enumerate((3, 4, 5)):
-        torch.testing.assert_close(walk(toy, 40 * number, 120), Seed(seed)(toy), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(Walk((3, 4), loop=False)(toy, 9, 10), Seed(4)(toy), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(Drift(3, 4, share=1.0)(toy, 9, 10), Seed(4)(toy), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(Breathe(3, depth=0.2, breaths=1)(toy, 25, 100), Seed(3, psi=0.9)(toy), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            walk(toy, 40 * number, 120), Seed(seed)(toy), atol=1e-5, rtol=1e-4
+        )
+    torch.testing.assert_close(
+        Walk((3, 4), loop=False)(toy, 9, 10), Seed(4)(toy), atol=1e-5, rtol=1e-4
+    )
+    torch.testing.assert_close(
+        Drift(3, 4, share=1.0)(toy, 9, 10), Seed(4)(toy), atol=1e-5, rtol=1e-4
+    )
+    torch.testing.assert_close(
+        Breathe(3, depth=0.2, breaths=1)(toy, 25, 100), Seed(3, psi=0.9)(toy), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_walks_stay_on_the_sphere(toy):
-    a, b = drawn(toy, 1), drawn(toy, 2)
-    lengths = [float(along(a, b, share).norm()) for share in (0, 0.25, 0.5, 1)]
-    assert lengths == pytest.approx([float(a.norm()) * (1 - s) + float(b.norm()) * s for s in (0, 0.25, 0.5, 1)], rel=1e-5)
-    torch.testing.assert_close(along(a, 2 * a, 0.5), 1.5 * a)
-    middle, angle = drawn(toy, 3), []
+    a, b = latent_of_seed(toy, 1), latent_of_seed(toy, 2)
+    lengths = [float(slerp(a, b, share).norm()) for share in (0, 0.25, 0.5, 1)]
+    assert lengths == pytest.approx(
+        [float(a.norm()) * (1 - s) + float(b.norm()) * s for s in (0, 0.25, 0.5, 1)], rel=1e-5
+    )
+    torch.testing.assert_close(slerp(a, 2 * a, 0.5), 1.5 * a)
+    middle, angle = latent_of_seed(toy, 3), []
     for index in range(4):
         with torch.no_grad():
 

@@ -6,19 +6,21 @@ import torch
 from conftest import TINY, faces
 from test_parts import whole
 
-from forgetting import intent, memory
-from forgetting.engines.eager import Torch
+from forgetting.ablation import tracks as intent
+from forgetting.ablation.operators.removal import Zero
+from forgetting.ablation.orderings.basic import Random, Together
+from forgetting.ablation.pacing import UnitPacing as ByUnits
+from forgetting.ablation.schedules import Act, Schedule
+from forgetting.ablation.tracks import TrackSpec
+from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
-from forgetting.film import LAYOUTS, Film
-from forgetting.generators import parts
-from forgetting.intent import Intent
-from forgetting.layout import Caption, Layout, on_canvas
-from forgetting.memory import MemoryMap, cells, mapped, pooled
-from forgetting.operators import Zero
-from forgetting.orderings import Random, Together
-from forgetting.pacing import Units as ByUnits
-from forgetting.schedules import Act, Schedule
-from forgetting.units import KINDS, Layer
+from forgetting.film import memory_map
+from forgetting.film.compositor import Caption, Compositor, on_canvas
+from forgetting.film.memory_map import MemoryMap
+from forgetting.film.settings import LAYOUTS, FilmSettings
+from forgetting.models import unit_kinds
+from forgetting.models.activity import cell_count, map_layers, pool_cells
+from forgetting.models.units import UNIT_KINDS, Layer
 
 ACTS = (Act("early", 0.5, caption="early"), Act("late", 1.0, share=3))
 
@@ -26,14 +28,18 @@ ACTS = (Act("early", 0.5, caption="early"), Act("late", 1.0, share=3))
 def filmed(film, kinds="channels", generator=None, **more):
     """A layout and the engine of a small film."""
     network = generator or whole(TINY["toy"](), "mapping" if "mapping" in kinds else "")
-    simple = Intent(Random(), Zero(0.2), Schedule(**more), ByUnits(), kinds)
-    intents, ws = intent.ended([simple], film.ending), faces(network)
-    scene = intent.scene(network, ws, intents)
-    scene = type(scene)(scene.generator, scene.ws, scene.knobs, listens=film.layout != "face")
-    engine = Torch().start(scene)
-    plan = intent.planned(network, intents, [one.rank(network, ws) for one in intents], film.frames, engine)
+    simple = TrackSpec(Random(), Zero(0.2), Schedule(**more), ByUnits(), kinds)
+    intents, ws = intent.add_ending([simple], film.ending), faces(network)
+    scene = intent.ablation_task(network, ws, intents)
+    scene = type(scene)(scene.generator, scene.ws, scene.targets, listens=film.layout != "face")
+    engine = TorchConfig().start(scene)
+    plan = intent.make_plan(
+        network, intents, [one.rank(network, ws) for one in intents], film.frames, engine
+    )
     reference = next(engine.shots(torch.zeros(1, len(scene))))[1]
-    return Layout(film, plan, network.size, intent.captions(intents, film), reference), engine
+    return Compositor(
+        film, plan, network.size, intent.act_captions(intents, film), reference
+    ), engine
 
 
 def frame(layout, engine, index):
@@ -42,9 +48,20 @@ def frame(layout, engine, index):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(("crop", "canvas"), [(None, None), ((9, 16), None), (None, (320, 180)), ((1, 1), (300, 400))])
+@pytest.mark.parametrize(
+    ("crop", "canvas"), [(None, None), ((9, 16), None), (None, (320, 180)), ((1, 1), (300, 400))]
+)
 def test_frames_have_the_shape_that_the_film_says(layout, crop, canvas):
-    film = Film(fps=4, duration=2, size=96, layout=layout, crop=crop, canvas=canvas, ending="black", title="a title")
+    film = FilmSettings(
+        fps=4,
+        duration=2,
+        size=96,
+        layout=layout,
+        crop=crop,
+        canvas=canvas,
+        ending="black",
+        title="a title",
+    )
     composition, engine = filmed(film, acts=ACTS)
     for index in (0, 3, 7):
         found = frame(composition, engine, index)
@@ -54,26 +71,38 @@ def test_frames_have_the_shape_that_the_film_says(layout, crop, canvas):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_last_frame_of_a_film_that_ends_black_is_black(layout):
-    composition, engine = filmed(Film(fps=10, duration=3, size=64, layout=layout, ending="black"))
+    composition, engine = filmed(
+        FilmSettings(fps=10, duration=3, size=64, layout=layout, ending="black")
+    )
     last = frame(composition, engine, 29)
     assert last[:, :64].max() == 0
     if layout in ("diptych", "map", "inset"):
         assert last.max() == 0
 
 
-@pytest.mark.parametrize("kinds", [*(kind for kind in KINDS if kind != "picture"), ("channels", "styles", "mapping")])
+@pytest.mark.parametrize(
+    "kinds",
+    [*(kind for kind in UNIT_KINDS if kind != "picture"), ("channels", "styles", "mapping")],
+)
 def test_the_dark_share_of_the_map_is_the_plans(kinds):
-    film = Film(fps=10, duration=2, size=256, layout="map")
+    film = FilmSettings(fps=10, duration=2, size=256, layout="map")
     composition, engine = filmed(film, kinds)
-    where, layers = composition.map.where, mapped(track.layers for track in composition.plan.tracks)
+    where, layers = (
+        composition.map.where,
+        map_layers(track.layers for track in composition.plan.tracks),
+    )
     for index in (0, 5, 11, 19):
         drawn = frame(composition, engine, index)
         gone = composition.plan.gone(index)
-        dead = np.concatenate([(pooled(gone[layer.name], layer) == 1).numpy() for layer in layers])
+        dead = np.concatenate(
+            [(pool_cells(gone[layer.name], layer) == 1).numpy() for layer in layers]
+        )
         black = np.array([not drawn[where == k].any() for k in range(len(dead))])
         assert np.array_equal(black, dead), "a cell is black when, and only when, its unit is gone"
         if sum(layer.channels for layer in layers) == len(dead):
-            assert black.mean() == pytest.approx(float((torch.cat([gone[layer.name] for layer in layers]) == 1).float().mean()))
+            assert black.mean() == pytest.approx(
+                float((torch.cat([gone[layer.name] for layer in layers]) == 1).float().mean())
+            )
 
 
 def test_cells_are_bright_by_what_they_say_and_glow_when_they_die():
@@ -89,7 +118,9 @@ def test_cells_are_bright_by_what_they_say_and_glow_when_they_die():
     assert brightness[5] == 0
 
 
-@pytest.mark.parametrize("counts", [(3,), (512,) * 9 + (256, 256, 128, 128, 64, 64), (4096,) * 12, (1, 7, 19)])
+@pytest.mark.parametrize(
+    "counts", [(3,), (512,) * 9 + (256, 256, 128, 128, 64, 64), (4096,) * 12, (1, 7, 19)]
+)
 @pytest.mark.parametrize("shape", [(1024, 1024), (300, 512)])
 def test_every_cell_has_a_place_of_its_own(counts, shape):
     layers = tuple(Layer(f"l{k}", n) for k, n in enumerate(counts))
@@ -99,21 +130,25 @@ def test_every_cell_has_a_place_of_its_own(counts, shape):
     assert pixels.min() >= 1
     assert pixels.max() <= 4 * np.median(pixels)
     assert pixels.sum() > 0.3 * where.size, "the map fills its panel"
-    first = np.array([np.flatnonzero((where == k).any(axis=1))[0] for k in np.cumsum((0, *counts[:-1]))])
+    first = np.array(
+        [np.flatnonzero((where == k).any(axis=1))[0] for k in np.cumsum((0, *counts[:-1]))]
+    )
     assert bool((np.diff(first) > 0).all()), "layers stand one below the other"
 
 
 def test_synapses_share_cells():
     layer = Layer("weights/x", 10_001)
     values = torch.arange(10_001.0)
-    share = memory.together(layer)
-    slow = torch.stack([values[k * share : (k + 1) * share].mean() for k in range(cells(layer))])
-    torch.testing.assert_close(pooled(values, layer), slow)
+    share = memory_map.units_per_cell(layer)
+    slow = torch.stack(
+        [values[k * share : (k + 1) * share].mean() for k in range(cell_count(layer))]
+    )
+    torch.testing.assert_close(pool_cells(values, layer), slow)
 
 
 def test_levels_are_what_units_say(tiny):
     ws = faces(tiny)
-    composition, engine = filmed(Film(fps=4, duration=1, layout="map"), generator=tiny)
+    composition, engine = filmed(FilmSettings(fps=4, duration=1, layout="map"), generator=tiny)
     (_, levels) = next(engine.shots(torch.zeros(1, len(composition.plan.row(0)))))
     loud = []
     tiny.bind(ws)(lambda x, layer: loud.append(x[0].square().mean((1, 2)).sqrt()) or x)
@@ -121,19 +156,22 @@ def test_levels_are_what_units_say(tiny):
 
 
 def test_captions_come_and_go():
-    film = Film(fps=10, duration=8, size=128)
+    film = FilmSettings(fps=10, duration=8, size=128)
     composition, engine = filmed(film, acts=ACTS)
     assert composition.captions == [Caption("early", 0.0, 2.0)]
-    plain = Layout(film, composition.plan, composition.size)
+    plain = Compositor(film, composition.plan, composition.size)
     for index, written in ((0, False), (10, True), (25, False)):
-        assert np.array_equal(frame(composition, engine, index), frame(plain, engine, index)) != written
+        assert (
+            np.array_equal(frame(composition, engine, index), frame(plain, engine, index))
+            != written
+        )
     assert Caption("x", 2, 4).strength(3) == 1
     assert 0 < Caption("x", 2, 4).strength(2.3) < 1
 
 
 def test_a_title_gives_way():
-    composition, engine = filmed(Film(fps=10, duration=5, size=128, title="What I saw"))
-    untitled, _ = filmed(Film(fps=10, duration=5, size=128))
+    composition, engine = filmed(FilmSettings(fps=10, duration=5, size=128, title="What I saw"))
+    untitled, _ = filmed(FilmSettings(fps=10, duration=5, size=128))
     first = frame(composition, engine, 0)
     assert first[:20].max() == 0
     assert first.max() > 200
@@ -142,7 +180,7 @@ def test_a_title_gives_way():
 
 def test_canvases():
     picture = np.full((50, 100, 3), 200, np.uint8)
-    found = on_canvas(picture, Film(canvas=(300, 300), ground="#102030"))
+    found = on_canvas(picture, FilmSettings(canvas=(300, 300), ground="#102030"))
     assert found.shape == (300, 300, 3)
     assert found[0, 0].tolist() == [0x10, 0x20, 0x30]
     assert found[150, 150].tolist() == [200, 200, 200]
@@ -152,10 +190,17 @@ def test_canvases():
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_is_transparent(layout):
     """The ground and the gaps are, and a picture that becomes clear is so in the end, in its own colours."""
-    still = {"fps": 10, "duration": 6, "size": 96, "layout": layout, "format": "png", "ground": "transparent"}
-    film = Film(**still, ending="clear", canvas=(400, 440), title="a title")
+    still = {
+        "fps": 10,
+        "duration": 6,
+        "size": 96,
+        "layout": layout,
+        "format": "png",
+        "ground": "transparent",
+    }
+    film = FilmSettings(**still, ending="clear", canvas=(400, 440), title="a title")
     composition, engine = filmed(film)
-    opaque, other = filmed(Film(**still, ending="hold"))
+    opaque, other = filmed(FilmSettings(**still, ending="hold"))
     for index, cover in ((0, 255), (40, 255), (59, 0)):
         found = frame(composition, engine, index)
         assert found.shape == (440, 400, 4)
@@ -164,16 +209,22 @@ def test_what_is_transparent(layout):
         assert found[220, middle, 3] == cover
     plain = frame(opaque, other, 40)
     assert plain.shape == (*opaque.film.shape(32, 32), 4)
-    between = plain[:, 96 : 96 + Film.gap(96), 3]
+    between = plain[:, 96 : 96 + FilmSettings.gap(96), 3]
     assert between.size == 0 or between.max() == (0 if layout in ("diptych", "triptych") else 255)
 
 
 def test_a_knob_on_nothing_has_no_map():
-    one = Intent(Together(), Zero(), Schedule(), ByUnits(), ("channels", "picture"))
+    one = TrackSpec(Together(), Zero(), Schedule(), ByUnits(), ("channels", "picture"))
     toy = TINY["toy"]()
-    plan = intent.planned(toy, [one], [one.rank(toy, faces(toy))], 3, Torch().start(intent.scene(toy, faces(toy), [one])))
-    assert [layer.name for layer in mapped(track.layers for track in plan.tracks)] == [
-        layer.name for layer in parts.anatomy(toy, "channels").layers
+    plan = intent.make_plan(
+        toy,
+        [one],
+        [one.rank(toy, faces(toy))],
+        3,
+        TorchConfig().start(intent.ablation_task(toy, faces(toy), [one])),
+    )
+    assert [layer.name for layer in map_layers(track.layers for track in plan.tracks)] == [
+        layer.name for layer in unit_kinds.units_of_kinds(toy, "channels").layers
     ]
 
 
@@ -185,13 +236,19 @@ def test_a_knob_on_nothing_has_no_map():
         ({"canvas": (1920,)}, "film.canvas must be two whole numbers"),
         ({"crop": (0, 1)}, "film.crop must be two whole numbers"),
         ({"ground": "blakc"}, "film.ground must be transparent or a colour"),
-        ({"ground": "transparent"}, "film.ground=transparent needs film=png or film=prores, which have an alpha channel, got mp4"),
-        ({"ending": "clear", "format": "png"}, "film.ending=clear fades into what is behind the film; say film.ground=transparent too"),
+        (
+            {"ground": "transparent"},
+            "film.ground=transparent needs film=png or film=prores, which have an alpha channel, got mp4",
+        ),
+        (
+            {"ending": "clear", "format": "png"},
+            "film.ending=clear fades into what is behind the film; say film.ground=transparent too",
+        ),
     ],
 )
 def test_impossible_settings(settings, says):
     with pytest.raises(RequestError, match=says):
-        Film(**settings)
+        FilmSettings(**settings)
     if "canvas" in settings:
         with pytest.raises(RequestError, match="film.canvas must be even"):
-            Film(canvas=(1921, 1080)).shape(64, 64)
+            FilmSettings(canvas=(1921, 1080)).shape(64, 64)

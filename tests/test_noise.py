@@ -6,17 +6,17 @@ import torch
 from conftest import TINY, faces, randomised
 from test_engines import needs_openvino
 
-from forgetting.engines import psnr
-from forgetting.engines.batched import Batched
-from forgetting.engines.compiled import OpenVINO
-from forgetting.engines.eager import Torch
+from forgetting.ablation.edits import AblationTask
+from forgetting.ablation.operators.removal import Prune
+from forgetting.engines.engine import psnr
+from forgetting.engines.openvino import OpenVINOConfig
+from forgetting.engines.torch_cpu import TorchConfig
+from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError
-from forgetting.generators.around import Whole
-from forgetting.generators.stylegan2 import StyleGAN2
-from forgetting.latents import Seed
-from forgetting.noise import Animated, Constant, Off
-from forgetting.operators import Prune
-from forgetting.scene import Scene
+from forgetting.models.architectures.stylegan2 import StyleGAN2
+from forgetting.models.latents import Seed
+from forgetting.models.noise import AnimatedNoise, ConstantNoise, NoNoise
+from forgetting.models.wrappers import WithMapping
 
 NOISY = ["stylegan2", "stylegan2-orig", "mobile_stylegan"]
 
@@ -40,39 +40,50 @@ def test_edits_are_shown_all_noise(name):
     found = heard(network, faces(network))
     assert list(found) == [f"noise/{layer.name}" for layer in network.layers]
     assert [x.shape for x in found.values()] == [(1, 1, *layer.size) for layer in network.layers]
-    assert torch.equal(network.bind(faces(network), lambda x, layer: x)(), network.bind(faces(network))())
+    assert torch.equal(
+        network.bind(faces(network), lambda x, layer: x)(), network.bind(faces(network))()
+    )
     silent = lambda x, layer: x * 0 if layer.kind == "noise" else x  # noqa: E731
-    assert torch.equal(network.bind(faces(network), silent)(), Off()(TINY[name]()).bind(faces(network))())
+    assert torch.equal(
+        network.bind(faces(network), silent)(), NoNoise()(TINY[name]()).bind(faces(network))()
+    )
     assert not torch.equal(network.bind(faces(network), silent)(), network.bind(faces(network))())
 
 
 @pytest.mark.parametrize("name", NOISY)
 def test_noise_simmers_as_strong_as_ever(name):
     network = TINY[name]()
-    grained, frames = Animated(turns=3)(network), 24
+    grained, frames = AnimatedNoise(turns=3)(network), 24
     ws = Seed(3)(grained)
     plain = Seed(3)(network)
-    assert torch.equal(grained.bind(Animated(3).at(ws, 0, frames))(), network.bind(plain)()), "the first frame is the network's own"
-    still, moved = heard(network, plain), heard(grained, Animated(3).at(ws, 2, frames))  # a quarter of a turn
+    assert torch.equal(grained.bind(AnimatedNoise(3).at(ws, 0, frames))(), network.bind(plain)()), (
+        "the first frame is the network's own"
+    )
+    still, moved = (
+        heard(network, plain),
+        heard(grained, AnimatedNoise(3).at(ws, 2, frames)),
+    )  # a quarter of a turn
     for layer, x in still.items():
         torch.testing.assert_close(moved[layer].square().sum(), x.square().sum())
     if name == "mobile_stylegan":
         assert not torch.allclose(moved["noise/b16.conv1"], still["noise/b16.conv1"], atol=0.1)
-    again = Animated(3).at(ws, 8, frames)
-    torch.testing.assert_close(grained.bind(again)(), network.bind(plain)(), msg="a turn later it is the same")
+    again = AnimatedNoise(3).at(ws, 8, frames)
+    torch.testing.assert_close(
+        grained.bind(again)(), network.bind(plain)(), msg="a turn later it is the same"
+    )
 
 
 def test_its_strength_is_that_of_noise_at_every_angle():
     network = randomised(StyleGAN2((6, 6, 6, 6, 6, 6), z_dim=8, mapping=(8,)), 1)
-    grained, strength = Animated()(network), []
+    grained, strength = AnimatedNoise()(network), []
     for index in range(0, 60, 7):
-        noise = heard(grained, Animated(1).at(Seed(1)(grained), index, 60))["noise/b128.conv1"]
+        noise = heard(grained, AnimatedNoise(1).at(Seed(1)(grained), index, 60))["noise/b128.conv1"]
         strength.append(float(noise.std()))
     assert max(strength) / min(strength) < 1.05
 
 
 def test_without_noise_what_is_pruned_has_none_either():
-    network, other = TINY["stylegan2"](), Off()(TINY["stylegan2"]())
+    network, other = TINY["stylegan2"](), NoNoise()(TINY["stylegan2"]())
     layer = network.layers[-1]
     assert network.rest(layer).std((2, 3)).max() > 0
     assert other.rest(layer).std((2, 3)).max() == 0
@@ -80,33 +91,42 @@ def test_without_noise_what_is_pruned_has_none_either():
 
 def test_networks_without_noise():
     toy = TINY["toy"]()
-    assert Off()(toy) is toy
-    assert Constant()(toy) is toy
-    with pytest.raises(RequestError, match="this network has no noise that could be animated; take noise=constant"):
-        Animated()(toy)
+    assert NoNoise()(toy) is toy
+    assert ConstantNoise()(toy) is toy
+    with pytest.raises(
+        RequestError, match="this network has no noise that could be animated; take noise=constant"
+    ):
+        AnimatedNoise()(toy)
     with pytest.raises(RequestError, match="noise.turns must lie between 1"):
-        Animated(turns=0)
+        AnimatedNoise(turns=0)
 
 
-@pytest.mark.parametrize(("name", "around"), [*((name, lambda x: x) for name in NOISY), ("stylegan2", Whole)])
+@pytest.mark.parametrize(
+    ("name", "around"), [*((name, lambda x: x) for name in NOISY), ("stylegan2", WithMapping)]
+)
 def test_every_engine_animates_it(name, around):
-    network = Animated()(around(TINY[name]()))
-    scene = Scene.of(network, Seed(5)(network), Prune())
-    scene = Scene(network, scene.ws, scene.knobs, moves=True)
+    network = AnimatedNoise()(around(TINY[name]()))
+    scene = AblationTask.of(network, Seed(5)(network), Prune())
+    scene = AblationTask(network, scene.ws, scene.targets, moves=True)
     rows = 0.5 * torch.rand(4, len(scene), generator=torch.Generator().manual_seed(0))
-    ws = [Animated(3).at(scene.ws, index, 24) for index in range(4)]
-    expected = list(Torch().start(scene)(rows, ws))
-    assert not np.array_equal(expected[0], next(Torch().start(scene)(rows[:1], ws[1:2])))
-    assert psnr(Batched.of(scene, "float32", "cpu", 3)(rows, ws), expected) >= 50
+    ws = [AnimatedNoise(3).at(scene.ws, index, 24) for index in range(4)]
+    expected = list(TorchConfig().start(scene)(rows, ws))
+    assert not np.array_equal(expected[0], next(TorchConfig().start(scene)(rows[:1], ws[1:2])))
+    assert psnr(TorchGPU.of(scene, "float32", "cpu", 3)(rows, ws), expected) >= 50
     assert network.bind(torch.cat(ws))().shape[0] == 4
 
 
 @needs_openvino
 @pytest.mark.parametrize("name", NOISY)
 def test_the_compiled_engine_too(name):
-    network = Animated()(TINY[name]())
-    scene = Scene(network, Seed(5)(network), Scene.of(network, Seed(5)(network), Prune()).knobs, moves=True)
+    network = AnimatedNoise()(TINY[name]())
+    scene = AblationTask(
+        network,
+        Seed(5)(network),
+        AblationTask.of(network, Seed(5)(network), Prune()).targets,
+        moves=True,
+    )
     rows = 0.5 * torch.rand(4, len(scene), generator=torch.Generator().manual_seed(0))
-    ws = [Animated(3).at(scene.ws, index, 24) for index in range(4)]
-    engine, _ = OpenVINO("float32")(scene, rows)
-    assert psnr(engine(rows, ws), list(Torch().start(scene)(rows, ws))) >= 45
+    ws = [AnimatedNoise(3).at(scene.ws, index, 24) for index in range(4)]
+    engine, _ = OpenVINOConfig("float32")(scene, rows)
+    assert psnr(engine(rows, ws), list(TorchConfig().start(scene)(rows, ws))) >= 45

@@ -4,11 +4,11 @@ import pytest
 import torch
 from conftest import faces
 
+from forgetting.ablation.activations import average_maps
+from forgetting.ablation.edits import eager_edit
+from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
 from forgetting.errors import RequestError
-from forgetting.operators import Average, Mean, Prune, Zero
-from forgetting.scene import damage
-from forgetting.statistics import average_maps
-from forgetting.units import Units
+from forgetting.models.units import Units
 
 OPERATORS = [Zero(), Prune(), Mean(), Average()]
 
@@ -25,7 +25,7 @@ def test_one_formula(tiny, operator):
     ws, units = faces(tiny, 2), Units(tiny.layers)
     ablation = torch.rand(2, len(units), generator=torch.Generator().manual_seed(0))
     dead = operator.bind(tiny, ws)
-    edit = damage([(units, dead)], ablation)
+    edit = eager_edit([(units, dead)], ablation)
     for layer, x in zip(tiny.layers, clean_maps(tiny, ws).values(), strict=True):
         expected = x.clone()
         gone = dead(x, layer).expand_as(x)
@@ -39,20 +39,26 @@ def test_one_formula(tiny, operator):
 def test_no_ablation_changes_no_bit(tiny, operator):
     ws, units = faces(tiny), Units(tiny.layers)
     synthesis, dead = tiny.bind(ws), operator.bind(tiny, ws)
-    assert torch.equal(synthesis(damage([(units, dead)], torch.zeros(1, len(units)))), synthesis())
+    assert torch.equal(
+        synthesis(eager_edit([(units, dead)], torch.zeros(1, len(units)))), synthesis()
+    )
     # ... nor does it for the neighbours of a unit that dies.
     ablation = torch.zeros(1, len(units))
     ablation[0, 0] = 1
     layer, x = tiny.layers[0], clean_maps(tiny, ws)[tiny.layers[0].name]
-    assert torch.equal(damage([(units, dead)], ablation)(x.clone(), layer)[:, 1:], x[:, 1:])
+    assert torch.equal(eager_edit([(units, dead)], ablation)(x.clone(), layer)[:, 1:], x[:, 1:])
 
 
 def test_what_dead_units_say(tiny):
     ws = faces(tiny)
     for layer, x in zip(tiny.layers, clean_maps(tiny, ws).values(), strict=True):
         assert not Zero().bind(tiny, ws)(x, layer).any()
-        torch.testing.assert_close(Mean().bind(tiny, ws)(x, layer), x.mean((2, 3))[:, :, None, None])
-        assert torch.equal(Average().bind(tiny, ws)(x, layer), average_maps(tiny)[layer.name].float())
+        torch.testing.assert_close(
+            Mean().bind(tiny, ws)(x, layer), x.mean((2, 3))[:, :, None, None]
+        )
+        assert torch.equal(
+            Average().bind(tiny, ws)(x, layer), average_maps(tiny)[layer.name].float()
+        )
 
 
 def test_a_pruned_unit_is_one_without_weights(tiny):
@@ -69,7 +75,10 @@ def test_a_pruned_unit_is_one_without_weights(tiny):
         assert weights.shape == without.incoming(layer).shape
         ablation = torch.zeros(1, len(units))
         ablation[0, units.slices[layer.name].start + 3] = 1
-        torch.testing.assert_close(tiny.bind(ws)(damage([(units, Prune().bind(tiny, ws))], ablation)), without.bind(ws)())
+        torch.testing.assert_close(
+            tiny.bind(ws)(eager_edit([(units, Prune().bind(tiny, ws))], ablation)),
+            without.bind(ws)(),
+        )
 
 
 def _is_weight_of(name, layer, generator):
@@ -84,7 +93,7 @@ def _is_weight_of(name, layer, generator):
 
 def test_rows_must_match_the_batch(toy):
     units = Units(toy.layers)
-    edit = damage([(units, Zero().bind(toy, faces(toy)))], torch.ones(1, len(units)))
+    edit = eager_edit([(units, Zero().bind(toy, faces(toy)))], torch.ones(1, len(units)))
     with pytest.raises(RequestError, match="1 rows of ablation for 2 faces"):
         toy.bind(faces(toy, 2))(edit)
 

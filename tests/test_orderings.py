@@ -5,11 +5,11 @@ import pytest
 import torch
 from conftest import faces
 
-from forgetting import orderings
+from forgetting.ablation.activations import rms_over_faces
+from forgetting.ablation.orderings import basic
+from forgetting.ablation.orderings.basic import Activation, Contribution, Layers, Magnitude, Random
 from forgetting.errors import RequestError
-from forgetting.orderings import Activation, Contribution, Layers, Magnitude, Random
-from forgetting.statistics import rms
-from forgetting.units import Units
+from forgetting.models.units import Units
 
 ALL = [
     Random(), Random(scope="layer"), Magnitude(), Magnitude(weights="incoming", norm="l1", scope="network", normalise="mean"),
@@ -31,7 +31,9 @@ def test_every_ordering_is_an_order(tiny, ordering):
     assert torch.equal(rank, ranks(ordering, tiny))
     if getattr(ordering, "scope", "network") == "layer":
         for part in Units(tiny.layers).split(rank).values():
-            torch.testing.assert_close(part.sort().values, (torch.arange(len(part)) + 0.5) / len(part))
+            torch.testing.assert_close(
+                part.sort().values, (torch.arange(len(part)) + 0.5) / len(part)
+            )
     else:
         torch.testing.assert_close(rank.sort().values, (torch.arange(len(rank)) + 0.5) / len(rank))
 
@@ -53,14 +55,18 @@ def test_equal_scores_are_put_in_drawn_order(toy):
     units = Units(toy.layers)
     same = torch.zeros(len(units))
     everybody = units.select("*")
-    a, b = (orderings.rank(same, units, "network", seed, everybody) for seed in (0, 1))
+    a, b = (basic.rank_units(same, units, "network", seed, everybody) for seed in (0, 1))
     assert not torch.equal(a, b)
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 @pytest.mark.parametrize("weights", ["incoming", "outgoing"])
 def test_magnitude_is_the_norm(toy, norm, weights):
-    for layer, rank in zip(toy.layers, Units(toy.layers).split(ranks(Magnitude(weights=weights, norm=norm), toy)).values(), strict=True):
+    for layer, rank in zip(
+        toy.layers,
+        Units(toy.layers).split(ranks(Magnitude(weights=weights, norm=norm), toy)).values(),
+        strict=True,
+    ):
         matrix = getattr(toy, weights)(layer).double().numpy()
         score = np.abs(matrix).sum(1) if norm == "l1" else np.sqrt((matrix**2).sum(1))
         assert np.argsort(score).tolist() == rank.argsort().tolist()
@@ -69,7 +75,7 @@ def test_magnitude_is_the_norm(toy, norm, weights):
 def test_contribution_is_rms_times_outgoing_norm(toy):
     units = Units(toy.layers)
     heard = torch.cat([toy.outgoing(layer).double().square().sum(1).sqrt() for layer in toy.layers])
-    score = rms(toy, Units(toy.layers)).double() * heard
+    score = rms_over_faces(toy, Units(toy.layers)).double() * heard
     rank = ranks(Contribution(scope="network"), toy)
     assert rank.argsort().tolist() == score.argsort().tolist()
     opposite = ranks(Contribution(scope="network", first="largest"), toy)
@@ -80,7 +86,10 @@ def test_contribution_is_rms_times_outgoing_norm(toy):
 def test_activation_listens_to_this_face(toy):
     units, found = Units(toy.layers), []
     toy.bind(faces(toy))(lambda x, layer: found.append(x[0].square().mean((1, 2)).sqrt()) or x)
-    assert ranks(Activation(scope="network"), toy).argsort().tolist() == torch.cat(found).argsort().tolist()
+    assert (
+        ranks(Activation(scope="network"), toy).argsort().tolist()
+        == torch.cat(found).argsort().tolist()
+    )
     assert len(torch.cat(found)) == len(units)
 
 
@@ -89,7 +98,9 @@ def test_normalisers_take_the_layer_out(toy, how):
     units = Units(toy.layers)
     score = torch.rand(len(units), generator=torch.Generator().manual_seed(0)).double() + 0.1
     louder = score * torch.tensor([1.0, 10.0, 0.01, 3.0])[units.layer_index]
-    torch.testing.assert_close(orderings.normalised(louder, units, how), orderings.normalised(score, units, how))
+    torch.testing.assert_close(
+        basic.normalise(louder, units, how), basic.normalise(score, units, how)
+    )
 
 
 def test_layers_die_one_after_another(toy):
@@ -104,7 +115,10 @@ def test_layers_die_one_after_another(toy):
 
 def test_overlap_lets_layers_die_together(toy):
     units = Units(toy.layers)
-    first = [units.split(ranks(Layers(overlap=overlap), toy))["b4.conv"].max() for overlap in (0.0, 0.5, 1.0)]
+    first = [
+        units.split(ranks(Layers(overlap=overlap), toy))["b4.conv"].max()
+        for overlap in (0.0, 0.5, 1.0)
+    ]
     assert first[0] < first[1] < first[2]
     assert first[2] > 0.9
 

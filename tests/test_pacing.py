@@ -5,15 +5,17 @@ import pytest
 import torch
 from test_perception import picture
 
+from forgetting.ablation.pacing import Perceptual, UnitPacing, visible_length
+from forgetting.ablation.perceptual_distance import detail_bands, distance
 from forgetting.errors import RequestError
-from forgetting.pacing import Perceptual, Units, arc
-from forgetting.perception import bands, distance
 
 LOSS = torch.linspace(0, 1, 61, dtype=torch.float64)
 
 
 def test_units():
-    torch.testing.assert_close(Units()(LOSS, (0, 0.4), lambda p: pytest.fail("no picture is needed")), LOSS * 0.4)
+    torch.testing.assert_close(
+        UnitPacing()(LOSS, (0, 0.4), lambda p: pytest.fail("no picture is needed")), LOSS * 0.4
+    )
 
 
 def hurried(p):
@@ -28,7 +30,7 @@ def test_time_is_spent_where_something_is_seen():
     assert bool((fraction.diff() >= 0).all())
     inside = ((fraction > 0.299) & (fraction < 0.321)).double().mean()
     assert inside > 0.8
-    seen = [bands(hurried(float(p))) for p in fraction[1:-1]]
+    seen = [detail_bands(hurried(float(p))) for p in fraction[1:-1]]
     steps = np.array([float(distance(a, b)) for a, b in itertools.pairwise(seen)])
     assert steps.std() / steps.mean() < 0.35
 
@@ -55,7 +57,7 @@ def test_nothing_to_see():
 
 def test_the_arc_looks_as_often_as_it_is_told():
     asked = []
-    places, length = arc(0.6, lambda p: asked.append(p) or hurried(p), 20)
+    places, length = visible_length(0.6, lambda p: asked.append(p) or hurried(p), 20)
     assert len(asked) == len(places) == len(length) == 20
     assert (places[0], places[-1]) == (0.0, 0.6)
     assert sorted(asked) == places.tolist()
@@ -66,10 +68,12 @@ def test_probes_must_be_possible():
         Perceptual(probes=1)
 
 
-@pytest.mark.parametrize("pacing", [Units(), Perceptual(probes=48)])
+@pytest.mark.parametrize("pacing", [UnitPacing(), Perceptual(probes=48)])
 def test_acts_end_where_they_should(pacing):
     loss = torch.linspace(0, 3, 91, dtype=torch.float64)
     fraction = pacing(loss, (0, 0.2, 0.5, 0.3), lambda p: picture() * (1 - p))
-    torch.testing.assert_close(fraction[[0, 30, 60, 90]], torch.tensor([0, 0.2, 0.5, 0.3]).double(), atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        fraction[[0, 30, 60, 90]], torch.tensor([0, 0.2, 0.5, 0.3]).double(), atol=2e-3, rtol=0
+    )
     assert bool((fraction[:61].diff() >= 0).all())
     assert bool((fraction[60:].diff() <= 0).all())

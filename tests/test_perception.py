@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from forgetting.perception import bands, distance, luma
+from forgetting.ablation.perceptual_distance import detail_bands, distance, luma
 
 
 def picture(seed=0, size=128):
@@ -10,7 +10,7 @@ def picture(seed=0, size=128):
 
 
 def between(a, b):
-    return float(distance(bands(a), bands(b)))
+    return float(distance(detail_bands(a), detail_bands(b)))
 
 
 def test_a_distance():
@@ -31,7 +31,9 @@ def test_a_flash_of_flat_colour_counts_little():
     plain = torch.zeros(1, 3, 128, 128)
     assert between(plain, plain + 0.25) < between(plain, 0.25 * picture())
     pixels = float((plain - (plain + 0.25)).square().mean().sqrt())
-    faint = 0.25 * picture() / picture().square().mean().sqrt()  # changes just as many pixels by as much
+    faint = (
+        0.25 * picture() / picture().square().mean().sqrt()
+    )  # changes just as many pixels by as much
     assert float((plain - faint).square().mean().sqrt()) - pixels < 1e-6
     assert between(plain, plain + 0.25) < 0.3 * between(plain, faint)
 

@@ -3,14 +3,14 @@ import time
 
 import pytest
 
-from forgetting.pipeline import alongside
+from forgetting.film.writer_thread import consume_in_thread
 
 
 def test_everything_arrives_in_order():
     found = []
-    alongside(range(1000), found.extend, depth=3)
+    consume_in_thread(range(1000), found.extend, depth=3)
     assert found == list(range(1000))
-    alongside([None, None], found.extend)
+    consume_in_thread([None, None], found.extend)
     assert found[-2:] == [None, None]
 
 
@@ -29,7 +29,7 @@ def test_the_maker_waits_for_the_writer():
             time.sleep(0.002)
             written.append(item)
 
-    alongside(make(), write, depth=4)
+    consume_in_thread(make(), write, depth=4)
     assert written == list(range(30))
     assert max(ahead) <= 4 + 3
 
@@ -47,7 +47,7 @@ def test_what_the_writer_raises_ends_the_making():
         raise OSError("full")
 
     with pytest.raises(OSError, match="full"):
-        alongside(make(), write)
+        consume_in_thread(make(), write)
     assert len(made) < 100
 
 
@@ -67,9 +67,9 @@ def test_what_the_maker_raises_ends_the_writing(error):
             tidied.set()
 
     with pytest.raises(error):
-        alongside(make(), write)
+        consume_in_thread(make(), write)
     assert tidied.is_set()
 
 
 def test_a_writer_that_has_had_enough():
-    alongside(range(10_000), lambda items: next(items), depth=2)
+    consume_in_thread(range(10_000), lambda items: next(items), depth=2)

@@ -6,22 +6,30 @@ import pytest
 import torch
 from conftest import TINY, faces
 
-from forgetting import intent
-from forgetting import plan as plans
-from forgetting.engines.eager import Torch
+from forgetting.ablation import plan as plans
+from forgetting.ablation import tracks as intent
+from forgetting.ablation.operators.removal import Level, Zero
+from forgetting.ablation.orderings.basic import Contribution, Random, Together
+from forgetting.ablation.pacing import Perceptual, UnitPacing
+from forgetting.ablation.plan import Plan, ablation
+from forgetting.ablation.schedules import Oscillator, Schedule, Sigmoid
+from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
-from forgetting.operators import Level, Zero
-from forgetting.orderings import Contribution, Random, Together
-from forgetting.pacing import Perceptual, Units
-from forgetting.plan import Plan, ablation
-from forgetting.schedules import Oscillator, Schedule, Sigmoid
 
 
 def make(generator, frames=12, operator=None, schedule=None, pacing=None):
-    return intent.make(generator, faces(generator), frames, Contribution(), operator or Zero(), schedule or Schedule(), pacing or Units())
+    return intent.make_simple_plan(
+        generator,
+        faces(generator),
+        frames,
+        Contribution(),
+        operator or Zero(),
+        schedule or Schedule(),
+        pacing or UnitPacing(),
+    )
 
 
-@pytest.mark.parametrize("pacing", [Units(), Perceptual(probes=8)])
+@pytest.mark.parametrize("pacing", [UnitPacing(), Perceptual(probes=8)])
 @pytest.mark.parametrize("softness", [0.0, 0.1, 1.0])
 def test_a_plan_runs_from_intact_to_gone(tiny, pacing, softness):
     plan = make(tiny, operator=Zero(softness), schedule=Schedule(Sigmoid()), pacing=pacing)
@@ -40,14 +48,16 @@ def test_until_is_the_share_that_is_gone(tiny):
 def test_ablation_against_its_definition():
     rank, fraction = torch.tensor([0.1, 0.5, 0.9, torch.inf]), torch.tensor([0.0, 0.3, 1.0])
     slow = [[min(max((p * 1.2 - r) / 0.2, 0), 1) for r in rank.tolist()] for p in fraction.tolist()]
-    torch.testing.assert_close(ablation(rank, fraction, 0.2), torch.tensor(slow, dtype=torch.float32))
+    torch.testing.assert_close(
+        ablation(rank, fraction, 0.2), torch.tensor(slow, dtype=torch.float32)
+    )
     assert ablation(rank, fraction, 0.0).tolist() == [[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0]]
 
 
 def test_round_trip(tiny, tmp_path):
     plan = make(tiny)
-    plans.save(plan, tmp_path / "plan.npz")
-    again = plans.load(tmp_path / "plan.npz")
+    plans.save_plan(plan, tmp_path / "plan.npz")
+    again = plans.load_plan(tmp_path / "plan.npz")
     assert torch.equal(plan.ablation, again.ablation)
     for name in ("fraction", "rank"):
         assert torch.equal(getattr(plan.tracks[0], name), getattr(again.tracks[0], name))
@@ -56,7 +66,9 @@ def test_round_trip(tiny, tmp_path):
 
 
 def test_a_plan_for_another_network():
-    with pytest.raises(RequestError, match=r"plan is for another network: it has 52 units.* the generator 26"):
+    with pytest.raises(
+        RequestError, match=r"plan is for another network: it has 52 units.* the generator 26"
+    ):
         make(TINY["toy"]()).check(TINY["dcgan"]())
 
 
@@ -68,7 +80,7 @@ def test_frames_must_be_possible(toy):
 
 def broken_plans(folder, toy):
     good = folder / "good.npz"
-    plans.save(make(toy), good)
+    plans.save_plan(make(toy), good)
     arrays, own = dict(np.load(good)), make(toy).ablation.numpy()
     changed = {
         "missing": {name: value for name, value in arrays.items() if name != "rank"},
@@ -100,12 +112,12 @@ def test_hostile_and_broken_plans(toy, tmp_path):
     assert len(paths) == 14
     for path in paths:
         with pytest.raises(RequestError, match="plan"):
-            plans.load(path)
+            plans.load_plan(path)
 
 
 def test_a_missing_plan(tmp_path):
     with pytest.raises(RequestError, match="there is no plan at"):
-        plans.load(tmp_path / "none.npz")
+        plans.load_plan(tmp_path / "none.npz")
 
 
 def test_plans_check_themselves(toy):
@@ -123,17 +135,17 @@ def test_plans_check_themselves(toy):
 
 def test_an_ablation_of_ones_own_is_all_that_counts(toy, tmp_path):
     """What somebody puts into the file by hand is rendered, saved and loaded as it is."""
-    plans.save(make(toy), tmp_path / "plan.npz")
+    plans.save_plan(make(toy), tmp_path / "plan.npz")
     arrays = dict(np.load(tmp_path / "plan.npz"))
     own = np.random.RandomState(0).rand(12, 52).astype(np.float32)
     with (tmp_path / "own.npz").open("wb") as file:
         np.savez(file, **arrays | {"ablation": own})
-    plan = plans.load(tmp_path / "own.npz")
+    plan = plans.load_plan(tmp_path / "own.npz")
     assert np.array_equal(plan.ablation.numpy(), own)
     assert np.array_equal(plan.row(3).numpy(), own[3])
     assert plan.digest() != make(toy).digest()
-    plans.save(plan, tmp_path / "again.npz")
-    assert np.array_equal(plans.load(tmp_path / "again.npz").ablation.numpy(), own)
+    plans.save_plan(plan, tmp_path / "again.npz")
+    assert np.array_equal(plans.load_plan(tmp_path / "again.npz").ablation.numpy(), own)
 
 
 def test_a_row_is_the_row_of_the_whole(toy):
@@ -147,7 +159,9 @@ def test_any_callable_can_order(toy):
     def by_number(generator, units, ws):
         return (torch.arange(len(units)) + 0.5) / len(units)
 
-    plan = intent.make(toy, faces(toy), 3, by_number, Zero(0.0), Schedule(), Units())
+    plan = intent.make_simple_plan(
+        toy, faces(toy), 3, by_number, Zero(0.0), Schedule(), UnitPacing()
+    )
     assert plan.ablation[1].tolist() == [1.0] * 26 + [0.0] * 26
     assert Random()(toy, plan.tracks[0].units, faces(toy)).shape == plan.tracks[0].rank.shape
 
@@ -160,11 +174,18 @@ def test_units_of_rank_zero_go_together():
 
 
 def two_tracks(toy):
-    one = intent.Intent(Random(), Zero(0.1), Schedule(), Units(), name="one")
-    other = intent.Intent(Together("styles/b4.*"), Level(2.0), Schedule(Oscillator(2)), Units(), ("styles", "channels"), "other")
-    scene = intent.scene(toy, faces(toy), [one, other])
+    one = intent.TrackSpec(Random(), Zero(0.1), Schedule(), UnitPacing(), name="one")
+    other = intent.TrackSpec(
+        Together("styles/b4.*"),
+        Level(2.0),
+        Schedule(Oscillator(2)),
+        UnitPacing(),
+        ("styles", "channels"),
+        "other",
+    )
+    scene = intent.ablation_task(toy, faces(toy), [one, other])
     ranks = [each.rank(toy, faces(toy)) for each in (one, other)]
-    return intent.planned(toy, [one, other], ranks, 9, Torch().start(scene)), scene
+    return intent.make_plan(toy, [one, other], ranks, 9, TorchConfig().start(scene)), scene
 
 
 def test_several_tracks(toy, tmp_path):
@@ -173,8 +194,8 @@ def test_several_tracks(toy, tmp_path):
     assert plan.row(4)[:52].mean() == pytest.approx(0.5, abs=0.1)
     assert plan.row(2)[52:].tolist() == [1.0] * 16 + [0.0] * 96
     assert plan.gone(2)["styles/b4.conv"].tolist() == [1.0] * 16
-    plans.save(plan, tmp_path / "plan.npz")
-    again = plans.load(tmp_path / "plan.npz")
+    plans.save_plan(plan, tmp_path / "plan.npz")
+    again = plans.load_plan(tmp_path / "plan.npz")
     assert torch.equal(again.ablation, plan.ablation)
     assert again.digest() == plan.digest()
     again.check(toy)
@@ -182,7 +203,9 @@ def test_several_tracks(toy, tmp_path):
 
 
 def test_a_unit_that_two_tracks_move_is_as_gone_as_both_make_it(toy):
-    one = intent.make(toy, faces(toy), 5, Random(), Zero(0.5), Schedule(), Units()).tracks[0]
+    one = intent.make_simple_plan(
+        toy, faces(toy), 5, Random(), Zero(0.5), Schedule(), UnitPacing()
+    ).tracks[0]
     both = Plan((replace(one, name="a"), replace(one, name="b"))).gone(2)["b8.conv"]
     alone = Plan((one,)).gone(2)["b8.conv"]
     torch.testing.assert_close(both, 1 - (1 - alone) ** 2)
@@ -190,13 +213,13 @@ def test_a_unit_that_two_tracks_move_is_as_gone_as_both_make_it(toy):
 
 @pytest.mark.parametrize("direction", ["forget", "remember"])
 def test_endings(toy, direction):
-    simple = intent.Intent(Random(), Zero(0.1), Schedule(direction=direction), Units())
-    assert intent.ended([simple], "smudge") == [simple]
+    simple = intent.TrackSpec(Random(), Zero(0.1), Schedule(direction=direction), UnitPacing())
+    assert intent.add_ending([simple], "smudge") == [simple]
     for ending in ("hold", "black", "white"):
-        intents = intent.ended([simple], ending)
+        intents = intent.add_ending([simple], ending)
         ranks = [one.rank(toy, faces(toy)) for one in intents]
-        engine = Torch().start(intent.scene(toy, faces(toy), intents))
-        plan = intent.planned(toy, intents, ranks, 101, engine)
+        engine = TorchConfig().start(intent.ablation_task(toy, faces(toy), intents))
+        plan = intent.make_plan(toy, intents, ranks, 101, engine)
         far = 100 if direction == "forget" else 0
         last = next(engine(plan.rows([far])))
         rows = plan.ablation if direction == "forget" else plan.ablation.flip(0)

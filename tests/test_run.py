@@ -14,9 +14,11 @@ import pytest
 from test_encoder import decode
 from test_experiment import config
 
-from forgetting import encoder, notes, recipe, run
-from forgetting import plan as plans
+from forgetting import files
+from forgetting.ablation import plan as plans
 from forgetting.errors import ForgettingError, RequestError
+from forgetting.film import encoder, recipe
+from forgetting.jobs import run
 
 SETTINGS = [
     "generator=toy",
@@ -32,10 +34,12 @@ SETTINGS = [
 
 def files(folder):
     """Name -> hash; the plan's archive holds the time it was written at, the summary how long it all took."""
-    summary = notes.read(folder / "summary.json")
+    summary = files.read_json(folder / "summary.json")
     assert not summary or summary.pop("render_seconds") > 0
     timeless = [path for path in folder.iterdir() if path.name not in ("plan.npz", "summary.json")]
-    return {path.name: sha256(path.read_bytes()).hexdigest() for path in timeless} | ({"summary.json": str(summary)} if summary else {})
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in timeless} | (
+        {"summary.json": str(summary)} if summary else {}
+    )
 
 
 @pytest.fixture
@@ -73,7 +77,13 @@ def status(child):
 
 def python(script, *arguments):
     """Run a script of which ``CHILD`` is the beginning; torch is imported once, and every attempt is a fork of it."""
-    command = [sys.executable, "-c", CHILD + script, str(Path(__file__).parent), *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-c",
+        CHILD + script,
+        str(Path(__file__).parent),
+        *map(str, arguments),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -173,7 +183,10 @@ for _ in range(3):
 def test_shards_make_the_same_film_anywhere(tmp_path, film):
     for k in (1, 2, 3):
         folder = tmp_path / f"{k % 2}"
-        assert run.render(config(*SETTINGS, "film.duration=6", f"render.shard={k}/3"), folder) == folder
+        assert (
+            run.render(config(*SETTINGS, "film.duration=6", f"render.shard={k}/3"), folder)
+            == folder
+        )
         assert not (folder / "film.mp4").exists()
     with pytest.raises(RequestError, match=r"frames 20-29, 30-39 of 60 are missing"):
         run.join([tmp_path / "1"], tmp_path / "1")
@@ -187,11 +200,20 @@ def test_shards_make_the_same_film_anywhere(tmp_path, film):
 
 def test_parts_by_a_plan_that_was_looked_at(tmp_path):
     """The plan may lie elsewhere on every machine; what auto chose is taken by all of them."""
-    settings = ["generator=toy", "film.preset=ultrafast", "film.size=64", "film.fps=10", "film.duration=4", "film.segment=10"]
+    settings = [
+        "generator=toy",
+        "film.preset=ultrafast",
+        "film.size=64",
+        "film.fps=10",
+        "film.duration=4",
+        "film.segment=10",
+    ]
     run.preview(config(*settings), tmp_path)
     for k in (1, 2):
         plan = shutil.copyfile(tmp_path / "plan.npz", tmp_path / f"plan{k}.npz")
-        given = recipe.with_plan(config(f"plan={plan}", f"render.shard={k}/2"), ["plan", "render.shard"])
+        given = recipe.config_with_plan(
+            config(f"plan={plan}", f"render.shard={k}/2"), ["plan", "render.shard"]
+        )
         run.render(given, tmp_path / str(k))
     assert len(decode(run.join([tmp_path / "1", tmp_path / "2"], tmp_path / "film"), 64)) == 40
 
@@ -199,9 +221,12 @@ def test_parts_by_a_plan_that_was_looked_at(tmp_path):
 def test_another_plan_is_another_film(tmp_path):
     for seed in (1, 2):
         (tmp_path / str(seed)).mkdir()
-        run.preview(config(*SETTINGS, "film.duration=2", "ordering=random", f"ordering.seed={seed}"), tmp_path / str(seed))
+        run.preview(
+            config(*SETTINGS, "film.duration=2", "ordering=random", f"ordering.seed={seed}"),
+            tmp_path / str(seed),
+        )
     given = [config(f"plan={tmp_path / str(seed) / 'plan.npz'}") for seed in (1, 2)]
-    settings = recipe.with_plan(given[0], ["plan"])
+    settings = recipe.config_with_plan(given[0], ["plan"])
     run.render(settings | {"render": {"shard": "1/2"}}, tmp_path / "run")
     run.render(settings | {"plan": given[1]["plan"]}, tmp_path / "run")
     run.render(settings | {"plan": given[1]["plan"]}, tmp_path / "other")
@@ -210,8 +235,13 @@ def test_another_plan_is_another_film(tmp_path):
 
 def test_parts_of_different_films_are_not_joined(tmp_path):
     for k, seed in ((1, 3), (2, 4)):
-        run.render(config(*SETTINGS, "film.duration=4", f"latent.seed={seed}", f"render.shard={k}/2"), tmp_path / str(k))
-    with pytest.raises(RequestError, match="parts of different films: config.latent.seed was 3, is 4"):
+        run.render(
+            config(*SETTINGS, "film.duration=4", f"latent.seed={seed}", f"render.shard={k}/2"),
+            tmp_path / str(k),
+        )
+    with pytest.raises(
+        RequestError, match="parts of different films: config.latent.seed was 3, is 4"
+    ):
         run.join([tmp_path / "1", tmp_path / "2"], tmp_path / "joined")
     with pytest.raises(RequestError, match="there is no run in"):
         run.join([tmp_path / "nowhere"], tmp_path / "joined")
@@ -247,7 +277,9 @@ def test_other_versions_are_never_mixed(tmp_path, caplog, monkeypatch):
 
 
 def test_a_plan_that_was_edited_is_another_film(tmp_path):
-    run.render(config(*SETTINGS, "film.duration=2", "film.ending=smudge", "render.shard=1/2"), tmp_path)
+    run.render(
+        config(*SETTINGS, "film.duration=2", "film.ending=smudge", "render.shard=1/2"), tmp_path
+    )
     before = next((tmp_path / "segments").glob("*/*-*.mp4"))
     arrays = dict(np.load(tmp_path / "plan.npz"))
     with (tmp_path / "plan.npz").open("wb") as file:
@@ -256,7 +288,7 @@ def test_a_plan_that_was_edited_is_another_film(tmp_path):
     assert not before.exists()
     film = decode(path, 64)
     assert film[0].std() < film[-1].std(), "it runs backwards"
-    assert plans.load(tmp_path / "plan.npz").tracks[0].fraction[-1] == 0
+    assert plans.load_plan(tmp_path / "plan.npz").tracks[0].fraction[-1] == 0
 
 
 def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, film, monkeypatch):
@@ -272,10 +304,14 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, film, monkeypatch
     says = r"the disk is full at .*run; free some space and say 'forgetting resume .*run', what is finished is kept"
     with pytest.raises(ForgettingError, match=says):
         run.render(config(*SETTINGS, "film.duration=6"), tmp_path / "run")
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("segments/*/*-*.*.mp4")}
+    kept = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("segments/*/*-*.*.mp4")
+    }
     assert len(kept) == 2
     assert not list((tmp_path / "run").rglob("*.part"))
-    monkeypatch.setattr(encoder, "encode", lambda *arguments: calls.append(None) or real(*arguments))
+    monkeypatch.setattr(
+        encoder, "encode", lambda *arguments: calls.append(None) or real(*arguments)
+    )
     calls.clear()
     run.resume(tmp_path / "run")
     assert len(calls) == 4
@@ -285,9 +321,13 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, film, monkeypatch
 def test_ctrl_c_ends_at_once_and_tells_how_to_go_on(tmp_path):
     settings = [*SETTINGS, "film.duration=3000", "hydra.run.dir=run"]
     command = [sys.executable, "-m", "forgetting", "render", *settings]
-    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a shell's background jobs inherit deaf ears
+    heard = {
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    }  # a shell's background jobs inherit deaf ears
     told = os.environ | {"COLUMNS": "200"}
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=told, **heard)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=told, **heard
+    )
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("run/segments/*/*-*.*.mp4"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)

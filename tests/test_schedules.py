@@ -3,10 +3,30 @@ import math
 import pytest
 import torch
 
+from forgetting.ablation.schedules import (
+    Act,
+    Ease,
+    Exponential,
+    Gompertz,
+    Keyframes,
+    Linear,
+    Oscillator,
+    Schedule,
+    Sigmoid,
+    Steps,
+)
 from forgetting.errors import RequestError
-from forgetting.schedules import Act, Ease, Exponential, Gompertz, Keyframes, Linear, Oscillator, Schedule, Sigmoid, Steps
 
-CURVES = [Linear(), Ease(), Exponential(), Exponential(rate=-3.0), Sigmoid(), Gompertz(), Gompertz(ageing=1, survivors=0.5), Steps(count=3)]
+CURVES = [
+    Linear(),
+    Ease(),
+    Exponential(),
+    Exponential(rate=-3.0),
+    Sigmoid(),
+    Gompertz(),
+    Gompertz(ageing=1, survivors=0.5),
+    Steps(count=3),
+]
 
 
 @pytest.mark.parametrize("curve", CURVES, ids=repr)
@@ -31,7 +51,9 @@ def test_gompertz_is_the_law():
     a = -math.log(left) * b / math.expm1(b)
     t = 0.7
     survivors = math.exp(-a / b * math.expm1(b * t))
-    assert float(Gompertz(b, left)(torch.tensor([t]).double())) == pytest.approx((1 - survivors) / (1 - left))
+    assert float(Gompertz(b, left)(torch.tensor([t]).double())) == pytest.approx(
+        (1 - survivors) / (1 - left)
+    )
 
 
 def test_keyframes_go_through_their_points():
@@ -39,7 +61,9 @@ def test_keyframes_go_through_their_points():
     t = torch.tensor([0.0, 0.1, 0.25, 0.4, 0.65, 0.9, 1.0], dtype=torch.float64)
     assert Keyframes(points)(t).tolist() == pytest.approx([0.2, 0.2, 0.6, 0.5, 0.25, 0, 0])
     assert Keyframes(points, "hold")(t).tolist() == pytest.approx([0.2, 0.2, 0.2, 0.5, 0.5, 0, 0])
-    assert Keyframes(points, "smooth")(t).tolist() == pytest.approx([0.2, 0.2, 0.6, 0.5, 0.25, 0, 0])
+    assert Keyframes(points, "smooth")(t).tolist() == pytest.approx(
+        [0.2, 0.2, 0.6, 0.5, 0.25, 0, 0]
+    )
 
 
 @pytest.mark.parametrize("wave", ["sine", "triangle", "square", "saw"])
@@ -55,7 +79,9 @@ def test_oscillators(wave):
 
 
 def test_acts_follow_each_other():
-    schedule = Schedule(acts=(Act("ageing", 0.2, share=2), Act("gone", 0.6, curve=Ease())), hold=(0.1, 0.1))
+    schedule = Schedule(
+        acts=(Act("ageing", 0.2, share=2), Act("gone", 0.6, curve=Ease())), hold=(0.1, 0.1)
+    )
     assert schedule.way == (0, 0.2, 0.6)
     loss = schedule.loss(1001)
     assert (loss[0], loss[-1]) == (0, 2)
@@ -86,7 +112,9 @@ def test_holds():
 
 def test_remember_is_forget_backwards():
     curve = Exponential()
-    torch.testing.assert_close(Schedule(curve, direction="remember").loss(50), Schedule(curve).loss(50).flip(0))
+    torch.testing.assert_close(
+        Schedule(curve, direction="remember").loss(50), Schedule(curve).loss(50).flip(0)
+    )
 
 
 def test_there_and_back_closes_a_loop():

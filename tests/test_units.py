@@ -2,9 +2,11 @@ import pytest
 import torch
 
 from forgetting.errors import RequestError
-from forgetting.units import Layer, Units
+from forgetting.models.units import Layer, Units
 
-UNITS = Units((Layer("b4.conv1", 4, (4, 4)), Layer("b8.conv0", 6, (8, 8)), Layer("b8.conv1", 2, (8, 8))))
+UNITS = Units(
+    (Layer("b4.conv1", 4, (4, 4)), Layer("b8.conv0", 6, (8, 8)), Layer("b8.conv1", 2, (8, 8)))
+)
 
 
 def named(*addresses):
@@ -14,7 +16,9 @@ def named(*addresses):
 def test_units_are_numbered_layer_after_layer():
     assert len(UNITS) == 12
     assert UNITS.slices["b8.conv0"] == slice(4, 10)
-    assert {name: part.tolist() for name, part in UNITS.split(torch.arange(12)).items()}["b8.conv1"] == [10, 11]
+    assert {name: part.tolist() for name, part in UNITS.split(torch.arange(12)).items()}[
+        "b8.conv1"
+    ] == [10, 11]
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,20 @@ import pytest
 import torch
 from persistent import Network, fake_modules, network, write_nvidia
 
-from forgetting.checkpoints import records, unpickle
 from forgetting.errors import CheckpointError
+from forgetting.models.checkpoints import pickle_reader, pickle_records
 
-TYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8]
+TYPES = [
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.float64,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -35,17 +45,17 @@ def watchdog():
 
 def everything(path):
     """Open a file and read all that is in it."""
-    kind = unpickle.kind(path)
+    kind = pickle_reader.file_kind(path)
     if kind == "safetensors":
         return None
-    tree = unpickle.opened(path)
+    tree = pickle_reader.read_tree(path)
     parts = [tree.root, *(tree.root.values() if isinstance(tree.root, dict) else ())]
     for part in parts:
-        repr(part), records.plain(part)
-        if isinstance(part, records.Stored):
+        repr(part), pickle_records.plain(part)
+        if isinstance(part, pickle_records.Stored):
             part.read()
-        for look in (records.shapes, records.tensors, records.settings):
-            if isinstance(part, (records.Persistent, dict)):
+        for look in (pickle_records.shapes, pickle_records.tensors, pickle_records.settings):
+            if isinstance(part, (pickle_records.Persistent, dict)):
                 with contextlib.suppress(CheckpointError):
                     look(part, str(path))
     return tree
@@ -104,7 +114,12 @@ def dumped(value):
 
 
 def call(name, *arguments, state=None):
-    return named(name) + dumped(arguments) + b"R" + (dumped(state) + b"b" if state is not None else b"")
+    return (
+        named(name)
+        + dumped(arguments)
+        + b"R"
+        + (dumped(state) + b"b" if state is not None else b"")
+    )
 
 
 def zip_bytes(data_pkl, *members, compression=zipfile.ZIP_STORED):
@@ -130,19 +145,33 @@ def same(mine, theirs):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_nvidia(tmp_path, protocol, dtype):
     made = network(dtype=dtype)
-    more = {"D": None, "training_set_kwargs": {"path": "x.zip", "resolution": np.int64(4), "rates": np.arange(6.0).reshape(2, 3)}}
+    more = {
+        "D": None,
+        "training_set_kwargs": {
+            "path": "x.zip",
+            "resolution": np.int64(4),
+            "rates": np.arange(6.0).reshape(2, 3),
+        },
+    }
     path = write_nvidia(tmp_path / "n.pkl", {"G": network(2), "G_ema": made}, protocol, **more)
-    assert unpickle.kind(path) == "pickle"
-    tree = unpickle.opened(path)
+    assert pickle_reader.file_kind(path) == "pickle"
+    tree = pickle_reader.read_tree(path)
     assert list(tree.root) == ["G", "G_ema", "D", "training_set_kwargs"]
-    read = records.tensors(tree.root["G_ema"], "G_ema")
+    read = pickle_records.tensors(tree.root["G_ema"], "G_ema")
     assert read.keys() == made.state.keys()
-    assert records.shapes(tree.root["G_ema"], "") == {name: (tuple(t.shape), t.dtype) for name, t in read.items()}
-    assert records.settings(tree.root["G_ema"], "") == ("Generator", (), made.kwargs)
-    assert {name for name, _ in tree.sources} == {"Generator", "SynthesisNetwork", "SynthesisBlock", "Part"}
+    assert pickle_records.shapes(tree.root["G_ema"], "") == {
+        name: (tuple(t.shape), t.dtype) for name, t in read.items()
+    }
+    assert pickle_records.settings(tree.root["G_ema"], "") == ("Generator", (), made.kwargs)
+    assert {name for name, _ in tree.sources} == {
+        "Generator",
+        "SynthesisNetwork",
+        "SynthesisBlock",
+        "Part",
+    }
     assert {length for _, length in tree.sources} == {len(made.source)}
     assert tree.globals["torch._utils._rebuild_parameter"] >= 1
-    kwargs = records.plain(tree.root["training_set_kwargs"])
+    kwargs = pickle_records.plain(tree.root["training_set_kwargs"])
     assert kwargs["resolution"] == 4
     assert np.array_equal(kwargs["rates"], np.arange(6.0).reshape(2, 3))
     del tree, kwargs
@@ -162,26 +191,40 @@ def test_the_order_is_that_of_torch(tmp_path):
 
     state = Both(Both()).state_dict()
     path = write_nvidia(tmp_path / "n.pkl", {"G": Network("G", state, buffers=("taps",))})
-    assert list(records.tensors(unpickle.opened(path).root["G"], "")) == list(state)
+    assert list(pickle_records.tensors(pickle_reader.read_tree(path).root["G"], "")) == list(state)
 
 
 def test_nothing_is_read_before_it_is_asked_for(tmp_path, monkeypatch):
     path = write_nvidia(tmp_path / "n.pkl", {"G": network()})
-    monkeypatch.setattr(records.Stored, "read", None)
-    assert records.shapes(unpickle.opened(path).root["G"], "")["synthesis.b4.const"] == ((4, 4, 4), torch.float32)
+    monkeypatch.setattr(pickle_records.Stored, "read", None)
+    assert pickle_records.shapes(pickle_reader.read_tree(path).root["G"], "")[
+        "synthesis.b4.const"
+    ] == ((4, 4, 4), torch.float32)
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_numpy_of_old(tmp_path, protocol):
-    values = {"a": np.float32(1.5), "b": np.arange(3), "c": np.asfortranarray(np.arange(6).reshape(2, 3)), "d": np.bool_(True)}
+    values = {
+        "a": np.float32(1.5),
+        "b": np.arange(3),
+        "c": np.asfortranarray(np.arange(6).reshape(2, 3)),
+        "d": np.bool_(True),
+    }
     new = pickle.dumps(values, protocol)
-    old = new.replace(b"cnumpy._core.", b"cnumpy.core.").replace(b"\x8c\x16numpy._core.multiarray", b"\x8c\x15numpy.core.multiarray")
+    old = new.replace(b"cnumpy._core.", b"cnumpy.core.").replace(
+        b"\x8c\x16numpy._core.multiarray", b"\x8c\x15numpy.core.multiarray"
+    )
     assert old != new
     old = old[:3] + struct.pack("<Q", len(old) - 11) + old[11:] if protocol == 4 else old
     for content in (new, old):
         (tmp_path / "n.pkl").write_bytes(content)
-        read = records.plain(unpickle.opened(tmp_path / "n.pkl").root)
-        assert (read["a"], read["b"].tolist(), read["c"].tolist(), read["d"]) == (1.5, [0, 1, 2], [[0, 1, 2], [3, 4, 5]], True)
+        read = pickle_records.plain(pickle_reader.read_tree(tmp_path / "n.pkl").root)
+        assert (read["a"], read["b"].tolist(), read["c"].tolist(), read["d"]) == (
+            1.5,
+            [0, 1, 2],
+            [[0, 1, 2], [3, 4, 5]],
+            True,
+        )
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -210,9 +253,11 @@ def test_torch(tmp_path, zipped):
     }
     path = tmp_path / "n.pt"
     path.write_bytes(torch_bytes(value, zipped))
-    assert unpickle.kind(path) == ("torch zip" if zipped else "torch legacy")
-    tree = unpickle.opened(path)
-    assert {key: records.plain(tree.root[key]) for key in ("args", "iter", "set", "type", "size")} == {
+    assert pickle_reader.file_kind(path) == ("torch zip" if zipped else "torch legacy")
+    tree = pickle_reader.read_tree(path)
+    assert {
+        key: pickle_records.plain(tree.root[key]) for key in ("args", "iter", "set", "type", "size")
+    } == {
         "args": vars(args),
         "iter": 5,
         "set": {1, 2},
@@ -221,7 +266,7 @@ def test_torch(tmp_path, zipped):
     }
     with torch.serialization.safe_globals([argparse.Namespace]):
         theirs = torch.load(path, weights_only=True)
-    mine = records.tensors(tree.root["g_ema"], "g_ema")
+    mine = pickle_records.tensors(tree.root["g_ema"], "g_ema")
     average = tree.root["latent_avg"].read()
     del tree
     path.unlink()
@@ -234,25 +279,48 @@ def test_torch(tmp_path, zipped):
 def test_python_2_and_other_protocols(tmp_path):
     path = tmp_path / "n.pkl"
     path.write_bytes(b"\x80\x02ccollections\nOrderedDict\n]](U\x01aK\x01ea\x85R.")
-    assert unpickle.opened(path).root == {"a": 1}
+    assert pickle_reader.read_tree(path).root == {"a": 1}
     for protocol in range(6):
-        value = {"a": [1, -2, 10**30, 2.5, None, True, "é\n", (1, 2, 3, 4), ()], 3: {1: {}}, None: [], "x" * 300: [list(range(1500))]}
+        value = {
+            "a": [1, -2, 10**30, 2.5, None, True, "é\n", (1, 2, 3, 4), ()],
+            3: {1: {}},
+            None: [],
+            "x" * 300: [list(range(1500))],
+        }
         path.write_bytes(pickle.dumps(value, protocol))
-        assert unpickle.opened(path).root == value
+        assert pickle_reader.read_tree(path).root == value
 
 
 def test_what_has_no_weights(tmp_path):
-    path = write_nvidia(tmp_path / "n.pkl", {"G": network(), "E": Network("Empty", {}), "D": None, "n": {"a": 1}, "e": {}})
-    root = unpickle.opened(path).root
-    for key, match in {"D": "D is neither", "n": "it holds 'a'", "e": "no weights", "E": "no weights"}.items():
+    path = write_nvidia(
+        tmp_path / "n.pkl",
+        {"G": network(), "E": Network("Empty", {}), "D": None, "n": {"a": 1}, "e": {}},
+    )
+    root = pickle_reader.read_tree(path).root
+    for key, match in {
+        "D": "D is neither",
+        "n": "it holds 'a'",
+        "e": "no weights",
+        "E": "no weights",
+    }.items():
         with pytest.raises(CheckpointError, match=match):
-            records.tensors(root[key], key)
-    for value in (None, {}, records.Persistent("G", {}), records.Persistent("G", {"_init_args": (), "_init_kwargs": {1: 2}})):
+            pickle_records.tensors(root[key], key)
+    for value in (
+        None,
+        {},
+        pickle_records.Persistent("G", {}),
+        pickle_records.Persistent("G", {"_init_args": (), "_init_kwargs": {1: 2}}),
+    ):
         with pytest.raises(CheckpointError, match="how it was made"):
-            records.settings(value, "G")
-    for state in ({"_parameters": 3}, {"_modules": {"a": {}}}, {"_buffers": {"a": "b"}}, {"_parameters": {"x" * 1000: root["G"]}}):
+            pickle_records.settings(value, "G")
+    for state in (
+        {"_parameters": 3},
+        {"_modules": {"a": {}}},
+        {"_buffers": {"a": "b"}},
+        {"_parameters": {"x" * 1000: root["G"]}},
+    ):
         with pytest.raises(CheckpointError, match="neither a tensor nor a network"):
-            records.tensors(records.Persistent("G", state), "G")
+            pickle_records.tensors(pickle_records.Persistent("G", state), "G")
 
 
 # What it is not
@@ -279,11 +347,11 @@ def test_kinds(tmp_path):
         path = tmp_path / f"{number}.bin"
         if match == "pickle":
             path.write_bytes(content)
-            assert unpickle.kind(path) == "pickle"
+            assert pickle_reader.file_kind(path) == "pickle"
         else:
             refused(path, content, match)
     (tmp_path / "s").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
-    assert unpickle.kind(tmp_path / "s") == "safetensors"
+    assert pickle_reader.file_kind(tmp_path / "s") == "safetensors"
     assert "folder" in refused(tmp_path)
     assert "No such file" in refused(tmp_path / "missing")
     assert "cannot be opened" in refused(tmp_path / ("x" * 300))
@@ -308,7 +376,10 @@ def test_programs(tmp_path):
     np.savez(tmp_path / "a.npz", a=np.zeros(3))
     refused(tmp_path / "a.npz", match="no checkpoint of torch")
     torch.save(_Small(), tmp_path / "module.pt")
-    refused(tmp_path / "module.pt", match="asks for test_unpickle._Small, which is of no kind that is read here; .*generator=module")
+    refused(
+        tmp_path / "module.pt",
+        match="asks for test_unpickle._Small, which is of no kind that is read here; .*generator=module",
+    )
 
 
 # What is meant to harm
@@ -353,13 +424,25 @@ def test_calls(tmp_path):
             content = pickle.dumps({"G": easy(a=value)}, 4)
         refused(tmp_path / "easy.pkl", content, "asks for")
     assert not canary.exists()
-    assert f"asks for {os.name}.system, which no checkpoint needs" in refused(tmp_path / "system.pkl")
-    assert "TensorFlow" in refused(tmp_path / "tf.pkl", b"\x80\x03cdnnlib.tflib.network\nNetwork\n.")
-    refused(tmp_path / "long.pkl", b"\x80\x04\x8d" + struct.pack("<Q", 9000) + b"o" * 9000 + b"\x8c\x01s\x93.", "asks for oooo")
+    assert f"asks for {os.name}.system, which no checkpoint needs" in refused(
+        tmp_path / "system.pkl"
+    )
+    assert "TensorFlow" in refused(
+        tmp_path / "tf.pkl", b"\x80\x03cdnnlib.tflib.network\nNetwork\n."
+    )
+    refused(
+        tmp_path / "long.pkl",
+        b"\x80\x04\x8d" + struct.pack("<Q", 9000) + b"o" * 9000 + b"\x8c\x01s\x93.",
+        "asks for oooo",
+    )
     refused(tmp_path / "line.pkl", b"\x80\x02X\x05\0\0\0a\nb\ncX\x01\0\0\0d\x93.")
 
 
-(BLOB,) = (one for _, one, _ in pickletools.genops(pickle.dumps(torch.zeros(6), 3)) if isinstance(one, bytes))
+(BLOB,) = (
+    one
+    for _, one, _ in pickletools.genops(pickle.dumps(torch.zeros(6), 3))
+    if isinstance(one, bytes)
+)
 SIX = call("torch.storage._load_from_bytes", BLOB)
 
 
@@ -372,7 +455,7 @@ def tensor(offset=0, shape=(2, 3), stride=(3, 1), storage=SIX):
 def test_tensors_that_do_not_fit(tmp_path):
     path = tmp_path / "n.pkl"
     path.write_bytes(opcodes(tensor(1, (2, 2), (3, 1))))
-    assert unpickle.opened(path).root.read().tolist() == [[0, 0], [0, 0]]
+    assert pickle_reader.read_tree(path).root.read().tolist() == [[0, 0], [0, 0]]
     for offset, shape, stride in [
         (0, (7,), (1,)),
         (1, (6,), (1,)),
@@ -396,15 +479,23 @@ def test_tensors_that_do_not_fit(tmp_path):
         (0, None, None),
     ]:
         refused(path, opcodes(tensor(offset, shape, stride)))
-    for storage in (dumped(None), dumped(b"123456"), tensor(), dumped({}), named("torch.FloatStorage")):
+    for storage in (
+        dumped(None),
+        dumped(b"123456"),
+        tensor(),
+        dumped({}),
+        named("torch.FloatStorage"),
+    ):
         refused(path, opcodes(tensor(storage=storage)))
     refused(path, opcodes(call("torch._utils._rebuild_tensor_v2", 1)), "arguments that do not fit")
     refused(path, opcodes(call("torch._utils._rebuild_parameter", 1, True, {})))
-    many = b"".join(dumped(str(n)) + b"h\1" for n in range(1000))  # a few numbers, taken so often that they are far more than the file
+    many = b"".join(
+        dumped(str(n)) + b"h\1" for n in range(1000)
+    )  # a few numbers, taken so often that they are far more than the file
     path.write_bytes(opcodes(tensor(0, (6,), (1,)), b"q\1}(", many, b"u\x86"))
-    tree = unpickle.opened(path)
+    tree = pickle_reader.read_tree(path)
     with pytest.raises(CheckpointError, match="repeats its weights"):
-        records.tensors(tree.root[1], "a")
+        pickle_records.tensors(tree.root[1], "a")
 
 
 def test_storages_that_lie(tmp_path):
@@ -417,7 +508,9 @@ def test_storages_that_lie(tmp_path):
         "longer": lambda blob: blob.replace(number, struct.pack("<q", 7)),
         "petabytes": lambda blob: blob.replace(number, struct.pack("<q", 2**50)),
         "negative": lambda blob: blob.replace(number, struct.pack("<q", -1)),
-        "both longer": lambda blob: blob.replace(number, struct.pack("<q", 7)).replace(b"K\x06N", b"K\x07N"),
+        "both longer": lambda blob: blob.replace(number, struct.pack("<q", 7)).replace(
+            b"K\x06N", b"K\x07N"
+        ),
         "id petabytes": lambda blob: blob.replace(b"K\x06N", b"\x8a\x07\0\0\0\0\0\0\x04N"),
         "id negative": lambda blob: blob.replace(b"K\x06N", b"J\xff\xff\xff\xffN"),
         "id is a name": lambda blob: blob.replace(b"K\x06N", b"ctorch\nfloat32\nN"),
@@ -447,9 +540,15 @@ def persistent(numel=b"K\x06", key=b"X\x01\0\0\x000", kind=b"ctorch\nFloatStorag
 
 def test_zips_that_lie(tmp_path):
     path = tmp_path / "n.pt"
-    good, data = opcodes(b"}", dumped("a"), tensor(storage=persistent()), b"s"), ("a/data/0", bytes(24))
+    good, data = (
+        opcodes(b"}", dumped("a"), tensor(storage=persistent()), b"s"),
+        ("a/data/0", bytes(24)),
+    )
     path.write_bytes(zip_bytes(good, data))
-    assert records.tensors(unpickle.opened(path).root, "")["a"].tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert pickle_records.tensors(pickle_reader.read_tree(path).root, "")["a"].tolist() == [
+        [0, 0, 0],
+        [0, 0, 0],
+    ]
     for lie in (
         persistent(b"K\x07"),
         persistent(b"\x8a\x08\0\0\0\0\0\0\0\x10"),
@@ -471,7 +570,11 @@ def test_zips_that_lie(tmp_path):
     refused(path, zip_bytes(good, data, ("a/byteorder", b"big")), "big-endian")
     refused(path, zip_bytes(good, data, ("b/data.pkl", good)), "no checkpoint")
     refused(path, zip_bytes(good, data, compression=zipfile.ZIP_DEFLATED), "compressed")
-    refused(path, zip_bytes(good, ("a/data/0", bytes(10**8)), compression=zipfile.ZIP_DEFLATED), "compressed")
+    refused(
+        path,
+        zip_bytes(good, ("a/data/0", bytes(10**8)), compression=zipfile.ZIP_DEFLATED),
+        "compressed",
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         refused(path, zip_bytes(good, data, data), "there twice")
@@ -497,12 +600,20 @@ def test_zips_that_lie(tmp_path):
     refused(path, whole[:-30])
     giant = b"PK\1\2" + bytes(42)  # a list of many members without a name
     giant = b"PK\3\4" + giant * 60_000
-    refused(path, giant + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 60_000 % 2**16, 60_000 % 2**16, len(giant) - 4, 4, 0), "far too long")
+    refused(
+        path,
+        giant
+        + b"PK\5\6"
+        + struct.pack("<HHHHIIH", 0, 0, 60_000 % 2**16, 60_000 % 2**16, len(giant) - 4, 4, 0),
+        "far too long",
+    )
 
 
 def array(shape, data=bytes(16), dtype="f8"):
     make = call("numpy.core.multiarray._reconstruct", None, (0,), b"b")
-    return opcodes(make, b"(K\1", dumped(shape), call("numpy.dtype", dtype), b"\x89", dumped(data), b"tb")
+    return opcodes(
+        make, b"(K\1", dumped(shape), call("numpy.dtype", dtype), b"\x89", dumped(data), b"tb"
+    )
 
 
 def doubled(times=60):
@@ -511,11 +622,24 @@ def doubled(times=60):
 
 
 MANY = 200_000
-DEEPER = b"".join(b"]r%ba" % index + b"j" + index for index in (struct.pack("<I", n) for n in range(1, MANY // 2)))
+DEEPER = b"".join(
+    b"]r%ba" % index + b"j" + index for index in (struct.pack("<I", n) for n in range(1, MANY // 2))
+)
 PERSISTENT = named("torch_utils.persistence._reconstruct_persistent_obj")
-META = b"(" + dumped("type") + dumped("class") + dumped("class_name") + dumped("G") + dumped("module_src") + dumped("") + dumped("state")
+META = (
+    b"("
+    + dumped("type")
+    + dumped("class")
+    + dumped("class_name")
+    + dumped("G")
+    + dumped("module_src")
+    + dumped("")
+    + dumped("state")
+)
 LATIN = named("_codecs.encode") + b"h\1" + dumped("latin1") + b"\x86R"
-FACES = b"a" * 39_996 + "\U0001f600".encode()  # one such character makes Python keep four bytes for every other
+FACES = (
+    b"a" * 39_996 + "\U0001f600".encode()
+)  # one such character makes Python keep four bytes for every other
 
 # Why they are refused: pickles that would hang, crash, fill the memory of those who believe them, or make nonsense.
 HOSTILE = {
@@ -542,33 +666,71 @@ HOSTILE = {
     "lists from the top": ("nested", opcodes(b"(]r\0\0\0\0" + DEEPER + b"t")),
     "dicts": ("nested", opcodes(b"}N" * MANY + b"}" + b"s" * MANY)),
     "marks and tuples": ("nested", opcodes(b"(" * MANY + b"t" * MANY)),
-    "networks": ("nested", opcodes((PERSISTENT + b"}" + META + b"}N") * 500 + b"N" + b"su\x85R" * 500)),
+    "networks": (
+        "nested",
+        opcodes((PERSISTENT + b"}" + META + b"}N") * 500 + b"N" + b"su\x85R" * 500),
+    ),
     "a million tuples": ("more memory", opcodes(b")" + b"\x85" * 10**6)),
     "marks": ("more memory", opcodes(b"(" * 10**6)),
     "dicts in a list": ("more memory", opcodes(b"](" + b"}" * 10**6 + b"e")),
     "sets in a list": ("more memory", opcodes(b"](" + b"\x8f" * 10**6 + b"e")),
     "memoize": ("more memory", opcodes(b"N" + b"\x94" * 2 * 10**6)),
-    "encode again and again": ("more memory", opcodes(b"(" + dumped("x" * 10**6), b"q\1" + LATIN * 5000, b"t")),
+    "encode again and again": (
+        "more memory",
+        opcodes(b"(" + dumped("x" * 10**6), b"q\1" + LATIN * 5000, b"t"),
+    ),
     "sets again and again": (
         "more memory",
-        opcodes(b"((" + b"".join(map(dumped, range(9999))) + b"lq\1", (b"cbuiltins\nset\nh\1\x85R") * 999, b"t"),
+        opcodes(
+            b"((" + b"".join(map(dumped, range(9999))) + b"lq\1",
+            (b"cbuiltins\nset\nh\1\x85R") * 999,
+            b"t",
+        ),
     ),
-    "faces": ("more memory", opcodes(b"(", *[b"X" + struct.pack("<I", 40_000) + FACES] * 2000, b"t")),
-    "reads": ("more than 1000000 instructions", opcodes(b"Nq\1(" + b"h\1" * (2 * 10**6) + b"t\x86")),
+    "faces": (
+        "more memory",
+        opcodes(b"(", *[b"X" + struct.pack("<I", 40_000) + FACES] * 2000, b"t"),
+    ),
+    "reads": (
+        "more than 1000000 instructions",
+        opcodes(b"Nq\1(" + b"h\1" * (2 * 10**6) + b"t\x86"),
+    ),
     "blobs": ("more memory|instructions", opcodes(b"(", SIX * 20_000, b"t")),
     "shared tuples": ("repeated", opcodes(doubled())),
     "shared tuples as a key": ("tuple cannot be a key", opcodes(b"}", doubled(), b"Ns")),
     "shared tuples in a set": ("tuple cannot be a key", opcodes(b"\x8f(", doubled(), b"\x90")),
     "shared tuples in a frozen set": ("tuple cannot be a key", opcodes(b"(", doubled(), b"\x91")),
-    "shared tuples as a type": ("something else than numbers", opcodes(named("numpy.dtype"), doubled(), b"\x85R")),
-    "shared tuples as a codec": ("unknown way", opcodes(named("_codecs.encode"), doubled(), b"h\x77\x86R")),
-    "colliding keys": ("int cannot be a key", opcodes(b"}(" + b"".join(dumped(k * (2**61 - 1)) + b"N" for k in range(1, 9)) + b"u")),
+    "shared tuples as a type": (
+        "something else than numbers",
+        opcodes(named("numpy.dtype"), doubled(), b"\x85R"),
+    ),
+    "shared tuples as a codec": (
+        "unknown way",
+        opcodes(named("_codecs.encode"), doubled(), b"h\x77\x86R"),
+    ),
+    "colliding keys": (
+        "int cannot be a key",
+        opcodes(b"}(" + b"".join(dumped(k * (2**61 - 1)) + b"N" for k in range(1, 9)) + b"u"),
+    ),
     "list in itself": ("contains itself", opcodes(b"]q\1h\1a")),
     "dict in itself": ("contains itself", opcodes(b"}q\1Nh\1s")),
     "dict in itself, deeper": ("contains itself", opcodes(b"}q\1N](h\1es")),
-    "network in itself": ("contains itself", opcodes(b"}q\1N" + PERSISTENT + b"}" + META + b"h\1u\x85Rs")),
-    "many arguments": ("cannot be called", opcodes(b"((" + b"N" * MANY + b"tq\1", (b"cnumpy\nndarray\nh\1R") * 9, b"t")),
-    "many strides": ("no strides", opcodes(b"((" + b"K\1" * MANY + b"tq\1", tensor(shape=(1,)).replace(dumped((3, 1)), b"h\1"), b"t")),
+    "network in itself": (
+        "contains itself",
+        opcodes(b"}q\1N" + PERSISTENT + b"}" + META + b"h\1u\x85Rs"),
+    ),
+    "many arguments": (
+        "cannot be called",
+        opcodes(b"((" + b"N" * MANY + b"tq\1", (b"cnumpy\nndarray\nh\1R") * 9, b"t"),
+    ),
+    "many strides": (
+        "no strides",
+        opcodes(
+            b"((" + b"K\1" * MANY + b"tq\1",
+            tensor(shape=(1,)).replace(dumped((3, 1)), b"h\1"),
+            b"t",
+        ),
+    ),
     "underflow": ("stack", opcodes(b"\x86")),
     "underflow in a mark": ("stack", opcodes(b"NN(\x86t")),
     "memo of nothing": ("stack", opcodes(b"\x94")),
@@ -588,7 +750,10 @@ HOSTILE = {
     "unknown": ("unknown", opcodes(b"\xf0")),
     "append to a dict": ("a dict where a list", opcodes(b"}Na")),
     "item into a list": ("a list where a dict", opcodes(b"]NNs")),
-    "item into a namespace": ("a Namespace where a dict", opcodes(call("argparse.Namespace"), b"NNs")),
+    "item into a namespace": (
+        "a Namespace where a dict",
+        opcodes(call("argparse.Namespace"), b"NNs"),
+    ),
     "call of a list": ("cannot be called", opcodes(b"])R")),
     "call of a result": ("cannot be called", opcodes(call("collections.OrderedDict"), b")R")),
     "call of a type": ("cannot be called", opcodes(named("torch.FloatStorage"), b")R")),
@@ -596,10 +761,22 @@ HOSTILE = {
     "nameless": ("is of no kind", opcodes(b"NN\x93")),
     "ordered dict of a number": ("do not fit", opcodes(call("collections.OrderedDict", 5))),
     "ordered dict of two": ("do not fit", opcodes(call("collections.OrderedDict", [], []))),
-    "ordered dict of tuples": ("tuple cannot be a key", opcodes(call("collections.OrderedDict", [((1,), 2)]))),
-    "ordered dict with a class": ("cannot have", opcodes(call("collections.OrderedDict", state={"__class__": 1}))),
-    "easy dict with a class": ("cannot have", opcodes(named("dnnlib.util.EasyDict"), b")\x81", dumped({"__class__": 1}), b"b")),
-    "easy dict with tuples": ("tuple cannot be a key", opcodes(named("dnnlib.util.EasyDict"), dumped(([((1,), 2)],)), b"\x81")),
+    "ordered dict of tuples": (
+        "tuple cannot be a key",
+        opcodes(call("collections.OrderedDict", [((1,), 2)])),
+    ),
+    "ordered dict with a class": (
+        "cannot have",
+        opcodes(call("collections.OrderedDict", state={"__class__": 1})),
+    ),
+    "easy dict with a class": (
+        "cannot have",
+        opcodes(named("dnnlib.util.EasyDict"), b")\x81", dumped({"__class__": 1}), b"b"),
+    ),
+    "easy dict with tuples": (
+        "tuple cannot be a key",
+        opcodes(named("dnnlib.util.EasyDict"), dumped(([((1,), 2)],)), b"\x81"),
+    ),
     "slots": ("cannot have", opcodes(call("argparse.Namespace", state=(None, {"a": 1})))),
     "namespace of keywords": ("do not fit", opcodes(call("argparse.Namespace", {"a": 1}))),
     "state of a list": ("cannot have", opcodes(b"]}b")),
@@ -607,21 +784,38 @@ HOSTILE = {
     "set of lists": ("list cannot be a key", opcodes(call("builtins.set", [[]]))),
     "encode": ("unknown way", opcodes(call("_codecs.encode", "a", "rot13"))),
     "encode a number": ("int where a str", opcodes(call("_codecs.encode", 1, "latin1"))),
-    "encode what is not latin": ("codec can't encode", opcodes(call("_codecs.encode", "\u1234", "latin1"))),
+    "encode what is not latin": (
+        "codec can't encode",
+        opcodes(call("_codecs.encode", "\u1234", "latin1")),
+    ),
     "half a surrogate": ("surrogates", opcodes(b"X\3\0\0\0\xed\xa0\x80")),
     "not utf-8": ("codec can't decode", opcodes(b"X\1\0\0\0\xff")),
     "size": ("bytes where a tuple", opcodes(call("torch.Size", b"abc"))),
     "device": ("int where a str", opcodes(call("torch.device", 1))),
     "dtype of objects": ("else than numbers", opcodes(call("numpy.dtype", "O", False, True))),
-    "dtype of odd names": ("else than numbers", opcodes(call("numpy.dtype", "i4,(1000000,1000000)f8", False, True))),
+    "dtype of odd names": (
+        "else than numbers",
+        opcodes(call("numpy.dtype", "i4,(1000000,1000000)f8", False, True)),
+    ),
     "dtype of a dict": ("else than numbers", opcodes(call("numpy.dtype", {"names": []}))),
-    "dtype of big ends": ("cannot have", opcodes(call("numpy.dtype", "f8", state=(3, ">", None, None, None, -1, -1, 0)))),
+    "dtype of big ends": (
+        "cannot have",
+        opcodes(call("numpy.dtype", "f8", state=(3, ">", None, None, None, -1, -1, 0))),
+    ),
     "dtype of nothing": ("cannot have", opcodes(call("numpy.dtype", "f8", state=()))),
     "scalar too short": (
         "fit its bytes",
-        opcodes(named("numpy.core.multiarray.scalar"), call("numpy.dtype", "f8"), dumped(b"123"), b"\x86R"),
+        opcodes(
+            named("numpy.core.multiarray.scalar"),
+            call("numpy.dtype", "f8"),
+            dumped(b"123"),
+            b"\x86R",
+        ),
     ),
-    "scalar of no type": ("fit its bytes", opcodes(call("numpy.core.multiarray.scalar", None, b"1"))),
+    "scalar of no type": (
+        "fit its bytes",
+        opcodes(call("numpy.core.multiarray.scalar", None, b"1")),
+    ),
     "array too large": ("fit its bytes", array((10**6, 10**6))),
     "array too small": ("fit its bytes", array((1,))),
     "array of negative shape": ("not a tuple of sizes", array((-1, -2))),
@@ -631,7 +825,10 @@ HOSTILE = {
     "persistent of nothing": ("lacks its class", opcodes(PERSISTENT, dumped(({},)), b"R")),
     "persistent of none": ("lacks its class", opcodes(PERSISTENT, dumped((None,)), b"R")),
     "persistent of two": ("do not fit", opcodes(PERSISTENT, dumped(({}, {})), b"R")),
-    "persistent of a function": ("lacks its class", opcodes(PERSISTENT, b"}" + META.replace(b"class", b"other", 1) + b"}u\x85R")),
+    "persistent of a function": (
+        "lacks its class",
+        opcodes(PERSISTENT, b"}" + META.replace(b"class", b"other", 1) + b"}u\x85R"),
+    ),
 }
 LARGE = [name for name, (_, content) in HOSTILE.items() if len(content) > 10**5]
 
@@ -647,7 +844,10 @@ def test_hostile(tmp_path, name):
 def test_memory_and_time(tmp_path):
     """What is refused takes little of both: of a process of its own, the most memory it ever had."""
     pytest.importorskip("resource")
-    large = {name: HOSTILE[name] for name in (*LARGE, "bytes of petabytes", "long of gigabytes", "shared tuples")}
+    large = {
+        name: HOSTILE[name]
+        for name in (*LARGE, "bytes of petabytes", "long of gigabytes", "shared tuples")
+    }
     giant = (b"PK\1\2" + bytes(42)) * 40_000
     end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 40_000, 40_000, len(giant), 4, 0)
     large["zip"] = "no checkpoint|there twice", b"PK\3\4" + giant + end
@@ -670,7 +870,13 @@ for path in Path(sys.argv[1]).iterdir():
     except CheckpointError as error:
         print(path.stem, most() - before, time.perf_counter() - start, path.stat().st_size, error, sep=" | ")
 """
-    out = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True, timeout=100).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    ).stdout
     told = {name: rest for name, *rest in (line.split(" | ") for line in out.splitlines())}
     assert told.keys() == large.keys()
     for name, (grown, seconds, size, error) in told.items():
@@ -685,7 +891,9 @@ for path in Path(sys.argv[1]).iterdir():
 def samples(tmp_path):
     state = {"g": dict(network(2).state), "args": argparse.Namespace(a=1)}
     return {
-        "n.pkl": write_nvidia(tmp_path / "n", {"G_ema": network(2)}, x={"a": np.float64(1), "b": np.arange(3)}).read_bytes(),
+        "n.pkl": write_nvidia(
+            tmp_path / "n", {"G_ema": network(2)}, x={"a": np.float64(1), "b": np.arange(3)}
+        ).read_bytes(),
         "zip.pt": torch_bytes(state),
         "legacy.pt": torch_bytes(state, zipped=False),
     }
@@ -695,7 +903,11 @@ def samples(tmp_path):
 def test_truncated(tmp_path, name):
     whole = samples(tmp_path)[name]
     assert survives(tmp_path / name, whole)
-    for length in (*range(0, len(whole), 1024), *range(0, min(2500, len(whole)), 7), *range(len(whole) - 100, len(whole))):
+    for length in (
+        *range(0, len(whole), 1024),
+        *range(0, min(2500, len(whole)), 7),
+        *range(len(whole) - 100, len(whole)),
+    ):
         assert not survives(tmp_path / name, whole[:length]), length
     small = opcodes(tensor())
     for length in range(len(small)):
@@ -720,7 +932,10 @@ def test_random(tmp_path):
     codes = [ord(op.code) for op in pickletools.opcodes if op.name != "STOP"]
     for number in range(3000):
         if number % 3:
-            body = bytes(draw.choice(codes) if draw.random() < 0.7 else draw.randrange(20) for _ in range(draw.randrange(60)))
+            body = bytes(
+                draw.choice(codes) if draw.random() < 0.7 else draw.randrange(20)
+                for _ in range(draw.randrange(60))
+            )
         else:
             body = draw.randbytes(draw.randrange(200))
         survives(tmp_path / "n.pkl", opcodes(body))

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from forgetting.errors import whole, within
-from forgetting.extras import needed
+from forgetting.dependencies import import_extra
+from forgetting.errors import check_int, check_range
 
 if TYPE_CHECKING:
     from forgetting.crew import Crew
@@ -34,10 +34,10 @@ class Ray:
 
     def __post_init__(self) -> None:
         if self.cpus is not None:
-            within("cluster.cpus", self.cpus, 0.1, 10_000)
-        whole("cluster.per_gpu", self.per_gpu, 1, 64)
+            check_range("cluster.cpus", self.cpus, 0.1, 10_000)
+        check_int("cluster.per_gpu", self.per_gpu, 1, 64)
         if self.workers is not None:
-            whole("cluster.workers", self.workers, 1, 100_000)
+            check_int("cluster.workers", self.workers, 1, 100_000)
 
     @contextmanager
     def hired(self) -> Iterator[Crew]:
@@ -47,7 +47,7 @@ class Ray:
             RequestError: Ray is not installed.
             ForgettingError: there is no such cluster.
         """
-        needed("ray", "ray")
+        import_extra("ray", "ray")
         from forgetting.cluster.hired import Hired
         from forgetting.cluster.queue import Queue
         from forgetting.cluster.team import RayTeam

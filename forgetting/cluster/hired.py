@@ -15,13 +15,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from forgetting import cache
+from forgetting import files as cache
+from forgetting.ablation.plan import Plan
+from forgetting.analysis.measure import MeasureSettings
 from forgetting.cluster.painter import Files, packed, unpacked
 from forgetting.cluster.queue import Queue, Task
-from forgetting.measuring import Measuring
-from forgetting.plan import Plan
+from forgetting.film.segments import SegmentStore
 from forgetting.progress import track
-from forgetting.segments import Reel
 
 
 @dataclass
@@ -31,7 +31,9 @@ class Hired:
     queue: Queue
     shared: bool
     films: int = 0
-    sent: dict[str, Any] = field(default_factory=dict)  # what stands for the bytes of a file, by its name
+    sent: dict[str, Any] = field(
+        default_factory=dict
+    )  # what stands for the bytes of a file, by its name
     lock: Lock = field(default_factory=Lock)
     segments: int = 0  # made by now, of all films
     frames: int = 0
@@ -45,7 +47,10 @@ class Hired:
     def tell(self, batch: Sequence[range]) -> None:
         """That these are made."""
         with self.lock:
-            self.segments, self.frames = self.segments + len(batch), self.frames + sum(map(len, batch))
+            self.segments, self.frames = (
+                self.segments + len(batch),
+                self.frames + sum(map(len, batch)),
+            )
 
     def __call__(self, config: Mapping[str, Any], known: Plan | None) -> There:
         with self.lock:
@@ -57,8 +62,8 @@ class Hired:
             blobs = [self.sent[name] for name in files.names]
         arguments = [dict(config), None if known is None else packed(known), files.names, *blobs]
         (task,) = self.queue.submit([Task(f"film {turn}", turn, "prepare", arguments)])
-        data, follows = task.future.result()
-        return There(self, turn, unpacked(data), follows, files, blobs)
+        data, sequential = task.future.result()
+        return There(self, turn, unpacked(data), sequential, files, blobs)
 
 
 @dataclass(frozen=True)
@@ -68,28 +73,53 @@ class There:
     crew: Hired
     turn: int
     plan: Plan
-    follows: bool
+    sequential: bool
     files: Files
     blobs: Sequence[Any]
 
-    def shoot(self, plan: Plan, reel: Reel, segments: Sequence[range], since: float) -> None:
-        """Make those segments; each is written into the folder of the reel as it comes back."""
-        data, folder = self.crew.queue.team.shared(packed(plan)), str(reel.folder.parent.parent.resolve()) if self.crew.shared else None
+    def shoot(
+        self, plan: Plan, store: SegmentStore, segments: Sequence[range], since: float
+    ) -> None:
+        """Make those segments; each is written into the folder of the store as it comes back."""
+        data, folder = (
+            self.crew.queue.team.shared(packed(plan)),
+            str(store.folder.parent.parent.resolve()) if self.crew.shared else None,
+        )
 
         def task(batch: Sequence[range]) -> Task:
             ranges = [(segment.start, segment.stop) for segment in batch]
-            arguments = [data, ranges, _states(reel) if self.follows else {}, folder, self.files.names, *self.blobs]
-            return Task(f"film {self.turn}", self.turn, "segments", arguments, lambda made: keep(made, reel.folder))
+            arguments = [
+                data,
+                ranges,
+                _states(store) if self.sequential else {},
+                folder,
+                self.files.names,
+                *self.blobs,
+            ]
+            return Task(
+                f"film {self.turn}",
+                self.turn,
+                "segments",
+                arguments,
+                lambda made: keep(made, store.folder),
+            )
 
-        batches = _batches(segments, reel.film.segment)
+        batches = _batches(segments, store.film.segment)
 
         def made() -> Iterator[Sequence[range]]:
-            if self.follows:  # one after the other: each begins with what the one before has left
+            if (
+                self.sequential
+            ):  # one after the other: each begins with what the one before has left
                 for batch in batches:
                     self.crew.queue.submit([task(batch)])[0].future.result()
                     yield batch
                 return
-            tasks = {one.future: batch for one, batch in zip(self.crew.queue.submit(map(task, batches)), batches, strict=True)}
+            tasks = {
+                one.future: batch
+                for one, batch in zip(
+                    self.crew.queue.submit(map(task, batches)), batches, strict=True
+                )
+            }
             try:
                 for future in as_completed(tasks):
                     future.result()
@@ -106,9 +136,11 @@ class There:
         for _ in track(frames(), lambda: f"filming {self.crew.told()}", sum(map(len, segments))):
             pass
 
-    def measure(self, plan: Plan, how: Measuring, folder: Path, **told: Any) -> None:
+    def measure(self, plan: Plan, how: MeasureSettings, folder: Path, **told: Any) -> None:
         arguments = [packed(plan), how, told, self.files.names, *self.blobs]
-        task = Task(f"film {self.turn}", self.turn, "measure", arguments, lambda made: keep(made, folder))
+        task = Task(
+            f"film {self.turn}", self.turn, "measure", arguments, lambda made: keep(made, folder)
+        )
         self.crew.queue.submit([task])[0].future.result()
 
 
@@ -123,14 +155,14 @@ def _batches(segments: Sequence[range], frames: int) -> list[list[range]]:
     return found
 
 
-def _states(reel: Reel) -> dict[str, bytes]:
+def _states(store: SegmentStore) -> dict[str, bytes]:
     """What the next segment begins with."""
-    return {path.name: path.read_bytes() for path in sorted(reel.folder.glob("state-*"))[-1:]}
+    return {path.name: path.read_bytes() for path in sorted(store.folder.glob("state-*"))[-1:]}
 
 
 def keep(made: Mapping[str, bytes], folder: Path) -> None:
     """Write what came back; segments last, for where one is all that belongs to it is there."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in sorted(made.items(), key=lambda one: bool(re.match(r"\d+-", one[0]))):
-        with cache.whole(folder / Path(name).name) as piece:
+        with cache.atomic_write(folder / Path(name).name) as piece:
             piece.write_bytes(data)

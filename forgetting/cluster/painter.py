@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forgetting import cache, recipe
-from forgetting import plan as plans
-from forgetting.allocator import keep_memory
+from forgetting import files as cache
+from forgetting.ablation import plan as plans
+from forgetting.ablation.plan import Plan
+from forgetting.analysis.measure import MeasureSettings
 from forgetting.cluster.queue import Full
 from forgetting.crew import Here, prepared
+from forgetting.engines.allocator import keep_memory
 from forgetting.errors import ForgettingError
-from forgetting.measuring import Measuring
-from forgetting.plan import Plan
-from forgetting.run import reel_of
+from forgetting.film import recipe
+from forgetting.jobs.run import segment_store
 
 LITTLE = 64 * 2**20
 """Bytes that are free on a disk that is as good as full."""
@@ -34,13 +35,20 @@ class Painter:
         self.scratch = scratch
         self.at_hand: tuple[str, Here] | None = None
 
-    def prepare(self, config: Mapping[str, Any], known: bytes | None, files: Sequence[str], *blobs: bytes) -> tuple[bytes, bool]:
+    def prepare(
+        self, config: Mapping[str, Any], known: bytes | None, files: Sequence[str], *blobs: bytes
+    ) -> tuple[bytes, bool]:
         """The plan of a film, and whether its frames follow from each other."""
-        with _roomy(cache.folder()):
-            here = Here(prepared(Files(tuple(files)).here(config, blobs), None if known is None else unpacked(known)))
+        with _roomy(cache.cache_folder()):
+            here = Here(
+                prepared(
+                    Files(tuple(files)).here(config, blobs),
+                    None if known is None else unpacked(known),
+                )
+            )
         plan = plans.Plan(here.plan.tracks, recipe.with_config(here.plan.recipe, config))
-        self.at_hand = (recipe.key(plan), here)
-        return packed(plan), here.follows
+        self.at_hand = (recipe.segment_key(plan), here)
+        return packed(plan), here.sequential
 
     def segments(
         self,
@@ -51,32 +59,45 @@ class Painter:
         files: Sequence[str],
         *blobs: bytes,
     ) -> dict[str, bytes]:
-        """Some segments of a film: the files that belong into its reel, or nothing where they are written into the ``folder``."""
+        """Some segments of a film: the files that belong into its store, or nothing where they are written into the ``folder``."""
         plan, since = unpacked(data), time.monotonic()
         here = self._here(plan, files, blobs)
-        with tempfile.TemporaryDirectory(dir=self.scratch, prefix="forgetting-") as scratch, _roomy(Path(scratch)):
-            reel = reel_of(plan, Path(folder or scratch))
-            reel.folder.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(dir=self.scratch, prefix="forgetting-") as scratch,
+            _roomy(Path(scratch)),
+        ):
+            store = segment_store(plan, Path(folder or scratch))
+            store.folder.mkdir(parents=True, exist_ok=True)
             for name, state in states.items():
-                (reel.folder / name).write_bytes(state)
-            here.shoot(plan, reel, [range(start, stop) for start, stop in ranges], since)
-            return {} if folder else _read(reel.folder)
+                (store.folder / name).write_bytes(state)
+            here.shoot(plan, store, [range(start, stop) for start, stop in ranges], since)
+            return {} if folder else _read(store.folder)
 
-    def measure(self, data: bytes, how: Measuring, told: Mapping[str, Any], files: Sequence[str], *blobs: bytes) -> dict[str, bytes]:
+    def measure(
+        self,
+        data: bytes,
+        how: MeasureSettings,
+        told: Mapping[str, Any],
+        files: Sequence[str],
+        *blobs: bytes,
+    ) -> dict[str, bytes]:
         """Measure a film: the files that belong beside it."""
         plan = unpacked(data)
         here = self._here(plan, files, blobs)
-        with tempfile.TemporaryDirectory(dir=self.scratch, prefix="forgetting-") as scratch, _roomy(Path(scratch)):
+        with (
+            tempfile.TemporaryDirectory(dir=self.scratch, prefix="forgetting-") as scratch,
+            _roomy(Path(scratch)),
+        ):
             here.measure(plan, how, Path(scratch), **told)
             return _read(Path(scratch))
 
     def _here(self, plan: Plan, files: Sequence[str], blobs: Sequence[bytes]) -> Here:
         """The film's stage: loaded once."""
-        key = recipe.key(plan)
+        key = recipe.segment_key(plan)
         if self.at_hand is None or self.at_hand[0] != key:
             self.at_hand = None  # two networks at once might be too many
-            config = recipe.config_of(recipe.read(plan, "of this film"))
-            with _roomy(cache.folder()):
+            config = recipe.config_of(recipe.read_recipe(plan, "of this film"))
+            with _roomy(cache.cache_folder()):
                 self.at_hand = (key, Here(prepared(Files(tuple(files)).here(config, blobs), plan)))
         return self.at_hand[1]
 
@@ -105,16 +126,26 @@ class Files:
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Files:
-        return Files(tuple(dict.fromkeys(name for _, _, name in _named(dict(config)) if Path(name).expanduser().is_file())))
+        return Files(
+            tuple(
+                dict.fromkeys(
+                    name for _, _, name in _named(dict(config)) if Path(name).expanduser().is_file()
+                )
+            )
+        )
 
     def here(self, config: Mapping[str, Any], blobs: Sequence[bytes]) -> dict[str, Any]:
         """The config with the places where they lie on this machine; each is stored once, by its hash."""
         places = {}
         for name, blob in zip(self.names, blobs, strict=True):
-            place = cache.folder() / "files" / f"{hashlib.sha256(blob).hexdigest()[:32]}-{Path(name).name}"
+            place = (
+                cache.cache_folder()
+                / "files"
+                / f"{hashlib.sha256(blob).hexdigest()[:32]}-{Path(name).name}"
+            )
             if not place.exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
-                with cache.whole(place) as piece:
+                with cache.atomic_write(place) as piece:
                     piece.write_bytes(blob)
             places[name] = str(place)
         found: dict[str, Any] = _copied(config)
@@ -142,7 +173,7 @@ def _named(node: Any) -> Iterator[tuple[dict[str, Any], str, str]]:
 def packed(plan: Plan) -> bytes:
     """A plan as the bytes of its file."""
     with tempfile.TemporaryDirectory() as scratch:
-        plans.save(plan, Path(scratch) / "plan.npz")
+        plans.save_plan(plan, Path(scratch) / "plan.npz")
         return (Path(scratch) / "plan.npz").read_bytes()
 
 
@@ -150,4 +181,4 @@ def unpacked(data: bytes) -> Plan:
     """The inverse of :func:`packed`."""
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "plan.npz").write_bytes(data)
-        return plans.load(Path(scratch) / "plan.npz")
+        return plans.load_plan(Path(scratch) / "plan.npz")

@@ -134,7 +134,9 @@ class Queue:
         try:
             while True:
                 with self.changed:
-                    self.changed.wait_for(lambda: self.closed or self.waiting or any(self.given.values()))
+                    self.changed.wait_for(
+                        lambda: self.closed or self.waiting or any(self.given.values())
+                    )
                     if self.closed:
                         return
                 self._give(self.team.seats())
@@ -144,7 +146,10 @@ class Queue:
             self.closed = error
         finally:
             with self.changed:
-                for task in [*self.waiting, *(task for held in self.given.values() for task in held)]:
+                for task in [
+                    *self.waiting,
+                    *(task for held in self.given.values() for task in held),
+                ]:
                     if not task.future.cancelled():
                         task.future.set_exception(self.closed)
             self.team.dismiss(list(self.given))
@@ -160,8 +165,15 @@ class Queue:
         self.team.dismiss(gone)
         for held in range(AHEAD):
             for worker, node in seats.items():
-                idle = node not in self.full and self.resting.get(node, (0.0, 0.0))[0] < time.monotonic()
-                if idle and len(self.given.get(worker, ())) == held and (task := self._next(worker)):
+                idle = (
+                    node not in self.full
+                    and self.resting.get(node, (0.0, 0.0))[0] < time.monotonic()
+                )
+                if (
+                    idle
+                    and len(self.given.get(worker, ())) == held
+                    and (task := self._next(worker))
+                ):
                     self.given.setdefault(worker, []).append(task)
                     self.films[worker] = task.film
                     self.team.give(worker, task)
@@ -170,11 +182,15 @@ class Queue:
         """What a worker should do next: of the film that it has at hand; else of one that few others have, for to make a film ready costs
         as much as many frames; else of the one that was asked for first."""
         with self.changed:
-            self.waiting = deque(task for task in self.waiting if not task.future.cancelled())  # its film has failed
+            self.waiting = deque(
+                task for task in self.waiting if not task.future.cancelled()
+            )  # its film has failed
             if not self.waiting:
                 return None
             mine, having = self.films.get(worker), Counter(self.films.values())
-            task = min(self.waiting, key=lambda task: (task.film != mine, having[task.film], task.turn))
+            task = min(
+                self.waiting, key=lambda task: (task.film != mine, having[task.film], task.turn)
+            )
             self.waiting.remove(task)
             return task
 
@@ -213,9 +229,13 @@ class Queue:
         task.lost += suspect
         if task.lost >= ATTEMPTS:
             task.future.set_exception(
-                ForgettingError(f"{task.method} was lost {task.lost} times with whoever did it; have a look at the cluster's logs")
+                ForgettingError(
+                    f"{task.method} was lost {task.lost} times with whoever did it; have a look at the cluster's logs"
+                )
             )
             return
-        log.info("%s", "somebody was lost in the middle of their work; what they held is done again")
+        log.info(
+            "%s", "somebody was lost in the middle of their work; what they held is done again"
+        )
         with self.changed:
             self.waiting.appendleft(task)

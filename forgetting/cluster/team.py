@@ -26,14 +26,23 @@ FEW = 4
 class RayTeam:
     """As many workers as fit the nodes that there are, begun when there is work for them."""
 
-    def __init__(self, address: str | None, cpus: float | None, per_gpu: int, workers: int = 0) -> None:
+    def __init__(
+        self, address: str | None, cpus: float | None, per_gpu: int, workers: int = 0
+    ) -> None:
         self.ours = not ray.is_initialized()
         if self.ours:
             try:
-                ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+                ray.init(
+                    address,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    include_dashboard=False,
+                )
             except (ConnectionError, RuntimeError, ValueError) as error:
                 where = f"at {address}" if address else "where RAY_ADDRESS says"
-                raise ForgettingError(f"there is no Ray cluster {where} ({one_line(error)}); begin one with: ray start --head") from None
+                raise ForgettingError(
+                    f"there is no Ray cluster {where} ({one_line(error)}); begin one with: ray start --head"
+                ) from None
         self.cpus, self.per_gpu = cpus, per_gpu
         self.actors: dict[str, Any] = {}
         self.at: dict[Any, tuple[str, Task]] = {}  # what they are at
@@ -43,7 +52,9 @@ class RayTeam:
             request_resources(bundles=[{"CPU": cpus or FEW}] * workers)
         elif not self.seats():
             self.close()
-            raise RequestError(f"no node of the cluster has room for a worker of {self.cpus:g} processors; say cluster.cpus=N")
+            raise RequestError(
+                f"no node of the cluster has room for a worker of {self.cpus:g} processors; say cluster.cpus=N"
+            )
 
     def shared(self, data: bytes) -> Any:
         """Data that many tasks are given: it travels to a node once."""
@@ -59,17 +70,25 @@ class RayTeam:
         gpus = any(resources.get("GPU") for resources in nodes.values())
         processors = [resources["CPU"] for resources in nodes.values() if resources.get("CPU")]
         self.cpus = self.cpus or min([FEW, *processors])
-        self.share = {"num_cpus": 0, "num_gpus": 1 / self.per_gpu} if gpus else {"num_cpus": self.cpus}
+        self.share = (
+            {"num_cpus": 0, "num_gpus": 1 / self.per_gpu} if gpus else {"num_cpus": self.cpus}
+        )
         found = dict[str, str]()
         for name, resources in nodes.items():
-            room = resources.get("GPU", 0) * self.per_gpu if gpus else resources.get("CPU", 0) / self.cpus
+            room = (
+                resources.get("GPU", 0) * self.per_gpu
+                if gpus
+                else resources.get("CPU", 0) / self.cpus
+            )
             found |= {f"{name}/{number}": name for number in range(int(room + 1e-6))}
         return found
 
     def give(self, worker: str, task: Task) -> None:
         if worker not in self.actors:
             where = NodeAffinitySchedulingStrategy(self.seats()[worker], soft=False)
-            self.actors[worker] = ray.remote(Painter).options(scheduling_strategy=where, **self.share).remote()
+            self.actors[worker] = (
+                ray.remote(Painter).options(scheduling_strategy=where, **self.share).remote()
+            )
         ref = getattr(self.actors[worker], task.method).remote(*task.arguments)
         self.at[ref] = (worker, task)
 
@@ -90,7 +109,12 @@ class RayTeam:
             return Outcome(task, ray.get(ref))
         except RayTaskError as error:
             cause = getattr(error, "cause", None)
-            return Outcome(task, error=cause if isinstance(cause, Exception) else ForgettingError(one_line(error, 500)))
+            return Outcome(
+                task,
+                error=cause
+                if isinstance(cause, Exception)
+                else ForgettingError(one_line(error, 500)),
+            )
         except RayError:  # its process, its node, or what it made
             self.dismiss([worker])
             return Outcome(task, lost=True)

@@ -1,0 +1,87 @@
+"""The user's cache folder, and files that appear there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from forgetting.errors import FetchError
+
+SHIPPED = Path(__file__).parent / "data"
+"""Statistics that ship with the package."""
+
+
+def cache_folder() -> Path:
+    """Where converted models and statistics are kept; ``FORGETTING_CACHE`` moves it."""
+    path = Path(
+        os.environ.get("FORGETTING_CACHE") or user_cache_path("forgetting", appauthor=False)
+    )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FetchError(
+            f"the cache folder {path} cannot be made ({error.strerror}); set FORGETTING_CACHE to another"
+        ) from None
+    return path
+
+
+@contextmanager
+def process_lock(name: str) -> Iterator[None]:
+    """Wait until no other process of this machine brings the same thing."""
+    with FileLock(cache_folder() / f"{name}.lock"):
+        yield
+
+
+@contextmanager
+def temporary_path(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` that is nobody else's on any machine; what is still there when the block ends is removed."""
+    part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        yield part
+    finally:
+        remove_path(part)
+
+
+def remove_path(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``, for a file or a folder, that takes the place of ``path`` when the block ends well."""
+    with temporary_path(path) as part:
+        yield part
+        if path.is_dir():  # a folder is not replaced by renaming alone
+            with temporary_path(path) as old:
+                path.rename(old)
+                part.rename(path)
+        else:
+            part.replace(path)
+
+
+def write_json(path: Path, told: Mapping[str, Any]) -> None:
+    """Note it; the file is there whole, or as it was."""
+    with atomic_write(path) as part:
+        part.write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What is noted there; nothing, if it is not there or somebody wrote into it."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

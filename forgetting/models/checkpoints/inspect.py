@@ -1,0 +1,95 @@
+"""What a file of weights is, told without making a network of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from forgetting.errors import CheckpointError
+from forgetting.models.checkpoints import foreign, native, pickle_reader, pickle_records
+from forgetting.models.units import Units
+
+KINDS = {
+    "pickle": "a pickle, as NVIDIA's code writes them",
+    "torch zip": "a torch file",
+    "torch legacy": "a torch file of the old kind",
+}
+
+MANY = 100
+"""How much of a list is told."""
+
+
+def inspect_file(path: Path, network: str | None = None) -> Iterator[tuple[str, str]]:
+    """Pairs of what is told about and what there is to tell.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    kind = pickle_reader.file_kind(path)
+    if kind == "safetensors":
+        yield from _ours(path)
+        return
+    tree = pickle_reader.read_tree(path, refuse=False)
+    yield "file", f"{KINDS[kind]}, {path.stat().st_size / 1e6:.1f} MB"
+    found = foreign.find_networks(tree)
+    yield (
+        "networks",
+        ", ".join(ascii(name)[1:-1][:60] or "(one without a name)" for name in found) or "none",
+    )
+    try:
+        name = foreign.choose_network(tree, found, network)
+        shapes = pickle_records.shapes(found[name], str(path))
+        values = sum(math.prod(shape) for shape, _ in shapes.values())
+        yield "taken", f"{name or 'the only one'}: {len(shapes)} tensors, {values:,} values"
+        architecture, hyperparameters, _ = foreign.convert(tree, name)
+        yield "network", _told(architecture, hyperparameters, path)
+    except CheckpointError as error:
+        yield "network", f"none that can be filmed: {error}"
+    yield (
+        "asks for",
+        _list(f"{name} ({count}x)" for name, count in sorted(tree.globals.items())) or "nothing",
+    )
+    if tree.refused:
+        yield "refused", _list(f"{name}, which {why}" for name, why in sorted(tree.refused.items()))
+    source = sum(length for _, length in tree.sources)
+    classes = _list(sorted({name for name, _ in tree.sources})).replace("\n", ", ")
+    yield (
+        "source code",
+        f"{source:,} characters for {classes}; it is not run" if tree.sources else "none",
+    )
+
+
+def _ours(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with safe_open(path, "pt") as tensors:
+            values = sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); fetch or convert it again") from None
+    yield "file", f"safetensors, {path.stat().st_size / 1e6:.1f} MB, {values:,} values"
+    try:
+        architecture, hyperparameters, provenance = native.read_metadata(path)
+        yield "network", _told(architecture, hyperparameters, path)
+        yield "provenance", ascii(provenance[:300])[1:-1]
+    except CheckpointError as error:
+        yield "network", f"none that can be filmed: {error}"
+    yield "source code", "none; such a file has no room for it"
+
+
+def _told(architecture: str, hyperparameters: Mapping[str, Any], path: Path) -> str:
+    network = native.skeleton(architecture, hyperparameters, str(path))
+    height, width = network.size
+    classes = f"{network.labels} classes" if network.labels else "no classes"
+    units = f"{len(Units(network.layers)):,} units in {len(network.layers)} layers"
+    return f"{architecture}, {height} x {width}, {classes}, z of {network.z_dim}, {units}"
+
+
+def _list(lines: Iterable[str]) -> str:
+    """One to a line, what cannot be printed escaped; what a file says may be long."""
+    found = [ascii(line[:300])[1:-1] for line in lines]
+    return "\n".join(
+        [*found[:MANY], *([f"and {len(found) - MANY} more"] if len(found) > MANY else [])]
+    )

@@ -1,0 +1,166 @@
+"""Files of weights: path -> architecture, hyperparameters, state dict -> network.
+
+Our own files are safetensors whose metadata names the architecture and its hyperparameters. Foreign formats have a
+file each beside this one and are converted once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from forgetting import files as cache
+from forgetting.errors import CheckpointError, one_line
+from forgetting.models.architectures.dcgan import DCGAN
+from forgetting.models.architectures.mobile_stylegan import MobileStyleGAN
+from forgetting.models.architectures.stylegan2 import StyleGAN2
+from forgetting.models.architectures.stylegan3 import StyleGAN3
+from forgetting.models.architectures.toy import Toy
+from forgetting.models.generator import Generator
+
+ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
+    "mobile_stylegan": MobileStyleGAN,
+    "stylegan2": StyleGAN2,
+    "stylegan3": StyleGAN3,
+    "dcgan": DCGAN,
+    "toy": Toy,
+}
+
+
+LARGEST = 8192
+"""Pixels in height or width beyond which a file is not believed: sizes need not have any weights that prove them."""
+
+_SETTINGS = 10_000  # longest text of hyperparameters
+
+
+def skeleton(architecture: str, hyperparameters: Mapping[str, Any], where: str) -> Any:
+    """The network of that architecture without weights; it takes no memory.
+
+    Raises:
+        CheckpointError: an architecture that is not known, or hyperparameters that it cannot have.
+    """
+    if architecture not in ARCHITECTURES:
+        raise CheckpointError(
+            f"{where} holds a {architecture[:60]!a}; known architectures are {', '.join(ARCHITECTURES)}"
+        )
+    try:
+        with torch.device("meta"):
+            network: Any = ARCHITECTURES[architecture](**hyperparameters)
+        if max(*network.size, *(size for layer in network.layers for size in layer.size)) > LARGEST:
+            raise ValueError(f"its maps would be larger than {LARGEST} x {LARGEST}")
+    except _MISFITS as error:
+        raise CheckpointError(
+            f"{where} does not fit a {architecture}: {one_line(error, 300)}"
+        ) from None
+    return network
+
+
+def build(
+    architecture: str, hyperparameters: Mapping[str, Any], state: Mapping[str, Tensor], where: str
+) -> Generator:
+    """The network of that architecture with exactly those weights, ready to use and never trained again.
+
+    Raises:
+        CheckpointError: an architecture, a key or a shape that does not fit, or weights that are no numbers.
+    """
+    network = skeleton(architecture, hyperparameters, where)
+    types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+    try:
+        network.load_state_dict(
+            {name: tensor.to(types.get(name)) for name, tensor in state.items()},
+            strict=True,
+            assign=True,
+        )
+    except _MISFITS as error:
+        raise CheckpointError(
+            f"{where} does not fit a {architecture}: {one_line(error, 300)}"
+        ) from None
+    for name, tensor in state.items():
+        if not (tensor.numel() and torch.isfinite(tensor).all()):
+            raise CheckpointError(
+                f"{where} has a {name} that is empty, infinite or no number; take a file from before its training broke"
+            )
+    return cast(Generator, network.eval().requires_grad_(False))
+
+
+_MISFITS = (
+    ArithmeticError,
+    AttributeError,
+    IndexError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    MemoryError,
+)
+
+
+def write_checkpoint(
+    path: Path,
+    architecture: str,
+    hyperparameters: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    provenance: str,
+) -> None:
+    """Write a file of our own, whole or not at all."""
+    metadata = {
+        "architecture": architecture,
+        "hyperparameters": json.dumps(dict(hyperparameters)),
+        "provenance": provenance,
+    }
+    with cache.atomic_write(path) as part:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, part, metadata)
+
+
+def read_checkpoint(path: Path) -> Generator:
+    """Open a file of our own.
+
+    Raises:
+        CheckpointError: it is not one, or it is damaged.
+    """
+    architecture, hyperparameters, _ = read_metadata(path)
+    try:
+        with safe_open(path, "pt") as file:
+            # Copied: in the file tensors lie at any address, and which kernel runs, hence how it rounds, can depend on that.
+            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); fetch or convert it again") from None
+    return build(architecture, hyperparameters, state, str(path))
+
+
+def read_metadata(path: Path) -> tuple[str, dict[str, Any], str]:
+    """Architecture, hyperparameters and provenance that a file of our own names.
+
+    Raises:
+        CheckpointError: it is not one, or it is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        if "architecture" not in metadata:
+            raise CheckpointError(
+                f"{path} is no model of ours: it names no architecture; 'forgetting models convert' writes files that do"
+            )
+        text = metadata["hyperparameters"]
+        hyperparameters = json.loads(text) if len(text) <= _SETTINGS else None
+        if type(hyperparameters) is not dict:
+            raise ValueError("its hyperparameters are not what we write")
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); fetch or convert it again") from None
+    return metadata["architecture"], hyperparameters, metadata.get("provenance", "unknown")
+
+
+def fingerprint(generator: Generator) -> str:
+    """SHA-256 over names, types, shapes and bytes of all weights: the same on every machine."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(generator.state_dict().items()):
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,221 @@
+"""What the instructions of a pickle give, and the calls that are known: plain values and records, believed in nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from forgetting.models.checkpoints.pickle_records import (
+    Array,
+    Foreign,
+    Global,
+    Namespace,
+    Storage,
+    Stored,
+)
+
+
+def atom(value: Any) -> Any:
+    """A number or a string, unless it would keep us busy."""
+    if type(value) is int and value.bit_length() > 1024:
+        raise ValueError("a number is far too long")
+    if type(value) is str and not value.isascii():
+        value.encode()  # half a surrogate could not be printed
+    return value
+
+
+def _key(value: Any) -> Any:
+    """A key of a dict: of a type whose hash takes no time, and no number that others could be made to collide with."""
+    if type(value) not in (str, int, float, bool, bytes, type(None)) or (
+        type(value) is int and abs(value) >= 2**61 - 1
+    ):
+        raise ValueError(f"a {type(value).__name__} cannot be a key")
+    return value
+
+
+def pairs(values: list[Any]) -> dict[Any, Any]:
+    """Keys and values in turn, as a dict."""
+    return _mapping(zip(values[::2], values[1::2], strict=True))
+
+
+def _mapping(pairs: Any = ()) -> dict[Any, Any]:
+    return {
+        _key(key): value for key, value in pairs
+    }  # Python 2 wrote the pairs of an OrderedDict as its argument
+
+
+def set_(values: Any) -> set[Any]:
+    """A list as a set."""
+    return {_key(value) for value in given(list, values)}
+
+
+def given(type_: type, value: Any, *_: Any) -> Any:
+    """``value``, which has to be of exactly that type."""
+    if type(value) is not type_:
+        raise ValueError(f"there is a {type(value).__name__} where a {type_.__name__} was expected")
+    return value
+
+
+def build(target: Any, state: Any) -> None:
+    """What ``__setstate__`` would do."""
+    match target, state:
+        case Foreign(), _:
+            pass
+        case Namespace(), dict():
+            target.update(state)
+        case dict(), dict() if type(target) is dict and set(state) <= {"_metadata"}:
+            pass  # versions of modules, which state dicts carry along
+        case np.dtype(), (_, "<" | "|" | "=", *_):
+            pass
+        case Array(), (_, shape, dtype, fortran, data):
+            target.value = _array(data, dtype, shape, "F" if fortran else "C").value
+        case _:
+            raise ValueError(f"a {type(target).__name__} is given a state that it cannot have")
+
+
+def _elements(shape: Any) -> int:
+    """The product of a tuple of sizes that nobody needs to be afraid of."""
+    if (
+        type(shape) is not tuple
+        or len(shape) > 32
+        or not all(type(n) is int and 0 <= n < 2**40 for n in shape)
+    ):
+        raise ValueError("a shape is not a tuple of sizes")
+    if math.prod(max(n, 1) for n in shape) >= 2**48:
+        raise ValueError("a shape is far too large")
+    return math.prod(shape)
+
+
+def storage(storages: dict[str, Storage], id: Any) -> Storage:
+    """The storage that a persistent id names; its bytes are found later."""
+    match id:
+        case ("storage", Global(name), str(key), str(), int(numel), *rest) if (
+            name in _STORAGES and rest in ([], [None])
+        ):
+            storage = storages.setdefault(key, Storage(_STORAGES[name], numel))
+            if 0 <= numel < 2**48 and (storage.dtype, storage.numel) == (_STORAGES[name], numel):
+                return storage
+    raise ValueError("a storage has an id that torch never writes")
+
+
+def _stored(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Stored:
+    given(Storage, storage)
+    _elements((offset,))
+    count = _elements(shape)
+    if (
+        type(stride) is not tuple
+        or len(stride) != len(shape)
+        or not all(type(step) is int and 0 <= step < 2**40 for step in stride)
+    ):
+        raise ValueError("a tensor has no strides")
+    end = (
+        offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) + 1
+        if count
+        else 0
+    )
+    if max(end, count) > storage.numel:
+        raise ValueError(
+            f"a tensor of shape {shape} does not fit into its storage of {storage.numel}"
+        )
+    return Stored(storage, offset, shape, stride)
+
+
+def _encode(text: Any, codec: Any) -> bytes:
+    if codec not in ("latin1", "latin-1"):
+        raise ValueError("bytes are written in an unknown way")
+    return cast(str, given(str, text)).encode("latin-1")
+
+
+def _dtype(name: Any, *_: Any) -> np.dtype[Any]:
+    if name not in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"):
+        raise ValueError("it has arrays of something else than numbers")
+    return cast("np.dtype[Any]", np.dtype(name))
+
+
+def _array(data: Any, dtype: Any, shape: Any, order: Any) -> Array:
+    fits = (
+        isinstance(dtype, np.dtype)
+        and isinstance(data, (bytes, bytearray, memoryview))
+        and order in ("C", "F")
+    )
+    if not fits or _elements(shape) * dtype.itemsize != len(data):
+        raise ValueError("an array does not fit its bytes")
+    return Array(
+        np.ndarray(shape, dtype, data, order=order) if len(data) else np.empty(shape, dtype)
+    )
+
+
+ATOMS = {
+    "INT",
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG",
+    "LONG1",
+    "LONG4",
+    "FLOAT",
+    "BINFLOAT",
+    "STRING",
+    "BINSTRING",
+    "SHORT_BINSTRING",
+}
+ATOMS |= {
+    "UNICODE",
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "BINUNICODE8",
+    "BINBYTES",
+    "SHORT_BINBYTES",
+    "BINBYTES8",
+    "BYTEARRAY8",
+}
+FRESH: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": bool,
+}
+FRESH |= {"EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set}
+GATHERED: dict[str, tuple[int | None, Callable[[list[Any]], Any]]] = {
+    f"TUPLE{n}": (n, tuple) for n in (1, 2, 3)
+}
+GATHERED |= {
+    "TUPLE": (None, tuple),
+    "LIST": (None, list),
+    "DICT": (None, pairs),
+    "FROZENSET": (None, set_),
+}
+_TYPES = {
+    "Float": "float32",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "Double": "float64",
+    "Long": "int64",
+    "Int": "int32",
+}
+_TYPES |= {"Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool"}
+_STORAGES: dict[str, torch.dtype] = {
+    f"torch.{name}Storage": getattr(torch, dtype) for name, dtype in _TYPES.items()
+}
+NAMES = {"numpy.ndarray", *_STORAGES, *(f"torch.{dtype}" for dtype in _TYPES.values())}
+MAKERS: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": _mapping,
+    "dnnlib.util.EasyDict": _mapping,
+    "argparse.Namespace": lambda: Namespace(),
+    "builtins.set": set_,
+    "builtins.bytes": lambda: b"",  # how protocol 2 says it
+    "_codecs.encode": _encode,
+    "torch._utils._rebuild_tensor": _stored,  # before torch 0.4
+    "torch._utils._rebuild_tensor_v2": _stored,
+    "torch._utils._rebuild_parameter": partial(given, Stored),
+    "torch.Size": partial(given, tuple),
+    "torch.device": partial(given, str),
+    "numpy.dtype": _dtype,
+    "numpy.core.multiarray._reconstruct": lambda *_: Array(),
+    "numpy.core.multiarray.scalar": lambda dtype, data: _array(data, dtype, (), "C").value.item(),
+    "numpy.core.numeric._frombuffer": _array,
+}
