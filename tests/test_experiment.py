@@ -168,14 +168,14 @@ def test_only_parts_are_built(target):
 
 @pytest.mark.parametrize("key", ["generator", "schedule", "film"])
 def test_a_part_in_the_wrong_place(key):
-    wrong = config("generator=toy") | {key: {"_target_": "forgetting.models.latents.Seed"}}
+    wrong = config("generator=toy") | {key: {"_target_": "latent/seed"}}
     with pytest.raises(RequestError, match=f"config key '{key}' must be a forgetting"):
         portrait.assemble(wrong)
 
 
 def test_a_setting_that_a_part_does_not_have():
     with pytest.raises(RequestError, match=r"no setting 'film.fsp' .did you mean 'film.fps'"):
-        configs.build_part({"_target_": "forgetting.film.settings.FilmSettings", "fsp": 3}, "film")
+        configs.build_part({"_target_": "film/film", "fsp": 3}, "film")
 
 
 def test_values_are_checked_before_anything_slow(monkeypatch):
@@ -348,7 +348,7 @@ def test_the_last_frame_of_a_loop_is_a_neighbour_of_the_first(tmp_path, latent):
 def test_nobodys_code_is_run_unasked(tmp_path):
     node = {
         "generator": {
-            "_target_": "forgetting.models.custom.CustomModule",
+            "_target_": "generator/module",
             "factory": "some.where:make",
         }
     }

@@ -1,7 +1,8 @@
-"""What is filmed: a face of a network, and what is done to its units.
+"""Edits: the functions that replace activations while a network runs.
 
-A *target* is an operator and the units it is turned for. A row of a plan says how far every target is turned for each of its
-units; targets stand one behind the other, and a unit that several of them turn goes through them in that order.
+A *target* is an operator and the units it applies to. A row of a plan says how far every unit of every
+target is ablated; the targets' units stand one after another in it. A unit that belongs to several
+targets is edited by each of them in turn.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from forgetting.models.generator import Edit, Generator
 from forgetting.models.units import Layer, Units
 
 BoundOperator = tuple[Units, Edit]
-"""The units of a target, and what they say where it is turned all the way."""
+"""The units of a target, and the function that computes their replacement."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """An operator, and the layers whose units it is turned for."""
+    """An operator, and the units it applies to."""
 
     operator: Operator
     units: Units
@@ -32,122 +33,138 @@ class Target:
 
 @dataclass(frozen=True)
 class AblationTask:
-    """The face ``ws`` [1, L, W] of a network, and the targets; a face that ``moves`` is given anew for every frame.
+    """What an engine renders: a face of a network, and the targets that are ablated in it.
 
-    A scene that ``listens`` also tells how loud the cells of its memory map are.
+    Args:
+        generator: the network.
+        ws: the face, [1, L, W].
+        targets: in the order in which they are applied.
+        moving: whether every frame brings a face of its own.
+        records: whether the activity of the memory map's cells is recorded.
     """
 
     generator: Generator
     ws: Tensor
     targets: tuple[Target, ...]
-    moves: bool = False
-    listens: bool = False
+    moving: bool = False
+    records: bool = False
 
     @staticmethod
     def of(generator: Generator, ws: Tensor, operator: Operator) -> AblationTask:
-        """One target for all channels."""
+        """Return the task with one target: all channels."""
         return AblationTask(generator, ws, (Target(operator, Units(generator.layers)),))
 
     def __len__(self) -> int:
-        """Numbers in a row."""
+        """The width R of a row."""
         return sum(len(target.units) for target in self.targets)
 
     @property
-    def mapped(self) -> tuple[Layer, ...]:
-        """The layers that are listened to: all that any target turns, and none of a scene that does not listen."""
-        return map_layers(target.units.layers for target in self.targets) if self.listens else ()
+    def recorded_layers(self) -> tuple[Layer, ...]:
+        """The layers whose activity is recorded: those of all targets, or none."""
+        return map_layers(target.units.layers for target in self.targets) if self.records else ()
 
     @property
     def rebinds(self) -> bool:
-        """Whether every frame binds the face anew: it moves, or something dies that is folded into it."""
-        return self.moves or any(
+        """Whether every frame binds its face anew: it moves, or units are ablated that binding folds in."""
+        return self.moving or any(
             layer.kind not in ("channels", "picture")
             for target in self.targets
             for layer in target.units.layers
         )
 
-    def turned(
+    def bind_operators(
         self, device: str = "cpu", dtype: torch.dtype = torch.float32
     ) -> list[BoundOperator]:
-        """All targets, for states on that device in that precision; what is constant is brought there once."""
-        found = []
+        """Bind the operators of all targets, for activations on ``device`` in ``dtype``.
+
+        Replacements that are constant are computed here, once.
+        """
+        bound: list[BoundOperator] = []
         for target in self.targets:
-            dead = target.operator.bind(self.generator, self.ws)
-            # Asked once for every layer: what an operator has to look up is looked up now, and not while a graph is traced.
+            replacement = target.operator.bind(self.generator, self.ws)
+            # Every layer is asked for once, so that nothing is looked up while a graph is traced.
             if target.operator.constant:
-                silent = (
+                zeros = (
                     (layer, torch.zeros(1, layer.channels, *layer.size))
                     for layer in target.units.layers
                 )
-                dead = _looked_up(
-                    {layer.name: dead(x, layer).to(device, dtype) for layer, x in silent}
+                replacement = _constant(
+                    {layer.name: replacement(x, layer).to(device, dtype) for layer, x in zeros}
                 )
             else:
                 for layer in target.units.layers:
-                    dead(
-                        torch.zeros(1, layer.channels, *layer.size, device=device, dtype=dtype),
-                        layer,
-                    )
-            found.append((target.units, dead))
-        return found
+                    x = torch.zeros(1, layer.channels, *layer.size, device=device, dtype=dtype)
+                    replacement(x, layer)
+            bound.append((target.units, replacement))
+        return bound
+
+
+def _constant(values: dict[str, Tensor]) -> Edit:
+    return lambda x, layer: values[layer.name]
 
 
 def recording_edit(
     edit: Edit, layers: Sequence[Layer]
 ) -> tuple[Edit, Callable[[], tuple[Tensor, ...]]]:
-    """The same edit with an ear, and what it will have heard: the levels [B, M] of the cells of ``layers``, or nothing."""
-    wanted, found = {layer.name for layer in layers}, dict[str, Tensor]()
+    """Return an edit that also records, and a function that returns what it recorded.
 
-    def listening(x: Tensor, layer: Layer) -> Tensor:
+    After a picture was made with the edit, the function returns the activity [B, M] of the cells of
+    ``layers``; an empty tuple where there are no layers.
+    """
+    names, activity = {layer.name for layer in layers}, dict[str, Tensor]()
+
+    def recording(x: Tensor, layer: Layer) -> Tensor:
         x = edit(x, layer)
-        if layer.name in wanted:
-            found[layer.name] = cell_activity(x, layer)
+        if layer.name in names:
+            activity[layer.name] = cell_activity(x, layer)
         return x
 
-    def levels() -> tuple[Tensor, ...]:
-        return (torch.cat([found[layer.name] for layer in layers], dim=1),) if layers else ()
+    def recorded() -> tuple[Tensor, ...]:
+        return (torch.cat([activity[layer.name] for layer in layers], dim=1),) if layers else ()
 
-    return (listening if layers else edit), levels
-
-
-def _looked_up(constants: dict[str, Tensor]) -> Edit:
-    return lambda x, layer: constants[layer.name]
+    return (recording if layers else edit), recorded
 
 
-def eager_edit(targets: Sequence[BoundOperator], rows: Tensor) -> Edit:
-    """The edit that turns the targets for a batch of faces by ``rows`` [B, R] in [0, 1], one row a face."""
-    split = _parted(targets, rows)
+def eager_edit(bound: Sequence[BoundOperator], rows: Tensor) -> Edit:
+    """Return the edit that ablates by ``rows`` [B, R] in [0, 1], one row for every face; it works in place."""
+    split = _split_rows(bound, rows)
 
     def edit(x: Tensor, layer: Layer) -> Tensor:
-        for parts, dead in split:
+        for parts, replacement in split:
             row = parts.get(layer.name)
             if row is None or not row.any():
                 continue  # an untouched layer stays as it is, bit for bit
             if len(row) != len(x):
                 raise RequestError(
-                    f"there are {len(row)} rows of ablation for {len(x)} faces; give one row a face"
+                    f"there are {len(row)} rows of ablation for {len(x)} faces; "
+                    "give one row for every face"
                 )
-            x = x.lerp_(dead(x, layer), row[:, :, None, None])  # [B, C, H, W]
+            x = x.lerp_(replacement(x, layer), row[:, :, None, None])  # [B, C, H, W]
         return x
 
     return edit
 
 
-def traceable_edit(targets: Sequence[BoundOperator], rows: Tensor) -> Edit:
-    """The same for graphs: no branches, nothing written in place."""
-    split = _parted(targets, rows)
+def traceable_edit(bound: Sequence[BoundOperator], rows: Tensor) -> Edit:
+    """Return the same edit without branches on values and without writing in place, for tracing and gradients."""
+    split = _split_rows(bound, rows)
 
     def edit(x: Tensor, layer: Layer) -> Tensor:
-        for parts, dead in split:
+        for parts, replacement in split:
             if layer.name in parts:
                 a = parts[layer.name][:, :, None, None]
-                x = x * (1 - a) + dead(x, layer) * a
+                x = x * (1 - a) + replacement(x, layer) * a
         return x
 
     return edit
 
 
-def _parted(targets: Sequence[BoundOperator], rows: Tensor) -> list[tuple[dict[str, Tensor], Edit]]:
-    """Of every target, its part of the rows by layer, and what it makes of them."""
-    parts = torch.split(rows, [len(units) for units, _ in targets], dim=-1)
-    return [(units.split(part), dead) for (units, dead), part in zip(targets, parts, strict=True)]
+def _split_rows(
+    bound: Sequence[BoundOperator], rows: Tensor
+) -> list[tuple[dict[str, Tensor], Edit]]:
+    """Return for every target its part of the rows by layer name, and its replacement."""
+    parts = torch.split(rows, [len(units) for units, _ in bound], dim=-1)
+    return [
+        (units.split(part), replacement)
+        for (units, replacement), part in zip(bound, parts, strict=True)
+    ]

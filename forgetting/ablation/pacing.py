@@ -18,6 +18,7 @@ from torch import Tensor
 
 from forgetting.ablation.perceptual_distance import Bands, detail_bands, distance
 from forgetting.errors import check_int
+from forgetting.parts import part
 from forgetting.progress import track
 
 PictureAt = Callable[[float], Tensor]
@@ -25,19 +26,25 @@ PictureAt = Callable[[float], Tensor]
 
 
 class Pacing(Protocol):
-    def __call__(self, loss: Tensor, way: Sequence[float], picture: PictureAt) -> Tensor:
+    def fractions(
+        self, progress: Tensor, waypoints: Sequence[float], picture_at: PictureAt
+    ) -> Tensor:
         """[F] float64 in [0, len(way) - 1] -> [F] float64: ``way[k]`` where loss is k."""
         ...
 
 
+@part("pacing/units")
 @dataclass(frozen=True)
 class UnitPacing:
     """The schedule says which share of the units is gone."""
 
-    def __call__(self, loss: Tensor, way: Sequence[float], picture: PictureAt) -> Tensor:
-        return _between(loss, way)
+    def fractions(
+        self, progress: Tensor, waypoints: Sequence[float], picture_at: PictureAt
+    ) -> Tensor:
+        return _between(progress, waypoints)
 
 
+@part("pacing/perceptual")
 @dataclass(frozen=True)
 class Perceptual:
     """The schedule says which share of all visible change has happened.
@@ -51,24 +58,26 @@ class Perceptual:
     def __post_init__(self) -> None:
         check_int("pacing.probes", self.probes, 2, 10_000)
 
-    def __call__(self, loss: Tensor, way: Sequence[float], picture: PictureAt) -> Tensor:
-        until = max(way)
+    def fractions(
+        self, progress: Tensor, waypoints: Sequence[float], picture_at: PictureAt
+    ) -> Tensor:
+        until = max(waypoints)
         if until == 0:
-            return _between(loss, way)
-        fraction, length = visible_length(until, picture, self.probes)
+            return _between(progress, waypoints)
+        fraction, length = visible_length(until, picture_at, self.probes)
         if length[-1] == 0:
-            return _between(
-                loss, way
-            )  # nothing is ever seen to change: one clock is as good as another
+            return _between(progress, waypoints)  # nothing ever changes visibly
         # A thousandth of the time goes by evenly, so that stretches where nothing changes are walked, not leapt over.
         seen = (length / length[-1] + fraction / until / 1000) / 1.001
-        stops = np.interp(way, fraction, seen)
-        return torch.from_numpy(np.interp(_between(loss, stops.tolist()).numpy(), seen, fraction))
+        stops = np.interp(waypoints, fraction, seen)
+        return torch.from_numpy(
+            np.interp(_between(progress, stops.tolist()).numpy(), seen, fraction)
+        )
 
 
-def _between(loss: Tensor, stops: Sequence[float]) -> Tensor:
+def _between(progress: Tensor, stops: Sequence[float]) -> Tensor:
     """``stops[k]`` where loss is k, and evenly from each to the next."""
-    return torch.from_numpy(np.interp(loss.numpy(), range(len(stops)), stops))
+    return torch.from_numpy(np.interp(progress.numpy(), range(len(stops)), stops))
 
 
 def visible_length(

@@ -20,40 +20,45 @@ import torch
 from torch import Tensor
 
 from forgetting.errors import RequestError, check_choice, check_int, check_range
+from forgetting.parts import part
 
 DIRECTIONS = ("forget", "remember", "there_and_back")
 
 
 class ProgressCurve(Protocol):
-    def __call__(self, t: Tensor) -> Tensor:
+    def progress(self, t: Tensor) -> Tensor:
         """[F] -> [F], both in [0, 1]."""
         ...
 
 
+@part("curve/linear")
 @dataclass(frozen=True)
 class Linear:
     """The same loss at every moment."""
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def progress(self, t: Tensor) -> Tensor:
         return t
 
 
+@part("curve/never")
 @dataclass(frozen=True)
 class Never:
     """Nothing is ever lost."""
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def progress(self, t: Tensor) -> Tensor:
         return torch.zeros_like(t)
 
 
+@part("curve/ease")
 @dataclass(frozen=True)
 class Ease:
     """Slow at both ends: half a cosine."""
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def progress(self, t: Tensor) -> Tensor:
         return (1 - torch.cos(math.pi * t)) / 2
 
 
+@part("curve/exponential")
 @dataclass(frozen=True)
 class Exponential:
     """Faster and faster by e^rate from first to last moment; a negative rate is slower and slower."""
@@ -65,10 +70,11 @@ class Exponential:
         if self.rate == 0:
             raise RequestError("schedule.curve.rate must not be 0, which is schedule=linear")
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def progress(self, t: Tensor) -> Tensor:
         return torch.expm1(self.rate * t) / math.expm1(self.rate)
 
 
+@part("curve/sigmoid")
 @dataclass(frozen=True)
 class Sigmoid:
     """A collapse in the middle, the sharper the larger ``steepness``."""
@@ -78,11 +84,12 @@ class Sigmoid:
     def __post_init__(self) -> None:
         check_range("schedule.curve.steepness", self.steepness, 0.1, 100.0)
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def progress(self, t: Tensor) -> Tensor:
         half = math.tanh(self.steepness / 4)
         return (torch.tanh(self.steepness / 2 * (t - 0.5)) / half + 1) / 2
 
 
+@part("curve/gompertz")
 @dataclass(frozen=True)
 class Gompertz:
     """The law of human mortality (Gompertz 1825): the hazard grows exponentially with age.
@@ -99,11 +106,12 @@ class Gompertz:
         check_range("schedule.curve.ageing", self.ageing, 0.1, 50.0)
         check_range("schedule.curve.survivors", self.survivors, 1e-6, 0.99)
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def progress(self, t: Tensor) -> Tensor:
         grown = torch.expm1(self.ageing * t) / math.expm1(self.ageing)
         return (1 - self.survivors**grown) / (1 - self.survivors)
 
 
+@part("curve/steps")
 @dataclass(frozen=True)
 class Steps:
     """Strokes: ``count`` sudden losses with stillness between them."""
@@ -113,10 +121,11 @@ class Steps:
     def __post_init__(self) -> None:
         check_int("schedule.curve.count", self.count, 1, 10_000)
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def progress(self, t: Tensor) -> Tensor:
         return (torch.floor(t * (self.count + 1)) / self.count).clamp(max=1.0)
 
 
+@part("curve/keyframes")
 @dataclass(frozen=True)
 class Keyframes:
     """Through given points (time, loss), as often up and down as they say.
@@ -144,7 +153,7 @@ class Keyframes:
                 f"the times in schedule.curve.points must not run back, got {[point[0] for point in self.points]}"
             )
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def progress(self, t: Tensor) -> Tensor:
         times, losses = (
             torch.tensor([point[k] for point in self.points], dtype=torch.float64) for k in (0, 1)
         )
@@ -157,6 +166,7 @@ class Keyframes:
         return torch.lerp(losses[k - 1], losses[k], share)
 
 
+@part("curve/oscillator")
 @dataclass(frozen=True)
 class Oscillator:
     """There and back again, ``periods`` times.
@@ -175,7 +185,7 @@ class Oscillator:
         check_choice("schedule.curve.wave", self.wave, ("sine", "triangle", "square", "saw"))
         check_range("schedule.curve.grow", self.grow, 0.0, 1.0)
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def progress(self, t: Tensor) -> Tensor:
         phase = (t * self.periods) % 1.0
         loss = {
             "sine": (1 - torch.cos(2 * math.pi * phase)) / 2,
@@ -186,6 +196,7 @@ class Oscillator:
         return loss * (self.grow + (1 - self.grow) * t)
 
 
+@part("schedule/act")
 @dataclass(frozen=True)
 class Act:
     """A part of a film with a name of its own.
@@ -209,6 +220,7 @@ class Act:
         check_range(f"the share of the act {self.name!r}", self.share, 1e-6, 1e6)
 
 
+@part("schedule/schedule")
 @dataclass(frozen=True)
 class Schedule:
     """A curve put into a film, or a film in acts.
@@ -269,17 +281,19 @@ class Schedule:
         return self.hold[0], self.hold[1]
 
     @property
-    def way(self) -> tuple[float, ...]:
+    def waypoints(self) -> tuple[float, ...]:
         """The shares of units gone that loss counts: 0 at 0, the next one at 1, and so on."""
         return (0.0, *(act.until for act in self.acts)) if self.acts else (0.0, self.until)
 
     @property
-    def rest(self) -> float:
+    def still_share(self) -> float:
         """Share of the film at the far end during which nothing moves any more."""
         count = 2001
         holds = self.holds if self.direction != "remember" else self.holds[::-1]
-        loss = replace(self, direction="forget", window=None, hold=holds).loss(count).numpy()
-        moving = np.flatnonzero(np.diff(np.interp(loss, range(len(self.way)), self.way)))
+        loss = replace(self, direction="forget", window=None, hold=holds).progress(count).numpy()
+        moving = np.flatnonzero(
+            np.diff(np.interp(loss, range(len(self.waypoints)), self.waypoints))
+        )
         return 1 - (int(moving[-1]) + 1) / (count - 1) if len(moving) else 0.0
 
     def time(self, frames: int) -> Tensor:
@@ -291,23 +305,25 @@ class Schedule:
         t = k / max(frames - 1, 1)
         return 1 - t if self.direction == "remember" else t
 
-    def loss(self, frames: int) -> Tensor:
+    def progress(self, frames: int) -> Tensor:
         """[F] float64: how much of the way is gone at each frame, in [0, 1]; in acts, from 0 to as many as there are."""
         start, end = self.holds if self.direction != "remember" else self.holds[::-1]
         t = ((self.time(frames) - start) / (1 - start - end)).clamp(0.0, 1.0)
         if not self.acts:
-            return self.curve(t)
-        begins, number = self.begins, torch.zeros(frames, dtype=torch.int64)
+            return self.curve.progress(t)
+        begins, number = self.act_starts, torch.zeros(frames, dtype=torch.int64)
         for begin in begins[1:-1]:
             number += t >= begin
         loss = torch.zeros(frames, dtype=torch.float64)
         for k, act in enumerate(self.acts):
             inside = number == k
-            loss[inside] = k + act.curve((t[inside] - begins[k]) / (begins[k + 1] - begins[k]))
+            loss[inside] = k + act.curve.progress(
+                (t[inside] - begins[k]) / (begins[k + 1] - begins[k])
+            )
         return loss
 
     @property
-    def begins(self) -> list[float]:
+    def act_starts(self) -> list[float]:
         """When each act begins, as shares of the moving time; the last is 1."""
         whole = sum(act.share for act in self.acts)
         return [sum(act.share for act in self.acts[:k]) / whole for k in range(len(self.acts))] + [

@@ -1,8 +1,8 @@
-"""What is to happen: which units die in what order, of what, and when. Intents become the tracks of a plan."""
+"""Track specs: which units are ablated, by what, in which order and when. They become the tracks of a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,22 +11,31 @@ from torch import Tensor
 from forgetting.ablation.edits import AblationTask, Target
 from forgetting.ablation.operators.bending import Amplify
 from forgetting.ablation.operators.removal import Level, Operator
-from forgetting.ablation.orderings.basic import Ordering, Together
+from forgetting.ablation.orderings.basic import Together
+from forgetting.ablation.orderings.ordering import Ordering, RankRequest
 from forgetting.ablation.pacing import Pacing, UnitPacing
 from forgetting.ablation.plan import MAX_FRAMES, Plan, Track, ablation
 from forgetting.ablation.schedules import Ease, Schedule
-from forgetting.engines.engine import Engine, from_bytes
-from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError, check_int
-from forgetting.film.compositor import Caption
-from forgetting.film.settings import ENDINGS, FilmSettings
 from forgetting.models.generator import Generator
 from forgetting.models.unit_kinds import units_of_kinds
+
+RenderRow = Callable[[Tensor], Tensor]
+"""A row of ablation [1, R] -> the picture [1, 3, H, W] in [-1, 1] under it."""
 
 
 @dataclass(frozen=True)
 class TrackSpec:
-    """One track of a film: its ``units`` are a kind, or several."""
+    """One track of a film before its plan is made.
+
+    Args:
+        ordering: decides in which order its units are ablated.
+        operator: what replaces them.
+        schedule: when they are ablated.
+        pacing: what the schedule counts: units, or visible change.
+        units: the kind of its units, or several kinds.
+        name: of the track; empty for the only track of a film.
+    """
 
     ordering: Ordering
     operator: Operator
@@ -35,133 +44,125 @@ class TrackSpec:
     units: str | Sequence[str] = "channels"
     name: str = ""
 
-    def target(self, generator: Generator) -> Target:
-        return Target(self.operator, units_of_kinds(generator, self.units))
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of its units."""
+        return (self.units,) if isinstance(self.units, str) else tuple(self.units)
 
     @property
     def softness(self) -> float:
-        """An operator's softness is a share of the way to the schedule's far end."""
-        return self.operator.softness * max(self.schedule.way)
+        """The share of the ranks' axis that a unit takes to fade; the operator counts it up to the schedule's end."""
+        return self.operator.softness * max(self.schedule.waypoints)
+
+    def target(self, generator: Generator) -> Target:
+        """Return the operator with the units of ``generator`` that it applies to."""
+        return Target(self.operator, units_of_kinds(generator, self.units))
 
     def rank(self, generator: Generator, ws: Tensor) -> Tensor:
-        """[U]: who dies when."""
-        return self.ordering(generator, units_of_kinds(generator, self.units), ws)
+        """Return the ranks [U] of its units for the faces ``ws`` [B, L, W]."""
+        units = units_of_kinds(generator, self.units)
+        return self.ordering.rank(RankRequest(generator, units, ws))
 
 
-def ablation_task(generator: Generator, ws: Tensor, intents: Sequence[TrackSpec]) -> AblationTask:
-    """The scene in which all of them happen."""
-    return AblationTask(generator, ws, tuple(intent.target(generator) for intent in intents))
+def ablation_task(generator: Generator, ws: Tensor, specs: Sequence[TrackSpec]) -> AblationTask:
+    """Return the task that applies the operators of all tracks to the face ``ws`` [1, L, W]."""
+    return AblationTask(generator, ws, tuple(spec.target(generator) for spec in specs))
 
 
-ENDING = 0.08
-"""Share of a film that its ending takes, where the schedule leaves no more."""
+ENDINGS: Mapping[str, float | None] = {
+    "smudge": None,
+    "hold": None,
+    "black": -1.0,
+    "white": 1.0,
+    "clear": None,
+}
+"""How a film can end -> the level in [-1, 1] that the picture fades to, or None where it does not."""
+
+ENDING_SHARE = 0.08
+"""Share of a film that its ending takes where the schedule leaves less."""
 
 
-def add_ending(intents: Sequence[TrackSpec], ending: str) -> list[TrackSpec]:
-    """The same with an ending: what moves until the end stops before it, and the picture itself fades where it should."""
+def add_ending(specs: Sequence[TrackSpec], ending: str) -> list[TrackSpec]:
+    """Return the specs with an ending, a key of ``ENDINGS``.
+
+    The first track stops before the end of the film. Where the picture fades, a track for the unit
+    ``picture/`` follows the others.
+    """
     if ending == "smudge":
-        return list(intents)
-    first, *others = intents
+        return list(specs)
+    first, *others = specs
     schedule = first.schedule
-    back = schedule.direction == "remember"
-    if schedule.rest < ENDING:
-        near, far = schedule.holds[::-1] if back else schedule.holds
-        schedule = _holding(schedule, near, max(far, ENDING))
-    found = [replace(first, schedule=schedule), *others]
+    if schedule.still_share < ENDING_SHARE:
+        near, far = schedule.holds[::-1] if schedule.direction == "remember" else schedule.holds
+        schedule = _with_holds(schedule, near, max(far, ENDING_SHARE))
+    ended = [replace(first, schedule=schedule), *others]
     level = ENDINGS[ending]
     if level is None and ending != "clear":
-        return found
-    rest = max(schedule.rest, ENDING)
-    fade = _holding(Schedule(Ease(), direction=schedule.direction), 1 - rest, 0.25 * rest)
-    # A picture that becomes clear keeps its colours: how far it is gone becomes the frame's alpha.
-    fading = Amplify(factor=1.0) if level is None else Level(level)
-    return [*found, TrackSpec(Together(), fading, fade, UnitPacing(), "picture", "ending")]
+        return ended
+    share = max(schedule.still_share, ENDING_SHARE)
+    fade = Schedule(Ease(), direction=schedule.direction)
+    # A picture that becomes clear keeps its colours: its ablation becomes the alpha of the frame.
+    operator = Amplify(factor=1.0) if level is None else Level(level)
+    fade = _with_holds(fade, 1 - share, 0.25 * share)
+    return [*ended, TrackSpec(Together(), operator, fade, UnitPacing(), "picture", "ending")]
 
 
-def act_captions(intents: Sequence[TrackSpec], film: FilmSettings) -> list[Caption]:
-    """What the acts of a film have to say, and when."""
-    found = []
-    for schedule in (intent.schedule for intent in intents):
-        start, end = schedule.holds
-        for act, begin, then in zip(
-            schedule.acts, schedule.begins, schedule.begins[1:], strict=False
-        ):
-            if not act.caption:
-                continue
-            times = [film.duration * (start + (1 - start - end) * share) for share in (begin, then)]
-            if schedule.direction == "remember":
-                times = [film.duration - time for time in times[::-1]]
-            found.append(Caption(act.caption, *times))
-    return found
+def _with_holds(schedule: Schedule, near: float, far: float) -> Schedule:
+    """Return the schedule with these shares of stillness at the intact end and at the far end."""
+    holds = (far, near) if schedule.direction == "remember" else (near, far)
+    return replace(schedule, window=None, hold=holds)
 
 
-def _holding(schedule: Schedule, near: float, far: float) -> Schedule:
-    """The same, standing still for these shares of the film where nothing is gone yet, and at the far end."""
-    return replace(
-        schedule, window=None, hold=(far, near) if schedule.direction == "remember" else (near, far)
-    )
-
-
-def sample_rows(intents: Sequence[TrackSpec], ranks: Sequence[Tensor], count: int) -> Tensor:
-    """[count, R]: rows on the way, from nothing to the far end."""
-    found = []
-    for intent, rank in zip(intents, ranks, strict=True):
-        far = max(intent.schedule.way)
-        found.append(
-            ablation(rank, torch.linspace(0, far, count, dtype=torch.float64), intent.softness)
-        )
-    return torch.cat(found, dim=1)
+def sample_rows(specs: Sequence[TrackSpec], ranks: Sequence[Tensor], count: int) -> Tensor:
+    """Return ``count`` rows [count, R] spread evenly from intact to the far end of every schedule."""
+    rows = []
+    for spec, rank in zip(specs, ranks, strict=True):
+        fraction = torch.linspace(0, max(spec.schedule.waypoints), count, dtype=torch.float64)
+        rows.append(ablation(rank, fraction, spec.softness))
+    return torch.cat(rows, dim=1)
 
 
 @torch.no_grad()
 def make_plan(
     generator: Generator,
-    intents: Sequence[TrackSpec],
+    specs: Sequence[TrackSpec],
     ranks: Sequence[Tensor],
     frames: int,
-    engine: Engine | None,
+    render_row: RenderRow | None,
 ) -> Plan:
-    """The plan of a film of ``frames`` frames. Pacings look at pictures made by ``engine``, in which all else is intact.
+    """Return the plan of a film.
+
+    Args:
+        generator: the network that is ablated.
+        specs: one for every track.
+        ranks: of every track, [U].
+        frames: number of frames.
+        render_row: renders a row for pacings that look at pictures; only the units of one track are
+            ablated in it. None where nothing can be rendered before the film.
 
     Raises:
-        RequestError: a pacing wants to look, and there is no engine: what is dreamed at one moment nobody knows before.
+        RequestError: too many frames, or a pacing needs ``render_row`` and there is none.
     """
     check_int("the number of frames (film.fps x film.duration)", frames, 1, MAX_FRAMES)
     tracks, widths = [], [len(rank) for rank in ranks]
-    for number, (intent, rank) in enumerate(zip(intents, ranks, strict=True)):
+    for number, (spec, rank) in enumerate(zip(specs, ranks, strict=True)):
 
         def picture(
-            p: float, number: int = number, rank: Tensor = rank, softness: float = intent.softness
+            fraction: float, number: int = number, rank: Tensor = rank, spec: TrackSpec = spec
         ) -> Tensor:
-            if engine is None:
+            if render_row is None:
                 raise RequestError(
-                    "a pacing that looks at pictures has none to look at in a dream; take pacing=units"
+                    "pacing=perceptual cannot look at the pictures of a dream before it is dreamed; "
+                    "take pacing=units"
                 )
-            parts = [torch.zeros(1, width) for width in widths]
-            parts[number] = ablation(rank, torch.tensor([p], dtype=torch.float64), softness)
-            return from_bytes(*engine(torch.cat(parts, dim=1)))
+            rows = [torch.zeros(1, width) for width in widths]
+            rows[number] = ablation(
+                rank, torch.tensor([fraction], dtype=torch.float64), spec.softness
+            )
+            return render_row(torch.cat(rows, dim=1))
 
-        fraction = intent.pacing(intent.schedule.loss(frames), intent.schedule.way, picture)
-        layers = units_of_kinds(generator, intent.units).layers
-        tracks.append(Track(rank, fraction, intent.softness, layers, intent.name))
+        schedule = spec.schedule
+        fraction = spec.pacing.fractions(schedule.progress(frames), schedule.waypoints, picture)
+        layers = units_of_kinds(generator, spec.units).layers
+        tracks.append(Track(rank, fraction, spec.softness, layers, spec.name))
     return Plan(tuple(tracks))
-
-
-@torch.no_grad()
-def make_simple_plan(
-    generator: Generator,
-    ws: Tensor,
-    frames: int,
-    ordering: Ordering,
-    operator: Operator,
-    schedule: Schedule,
-    pacing: Pacing,
-    engine: Engine | None = None,
-) -> Plan:
-    """The plan of a simple film: one track, of channels, of the face ``ws`` [1, L, W].
-
-    Without an ``engine`` the pacing looks at pictures of the reference: torch in float32.
-    """
-    intent = TrackSpec(ordering, operator, schedule, pacing)
-    engine = engine or TorchConfig().start(ablation_task(generator, ws, [intent]))
-    return make_plan(generator, [intent], [intent.rank(generator, ws)], frames, engine)

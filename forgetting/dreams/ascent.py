@@ -23,6 +23,7 @@ from forgetting.errors import RequestError, check_int, check_range, check_seed
 from forgetting.film.images import read_image
 from forgetting.models.classifier import Classifier
 from forgetting.models.generator import Edit
+from forgetting.parts import part
 
 CORRELATION = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 """Square root of the covariance of colours in photographs, as measured on ImageNet (Olah et al. 2017, "Feature Visualization")."""
@@ -31,6 +32,7 @@ PATCH = 24
 """Pixels over which the gradient is made even in place: the standard deviation of a Gaussian."""
 
 
+@part("ascent/gradient")
 @dataclass(frozen=True)
 class GradientAscent:
     """How a picture climbs.

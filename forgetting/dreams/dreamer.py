@@ -132,7 +132,7 @@ def turned(scene: AblationTask, device: str) -> list[BoundOperator]:
 
         return fitted
 
-    return [(units, fitting(dead)) for units, dead in scene.turned(device)]
+    return [(units, fitting(dead)) for units, dead in scene.bind_operators(device)]
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from forgetting.dreams.motion import Motion, stabilise
 from forgetting.dreams.optical_flow import warp_detail
 from forgetting.dreams.sources import FrameProvider, Source, VideoSource
 from forgetting.errors import RequestError, check_range
+from forgetting.parts import part
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class DreamMode(Protocol):
         ...
 
 
+@part("dream/dive")
 @dataclass(frozen=True)
 class Dive:
     """Feedback: the picture is enlarged and turned a little, and dreamed on.
@@ -116,6 +118,7 @@ class Dive:
         return dreamer(picture, index, pace)
 
 
+@part("dream/still")
 @dataclass(frozen=True)
 class StaticImage:
     """The source stays where it is, and is dreamed upon as far as ``amount`` says: 0 is the source, 1 all steps of the ascent."""
@@ -134,11 +137,11 @@ class StaticImage:
     ) -> Iterator[Tensor]:
         # A film that comes back has its first frame behind its last one.
         ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
-        comes_back = len(set(self.amount(ends).tolist())) == 1
+        comes_back = len(set(self.amount.progress(ends).tolist())) == 1
         time = torch.arange(dreamer.frames, dtype=torch.float64) / max(
             1, dreamer.frames - (0 if comes_back else 1)
         )
-        amounts, steps = self.amount(time).tolist(), list[Tensor]()
+        amounts, steps = self.amount.progress(time).tolist(), list[Tensor]()
         row, way = None, iter(list[Tensor]())
         picture = dreamer.source(0)
         count = dreamer.steps
@@ -162,6 +165,7 @@ class StaticImage:
             )
 
 
+@part("dream/over")
 @dataclass(frozen=True)
 class VideoOverlay:
     """A dream over a film: what was dreamed upon one frame is carried along to the next by optical flow, and dreamed on, so that it

@@ -20,6 +20,7 @@ from forgetting.errors import RequestError, check_int, check_range, unknown_name
 from forgetting.film.images import read_image
 from forgetting.models.classifier import Classifier
 from forgetting.models.units import Units
+from forgetting.parts import part
 
 Activations = Mapping[str, Tensor]
 """Layer name -> what it says, [1, C, H, W]."""
@@ -48,6 +49,7 @@ def _weighed(weight: float) -> None:
     check_range("objective.weight", weight, -1e3, 1e3)
 
 
+@part("objective/energy")
 @dataclass(frozen=True)
 class Energy:
     """All that some layers say: the mean square of what is above zero (Mordvintsev et al. 2015, "Inceptionism").
@@ -72,6 +74,7 @@ class Energy:
         )
 
 
+@part("objective/channel")
 @dataclass(frozen=True)
 class ChannelMean:
     """What some units say, on average over the picture: strokes and stuff all over."""
@@ -92,6 +95,7 @@ class ChannelMean:
         )
 
 
+@part("objective/unit")
 @dataclass(frozen=True)
 class SingleUnit:
     """What some units say at one place alone; ``at`` is across and down, in shares of the picture."""
@@ -127,6 +131,7 @@ class SingleUnit:
         )
 
 
+@part("objective/direction")
 @dataclass(frozen=True)
 class Direction:
     """A direction among the units of a layer, drawn from ``seed``: how far everything points there."""
@@ -153,6 +158,7 @@ class Direction:
         return BoundObjective((layer.name,), grow)
 
 
+@part("objective/class")
 @dataclass(frozen=True)
 class ClassLogit:
     """What the network takes the picture for, before it weighs one against another: by name, or by number."""
@@ -180,6 +186,7 @@ class ClassLogit:
         )
 
 
+@part("objective/guide")
 @dataclass(frozen=True)
 class Guide:
     """The features of another picture: every place grows towards what it is most like there (as in the notebook that came with
@@ -213,6 +220,7 @@ class Guide:
         return BoundObjective((layer.name,), grow)
 
 
+@part("objective/ladder")
 @dataclass(frozen=True)
 class LayerSequence:
     """The energy of one layer after another, from low to high: a journey through the network.

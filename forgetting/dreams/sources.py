@@ -21,6 +21,7 @@ from forgetting.film.images import read_image
 from forgetting.models.generator import Generator
 from forgetting.models.generator_zoo import NamedGenerator
 from forgetting.models.latents import Latent, Seed
+from forgetting.parts import part
 
 HEIGHT = 512
 """Of pictures where nobody says how large: larger ones cost time that nobody asked to spend."""
@@ -40,6 +41,7 @@ class Source(Protocol):
         ...
 
 
+@part("source/static")
 @dataclass(frozen=True)
 class StaticNoise:
     """What a screen shows without a signal, other static in every frame: ``contrast`` is how far it goes from grey, ``ratio`` is
@@ -64,6 +66,7 @@ class StaticNoise:
         return FrameProvider(size, noise)
 
 
+@part("source/colour")
 @dataclass(frozen=True)
 class PlainColour:
     """Nothing but a colour, by name or #rrggbb; ``ratio`` is width to height."""
@@ -86,6 +89,7 @@ class PlainColour:
         return FrameProvider(size, lambda _: colour.expand(1, 3, *size).clone())
 
 
+@part("source/photograph")
 @dataclass(frozen=True)
 class Photograph:
     """A picture of one's own."""
@@ -99,6 +103,7 @@ class Photograph:
         return _still(read_image(Path(self.path).expanduser()), height)
 
 
+@part("source/face")
 @dataclass(frozen=True)
 class GeneratedFace:
     """A face that a generator paints."""
@@ -113,6 +118,7 @@ class GeneratedFace:
         return _still(painted[:, :3].expand(1, 3, -1, -1).clamp(-1, 1), height)
 
 
+@part("source/film")
 @dataclass(frozen=True)
 class VideoSource:
     """A film, or the folder of a run with a film in it. What wants one picture takes that ``at`` a share of it: 1 is its last frame."""

@@ -1,4 +1,4 @@
-"""The fastest engine that is here and can do what is asked."""
+"""The engine that is chosen by itself: the fastest one on this machine that can do what is asked."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from forgetting.ablation.edits import AblationTask
-from forgetting.engines import openvino as compiled
+from forgetting.engines import openvino
 from forgetting.engines.engine import Engine
 from forgetting.engines.openvino import OpenVINOConfig
 from forgetting.engines.torch_cpu import TorchConfig, resolve_device
 from forgetting.errors import ForgettingError, one_line
+from forgetting.parts import part
 
 
+@part("engine/auto")
 @dataclass(frozen=True)
 class AutoConfig:
-    """Torch on a GPU where there is one; else OpenVINO where it is installed and takes the network; else torch."""
+    """Torch on a GPU where there is one; else OpenVINO where it is installed; else torch.
+
+    Args:
+        precision: ``auto`` is the fastest one that keeps 45 dB.
+        device: ``auto`` takes a GPU where there is one.
+        batch: frames that a GPU renders at once.
+        reuse: whether frames start late where their rows allow it (prefix reuse).
+    """
 
     precision: str = "auto"
     device: str = "auto"
@@ -24,25 +33,23 @@ class AutoConfig:
     reuse: bool = True
 
     def __post_init__(self) -> None:
-        self._torch()  # checks them all
+        self._torch()  # checks all settings
 
     def _torch(self) -> TorchConfig:
         return TorchConfig(self.precision, self.device, self.batch)
 
-    def __call__(self, scene: AblationTask, sample: Tensor) -> tuple[Engine, str]:
+    def choose(self, task: AblationTask, sample: Tensor) -> tuple[Engine, str]:
+        """Start the first engine that takes the task."""
         if resolve_device(self.device) != "cpu":
-            return self._torch()(scene, sample)
+            return self._torch().choose(task, sample)
         reason = "openvino is not installed"
-        if compiled.available():
+        if openvino.available():
             try:
-                return OpenVINOConfig(self.precision, self.reuse)(scene, sample)
+                return OpenVINOConfig(self.precision, self.reuse).choose(task, sample)
             except ForgettingError as error:
                 reason = str(error)
-            except (
-                Exception
-            ) as error:  # whatever a foreign compiler has to say; the film can still be made
-                reason = (
-                    f"openvino did not take the network ({type(error).__name__}: {one_line(error)})"
-                )
-        engine = self._torch().start(scene)
+            except Exception as error:  # a compiler of others failed; torch can still make the film
+                name = type(error).__name__
+                reason = f"openvino did not take the network ({name}: {one_line(error)})"
+        engine = self._torch().start(task)
         return engine, f"torch in {engine.precision}: {reason}"

@@ -1,13 +1,14 @@
-"""What runs the network: rows of ablation in, frames out.
+"""The contract of engines: rows of ablation in, frames of bytes out.
 
-An engine is started once for a scene and then called with rows of a plan. ``torch`` in float32 on the CPU is the
-reference that every other is compared with; ``openvino`` is compiled from the very same torch module.
+An engine is started once for an ablation task and then renders rows of a plan. ``torch`` in float32
+on the CPU is the reference that all others are compared with; the other engines run the same network
+as one torch module that is traced, captured or batched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,72 +21,102 @@ from forgetting.models.activity import Activity
 PRECISIONS = ("float32", "float16", "bfloat16")
 
 Frame = NDArray[np.uint8]
-"""[H, W, 3], RGB."""
+"""[H, W, 3], RGB; finished frames of a film with an alpha channel are [H, W, 4]."""
 
 
-Rendered = tuple[Frame, Activity | None]
+class FrameRequest(NamedTuple):
+    """A frame to render: its row [R] of ablation in [0, 1] and, where the face moves, its face [1, L, W]."""
+
+    row: Tensor
+    ws: Tensor | None = None
+
+
+class Rendered(NamedTuple):
+    """A frame, and the activity [M] of the memory map's cells if the engine records it."""
+
+    frame: Frame
+    activity: Activity | None = None
 
 
 class EngineInfo(Protocol):
-    """What runs a network, and how."""
+    """What rendered a film, as its recipe records it."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The engine's name in the registry: ``torch`` is the part ``engine/torch``."""
+        ...
+
     @property
-    def precision(self) -> str: ...
+    def precision(self) -> str:
+        """One of ``PRECISIONS``."""
+        ...
+
     @property
-    def device(self) -> str: ...
+    def device(self) -> str:
+        """``cpu``, ``cuda`` or ``mps``."""
+        ...
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the versions of the packages that its frames depend on, besides torch and numpy."""
+        ...
 
 
 class Engine(EngineInfo, Protocol):
-    """A scene, ready to be filmed."""
+    """An engine that was started for a task."""
 
-    def __call__(
-        self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None
-    ) -> Iterator[Frame]:
-        """Ablation [R] in [0, 1], row by row -> the frames, in order; a frame depends on its own row and face alone.
+    def render(self, requests: Iterable[FrameRequest]) -> Iterator[Rendered]:
+        """Render frames in the order of the requests.
 
-        ``faces`` are the faces [1, L, W] of a scene that moves, one for every row; without, it is the scene's own. Rows are
-        taken as they are needed, a batch ahead at most, so that endless films need no memory.
+        A frame depends on its own request alone. Requests are taken as they are needed, at most a
+        batch ahead, so that films of any length need no more memory than short ones.
         """
         ...
 
-    def shots(
-        self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None
-    ) -> Iterator[Rendered]:
-        """The same, each with what the cells of the memory map say, [M], if the scene listens."""
+    def recorder(self) -> Engine:
+        """Return the same engine for the same task, which also records the activity of cells."""
         ...
 
 
 class EngineConfig(Protocol):
     """The settings of an engine."""
 
-    def __call__(self, scene: AblationTask, sample: Tensor) -> tuple[Engine, str]:
-        """Start for a scene; ``sample`` [N, R] are some rows of the film to come, to choose by.
+    def choose(self, task: AblationTask, sample: Tensor) -> tuple[Engine, str]:
+        """Start an engine for a task.
 
-        Returns the engine and a sentence that says which it is and why.
+        Args:
+            task: what is rendered.
+            sample: some rows [N, R] of the film, on which precisions are compared.
+
+        Returns:
+            The engine, and a sentence that says which one was chosen and why.
         """
         ...
 
 
+def render_rows(engine: Engine, rows: Iterable[Tensor]) -> Iterator[Frame]:
+    """Render rows [R] of ablation of the task's own face."""
+    return (rendered.frame for rendered in engine.render(FrameRequest(row) for row in rows))
+
+
 def to_bytes(image: Tensor) -> Tensor:
-    """[B, C, H, W], nominally in [-1, 1] -> [B, H, W, 3] uint8; fewer than three channels are grey, others ignored."""
+    """Convert [B, C, H, W], nominally in [-1, 1], to [B, H, W, 3] uint8.
+
+    Pictures of fewer than three channels become grey; channels beyond the third are ignored.
+    """
     image = image[:, :3] if image.shape[1] >= 3 else image[:, :1]
-    # Rounded to bytes first: what is transposed is then a quarter of the size.
+    # Rounded to bytes first: the transposed copy is then a quarter of the size.
     image = ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return image.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
 
 
 def from_bytes(frame: Frame) -> Tensor:
-    """[H, W, 3] uint8 -> [1, 3, H, W] in [-1, 1], up to rounding the inverse of :func:`to_bytes`."""
-    return (
-        torch.from_numpy(np.require(frame, requirements="W")).permute(2, 0, 1)[None].float() / 127.5
-        - 1
-    )
+    """Convert [H, W, 3] uint8 to [1, 3, H, W] in [-1, 1]: the inverse of :func:`to_bytes` up to rounding."""
+    image = torch.from_numpy(np.require(frame, requirements="W")).permute(2, 0, 1)[None]
+    return image.float() / 127.5 - 1
 
 
 def psnr(frames: Iterable[Frame], reference: Sequence[Frame]) -> float:
-    """Peak signal-to-noise ratio in dB of the worst of the frames; infinite where they are equal."""
+    """Return the peak signal-to-noise ratio in dB of the worst frame; infinite where all are equal."""
     errors = [
         float(np.square(a.astype(np.float32) - b).mean())
         for a, b in zip(frames, reference, strict=True)

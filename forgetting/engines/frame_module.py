@@ -1,4 +1,4 @@
-"""A scene as one torch module, for whatever compiles, captures or batches it."""
+"""An ablation task as one torch module, which can be traced, captured or batched."""
 
 from __future__ import annotations
 
@@ -8,51 +8,61 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from forgetting.ablation.edits import AblationTask, BoundOperator, recording_edit, traceable_edit
+from forgetting.ablation.edits import (
+    AblationTask,
+    BoundOperator,
+    recording_edit,
+    traceable_edit,
+)
 from forgetting.engines.engine import to_bytes
 from forgetting.models.generator import Generator, Synthesis
 from forgetting.models.units import PICTURE, Layer
 
 
 class FrameModule(nn.Module):
-    """Rows [B, R] -> frames [B, H, W, 3] uint8, and what cells say if the scene listens: no branches, nothing in place.
+    """Rows [B, R] -> frames [B, H, W, 3] uint8, and activity [B, M] of the cells of ``layers`` if any.
 
-    ``synthesis`` is of one face. It begins with a constant wherever it can (see ``begin``); layers before that have
-    no say any more. That the constant is really one matters: OpenVINO 2026.4 computes a constant first layer once, and
-    then lets the edit write into it.
+    There are no branches on values, and nothing is written in place. ``synthesis`` is of one face; it
+    begins with a constant wherever it can (see :func:`~forgetting.engines.prefix_reuse.truncate_prefix`).
+    That the constant is a leaf of the graph matters: OpenVINO 2026.4 computes a constant first layer
+    once, and then lets the edit write into it.
     """
 
     def __init__(
-        self, targets: Sequence[BoundOperator], synthesis: Synthesis, layers: Sequence[Layer] = ()
+        self, bound: Sequence[BoundOperator], synthesis: Synthesis, layers: Sequence[Layer] = ()
     ) -> None:
         super().__init__()
-        self.targets, self.synthesis, self.layers = targets, synthesis, layers
+        self.bound, self.synthesis, self.layers = bound, synthesis, layers
 
     def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
-        edit, levels = recording_edit(traceable_edit(self.targets, rows), self.layers)
-        return to_bytes(edit(self.synthesis.repeated(len(rows))(edit), PICTURE)), *levels()
+        """Render a batch."""
+        edit, recorded = recording_edit(traceable_edit(self.bound, rows), self.layers)
+        image = self.synthesis.repeated(len(rows))(edit)
+        return to_bytes(edit(image, PICTURE)), *recorded()
 
 
 class PerFrameModule(nn.Module):
-    """Rows [B, R] and faces [B, L, W] -> the same; the face is bound on the way."""
+    """Rows [B, R] and faces [B, L, W] -> the same; binds the faces on the way."""
 
     def __init__(
-        self, targets: Sequence[BoundOperator], generator: Generator, layers: Sequence[Layer] = ()
+        self, bound: Sequence[BoundOperator], generator: Generator, layers: Sequence[Layer] = ()
     ) -> None:
         super().__init__()
-        self.targets, self.generator, self.layers = targets, generator, layers
+        self.bound, self.generator, self.layers = bound, generator, layers
 
     def forward(self, rows: Tensor, ws: Tensor) -> tuple[Tensor, ...]:
-        edit, levels = recording_edit(traceable_edit(self.targets, rows), self.layers)
-        return to_bytes(edit(self.generator.bind(ws, edit)(edit), PICTURE)), *levels()
+        """Render a batch."""
+        edit, recorded = recording_edit(traceable_edit(self.bound, rows), self.layers)
+        image = self.generator.bind(ws, edit)(edit)
+        return to_bytes(edit(image, PICTURE)), *recorded()
 
 
 def place_task(
-    scene: AblationTask, device: str, precision: str
+    task: AblationTask, device: str, precision: str
 ) -> tuple[Generator, Tensor, list[BoundOperator]]:
-    """Network, face and targets of a scene on a device in a precision; what is there already is not copied."""
-    dtype, generator = getattr(torch, precision), scene.generator
-    targets = scene.turned(device, dtype)
+    """Return network, face and bound operators on a device in a precision; copies only what must change."""
+    dtype, generator = getattr(torch, precision), task.generator
+    bound = task.bind_operators(device, dtype)
     if (device, precision) != ("cpu", "float32"):
         generator = copy.deepcopy(generator).to(device, dtype)  # type: ignore[attr-defined]
-    return generator, scene.ws.to(device, dtype), targets
+    return generator, task.ws.to(device, dtype), bound

@@ -1,13 +1,13 @@
-"""Where a frame has to begin: prefix reuse, as a function of the row alone.
+"""Prefix reuse: at which layer a frame can start, as a function of its row alone.
 
-In films by layer most of the network is either intact or gone. What a layer says before it is damaged is then a
-constant of the face, and a frame may begin there:
+In films by layer most of the network is either intact or fully ablated. The activation in front of the
+first layer that is neither is then a constant of the face, and a frame can start there:
 
-- a layer all of whose units are intact, or all gone, needs no row;
-- where the dead say something that does not depend on what they heard, a layer that is all gone cuts off everything
-  before it, whatever state that is in - unless a part of the picture goes past it.
+- a layer whose units are all intact, or all fully ablated, needs no row;
+- where replacements do not depend on activations, a fully ablated layer cuts off everything in front
+  of it, unless a part of the picture bypasses it.
 
-No frame looks at another: two frames with the same row begin in the same place.
+No frame looks at another one: two frames with the same row start at the same layer.
 """
 
 from __future__ import annotations
@@ -23,39 +23,40 @@ from forgetting.models.generator import Chain, Edit, State, Synthesis
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A frame begins at ``layer`` (its number), after layers of which ``gone`` are all gone and the others intact."""
+    """A frame starts at the layer number ``layer``; of the layers before, ``ablated`` are fully ablated, the others intact."""
 
     layer: int
-    gone: frozenset[int] = frozenset()
+    ablated: frozenset[int] = frozenset()
 
 
 def resume_point(rows: Sequence[Tensor], cuts: bool) -> ResumePoint:
-    """Where the frame with these ``rows``, one [C] a layer, may begin.
+    """Return where the frame with these ``rows``, one [C] for every layer, can start.
 
-    ``cuts`` says that a layer which is all gone cuts off what is before it.
+    ``cuts`` says whether a fully ablated layer cuts off the layers in front of it.
     """
     if not any(bool(row.any()) for row in rows):
-        return ResumePoint(
-            0
-        )  # nothing is damaged: a film has few such frames, and they are worth no graph of their own
-    gone = [bool((row == 1).all()) for row in rows]
-    cut = max((k for k, dead in enumerate(gone) if dead), default=0) if cuts else 0
+        return ResumePoint(0)  # intact frames are few, and not worth a graph of their own
+    ablated = [bool((row == 1).all()) for row in rows]
+    cut = max((k for k, full in enumerate(ablated) if full), default=0) if cuts else 0
     layer = cut
-    while layer < len(rows) - 1 and (gone[layer] or not bool(rows[layer].any())):
+    while layer < len(rows) - 1 and (ablated[layer] or not bool(rows[layer].any())):
         layer += 1
-    return ResumePoint(layer, frozenset(k for k in range(cut, layer) if gone[k]))
+    return ResumePoint(layer, frozenset(k for k in range(cut, layer) if ablated[k]))
 
 
 def truncate_prefix(
     synthesis: Synthesis,
-    dead: Edit,
-    where: ResumePoint,
+    replacement: Edit,
+    start: ResumePoint,
     memory: torch.memory_format = torch.contiguous_format,
 ) -> Synthesis:
-    """The synthesis that begins with the constant in which the layer ``where`` says what it says before it is damaged.
+    """Return the synthesis that starts with the constant output of the layer ``start.layer``.
 
-    Only a chain can begin anywhere; others run the whole way. ``dead`` is what units say that are gone. The
-    constant is laid out as ``memory`` says.
+    Args:
+        synthesis: of one face. Only a chain can be truncated; others are returned as they are.
+        replacement: of the units that are fully ablated.
+        start: where it starts.
+        memory: the layout of the constant.
     """
     if not isinstance(synthesis, Chain):
         return synthesis
@@ -66,19 +67,17 @@ def truncate_prefix(
         if step.layer is None:
             continue
         number += 1
-        if number == where.layer:
+        if number == start.layer:
             constant = tuple(
                 x.contiguous(memory_format=memory) if x.ndim == 4 else x for x in state
             )
-            return replace(
-                synthesis,
-                steps=(replace(step, run=_always(constant)), *synthesis.steps[position + 1 :]),
-            )
-        if number in where.gone:
+            first = replace(step, run=_returning(constant))
+            return replace(synthesis, steps=(first, *synthesis.steps[position + 1 :]))
+        if number in start.ablated:
             x = state[0]
-            state = (dead(x, step.layer).expand_as(x).clone(), *state[1:])
-    raise AssertionError(f"a network of {number + 1} layers has no layer {where.layer}")
+            state = (replacement(x, step.layer).expand_as(x).clone(), *state[1:])
+    raise AssertionError(f"a network of {number + 1} layers has no layer {start.layer}")
 
 
-def _always(constant: State) -> Callable[[State], State]:
+def _returning(constant: State) -> Callable[[State], State]:
     return lambda _: constant

@@ -1,39 +1,48 @@
-"""Torch: the reference on the CPU, batches on a GPU."""
+"""Plain torch: the reference on the CPU. It also starts the engine for a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import repeat
 
 import torch
 from torch import Tensor
 
 from forgetting.ablation.edits import AblationTask, BoundOperator, eager_edit, recording_edit
-from forgetting.engines.engine import PRECISIONS, Engine, Frame, Rendered, to_bytes
+from forgetting.engines.engine import (
+    PRECISIONS,
+    Engine,
+    FrameRequest,
+    Rendered,
+    render_rows,
+    to_bytes,
+)
 from forgetting.engines.frame_module import place_task
 from forgetting.engines.precision import choose_precision
 from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError, check_choice, check_int
 from forgetting.models.generator import Generator, Synthesis
-from forgetting.models.units import PICTURE, Layer
+from forgetting.models.units import PICTURE
+from forgetting.parts import part
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
+@part("engine/torch")
 @dataclass(frozen=True)
 class TorchConfig:
     """Plain torch; ``float32`` on the CPU is the reference.
 
     Args:
-        precision: ``auto`` is float32 on the CPU; on a GPU, the fastest that keeps 45 dB.
+        precision: ``auto`` is float32 on the CPU; on a GPU, the fastest one that keeps 45 dB.
         device: ``auto`` takes a GPU where there is one.
-        batch: frames that a GPU makes at once.
-        fold: do the first step, which hears nothing but the face, once; without, the CPU does it for every frame.
+        batch: frames that a GPU renders at once.
+        fold: compute the first step once, because it depends on the face alone; otherwise the CPU
+            computes it for every frame.
     """
 
     precision: str = "float32"
-    device: str = "cpu"
+    device: str = "auto"
     batch: int = 8
     fold: bool = True
 
@@ -43,89 +52,97 @@ class TorchConfig:
         check_int("engine.batch", self.batch, 1, 1024)
 
     @torch.inference_mode()
-    def __call__(self, scene: AblationTask, sample: Tensor) -> tuple[Engine, str]:
+    def choose(self, task: AblationTask, sample: Tensor) -> tuple[Engine, str]:
+        """Start for a task; on a GPU, ``precision=auto`` compares precisions on the ``sample`` [N, R]."""
         device = resolve_device(self.device)
         if device == "cpu" or self.precision != "auto":
-            engine = self.start(scene)
-            return engine, f"torch in {engine.precision} on {_NAMES[device]}, as asked"
-        intended = list(TorchConfig().start(scene)(sample))
-        tried = PRECISIONS if device == "cuda" else PRECISIONS[:2]
+            engine = self.start(task)
+            return engine, f"torch in {engine.precision} on {_NAMES[device]}, as requested"
+        reference = list(render_rows(REFERENCE.start(task), sample))
+        precisions = PRECISIONS if device == "cuda" else PRECISIONS[:2]
         engine, why = choose_precision(
-            lambda p: replace(self, precision=p).start(scene), tried, sample, intended
+            lambda precision: replace(self, precision=precision).start(task),
+            precisions,
+            sample,
+            reference,
         )
         return engine, f"torch in {engine.precision} on {_NAMES[device]}: {why}"
 
     @torch.inference_mode()
-    def start(self, scene: AblationTask) -> Engine:
-        """The engine itself."""
-        device, precision = (
-            resolve_device(self.device),
-            "float32" if self.precision == "auto" else self.precision,
-        )
+    def start(self, task: AblationTask) -> Engine:
+        """Start for a task; ``precision=auto`` means float32."""
+        device = resolve_device(self.device)
+        precision = "float32" if self.precision == "auto" else self.precision
         if device != "cpu":
-            return TorchGPU.of(scene, precision, device, self.batch)
-        generator, ws, targets = place_task(scene, device, precision)
-        synthesis = None if scene.rebinds else generator.bind(ws)
-        return TorchCPU(
-            generator,
-            ws,
-            targets,
-            synthesis.folded() if synthesis and self.fold else synthesis,
-            precision,
-            scene.mapped,
-        )
+            return TorchGPU.start(task, precision, device, self.batch)
+        generator, ws, bound = place_task(task, device, precision)
+        synthesis = None if task.rebinds else generator.bind(ws)
+        if synthesis and self.fold:
+            synthesis = synthesis.folded()
+        return TorchCPU(task, generator, ws, bound, synthesis, precision)
 
+
+REFERENCE = TorchConfig(precision="float32", device="cpu")
+"""What all other engines are compared with."""
 
 _NAMES = {"cpu": "the CPU", "cuda": "the GPU", "mps": "the GPU"}
 
 
 def resolve_device(device: str) -> str:
-    """The device that is meant by a setting, one of ``cpu``, ``cuda``, ``mps``.
+    """Return the device that a setting means: ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
         RequestError: this machine does not have it.
     """
-    here = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if device == "auto":
-        return next(name for name, is_here in here.items() if is_here)
-    if not here[device]:
-        raise RequestError(
-            f"there is no engine.device {device!r} on this machine; {' and '.join(name for name in here if here[name])} is here"
-        )
+        return next(name for name, is_available in available.items() if is_available)
+    if not available[device]:
+        names = " and ".join(name for name in available if available[name])
+        raise RequestError(f"this machine has no engine.device {device!r}; it has {names}")
     return device
 
 
 @dataclass(frozen=True)
 class TorchCPU:
-    """A network run as it is, frame by frame: on a ``synthesis`` that is bound already, or bound anew for every frame."""
+    """A network that runs frame by frame on the CPU.
 
+    ``synthesis`` is the bound face, or None where every frame binds its own.
+    """
+
+    task: AblationTask
     generator: Generator
     ws: Tensor
-    targets: list[BoundOperator]
+    bound: list[BoundOperator]
     synthesis: Synthesis | None
     precision: str
-    layers: tuple[Layer, ...] = ()
     name: str = "torch"
     device: str = "cpu"
 
-    def __call__(
-        self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None
-    ) -> Iterator[Frame]:
-        return (frame for frame, _ in self.shots(rows, faces))
+    def versions(self) -> Mapping[str, str]:
+        """Return no versions besides those that every recipe holds."""
+        return {}
 
-    def shots(
-        self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None
-    ) -> Iterator[Rendered]:
-        return map(self._shot, rows, repeat(self.ws) if faces is None else faces)
+    def recorder(self) -> Engine:
+        """Return the same engine, which also records."""
+        config = TorchConfig(self.precision, self.device)
+        return config.start(replace(self.task, records=True))
+
+    def render(self, requests: Iterable[FrameRequest]) -> Iterator[Rendered]:
+        """Render frames one by one."""
+        return map(self._render, requests)
 
     @torch.inference_mode()
-    def _shot(self, row: Tensor, ws: Tensor) -> Rendered:
+    def _render(self, request: FrameRequest) -> Rendered:
         dtype = getattr(torch, self.precision)
-        edit, levels = recording_edit(eager_edit(self.targets, row[None].to(dtype)), self.layers)
-        synthesis = self.synthesis or self.generator.bind(ws.to(dtype), edit)
+        edit, recorded = recording_edit(
+            eager_edit(self.bound, request.row[None].to(dtype)), self.task.recorded_layers
+        )
+        ws = self.ws if request.ws is None else request.ws.to(dtype)
+        synthesis = self.synthesis or self.generator.bind(ws, edit)
         frame = to_bytes(edit(synthesis(edit), PICTURE))[0].contiguous().numpy()
-        return frame, next((level[0].numpy() for level in levels()), None)
+        return Rendered(frame, next((activity[0].numpy() for activity in recorded()), None))

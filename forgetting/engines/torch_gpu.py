@@ -1,4 +1,4 @@
-"""Torch on a GPU: batches of frames of one face, one launch a batch, and copies that run beside the next batch.
+"""Torch on a GPU: batches of frames, one launch a batch, and copies that run beside the next batch.
 
 The last batch of a film is filled up, so that every frame comes out of the same kernels.
 """
@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice, repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
 from forgetting.ablation.edits import AblationTask
-from forgetting.engines.engine import Frame, Rendered
+from forgetting.engines.engine import FrameRequest, Rendered
 from forgetting.engines.frame_module import FrameModule, PerFrameModule, place_task
 from forgetting.engines.prefix_reuse import ResumePoint, truncate_prefix
 
@@ -24,14 +25,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TorchGPU:
-    """``run`` turns rows [B, R] on the host into frames [B, H, W, 3] uint8 on the device, always ``batch`` of them, and
-    into levels [B, M] if the scene listens.
+    """A network that runs batch by batch on a GPU.
 
-    Where every frame has a face of its own, ``run`` takes faces [B, L, W] too, and ``still`` is the one that stays where none are given.
+    ``run`` turns rows [B, R] on the host into frames [B, H, W, 3] uint8 on the device, always
+    ``batch`` of them, and into activity [B, M] if the task records. Where every frame has a face of
+    its own, ``run`` takes faces [B, L, W] too, and ``ws`` is used for requests without one.
     """
 
+    task: AblationTask
     run: Callable[..., tuple[Tensor, ...]]
-    still: Tensor | None
+    ws: Tensor | None
     precision: str
     device: str
     batch: int
@@ -39,104 +42,114 @@ class TorchGPU:
 
     @staticmethod
     @torch.inference_mode()
-    def of(scene: AblationTask, precision: str, device: str, batch: int) -> TorchGPU:
-        """Bring a scene to the device; the first step of a face that stays is done here, once.
+    def start(task: AblationTask, precision: str, device: str, batch: int) -> TorchGPU:
+        """Bring a task to the device; the first step of a face that stays is computed here, once.
 
-        Where the face is bound anew for every frame, synapses may die, which are the same for a whole batch: of one frame, then.
+        Where the face is bound anew for every frame, single weights may be ablated, which are the
+        same for a whole batch; a batch is one frame then.
         """
-        generator, ws, targets = place_task(scene, device, precision)
+        generator, ws, bound = place_task(task, device, precision)
         dtype, memory = getattr(torch, precision), torch.contiguous_format
         if precision != "float32":
-            memory = torch.channels_last  # what tensor cores read
-        if any(layer.kind == "weights" for units, _ in targets for layer in units.layers):
+            memory = torch.channels_last  # the layout that tensor cores read
+        if any(layer.kind == "weights" for units, _ in bound for layer in units.layers):
             batch = 1
-        given = [torch.zeros(batch, len(scene), dtype=dtype, device=device)]
-        if scene.rebinds:
-            picture: nn.Module = PerFrameModule(targets, generator, scene.mapped).eval()
-            given.append(ws.expand(batch, -1, -1).clone())
+        inputs = [torch.zeros(batch, len(task), dtype=dtype, device=device)]
+        if task.rebinds:
+            module: nn.Module = PerFrameModule(bound, generator, task.recorded_layers).eval()
+            inputs.append(ws.expand(batch, -1, -1).clone())
         else:
-            picture = FrameModule(
-                targets,
-                truncate_prefix(generator.bind(ws), targets[0][1], ResumePoint(0), memory),
-                scene.mapped,
-            ).eval()
-        still = ws if scene.rebinds else None
+            synthesis = truncate_prefix(generator.bind(ws), bound[0][1], ResumePoint(0), memory)
+            module = FrameModule(bound, synthesis, task.recorded_layers).eval()
+        still = ws if task.rebinds else None
         if device == "cuda":
-            torch.backends.cudnn.allow_tf32 = (
-                False  # float32 means float32; 16 bits are a setting of their own
-            )
             try:
-                return TorchGPU(_captured(picture, given), still, precision, device, batch)
+                run = _captured(module, inputs)
+                return TorchGPU(task, run, still, precision, device, batch)
             except RuntimeError as error:
-                log.info("the GPU runs step by step: %s", str(error).splitlines()[0])
-        return TorchGPU(
-            lambda *host: picture(*(x.to(device, dtype) for x in host)),
-            still,
-            precision,
-            device,
-            batch,
-        )
+                reason = str(error).splitlines()[0]
+                log.info("the GPU runs step by step, without a CUDA graph: %s", reason)
 
-    def __call__(
-        self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None
-    ) -> Iterator[Frame]:
-        return (frame for frame, _ in self.shots(rows, faces))
+        def run_eagerly(*host: Tensor) -> tuple[Tensor, ...]:
+            with _exact_float32():
+                outputs: tuple[Tensor, ...] = module(*(x.to(device, dtype) for x in host))
+            return outputs
 
-    def shots(
-        self, rows: Iterable[Tensor], faces: Iterable[Tensor] | None = None
-    ) -> Iterator[Rendered]:
-        moments: Iterator[tuple[Tensor, ...]] = ((row,) for row in rows)
-        if self.still is not None:
-            moments = zip(rows, repeat(self.still.cpu()) if faces is None else faces, strict=False)
-        flying = deque[tuple[int, list[Tensor], Callable[[], None]]]()
-        while chunk := list(islice(moments, self.batch)):
-            flying.append((len(chunk), *self._launch(chunk)))
-            if len(flying) > 1:
-                yield from _landed(*flying.popleft())
-        while flying:
-            yield from _landed(*flying.popleft())
+        return TorchGPU(task, run_eagerly, still, precision, device, batch)
+
+    def versions(self) -> Mapping[str, str]:
+        """Return no versions besides those that every recipe holds."""
+        return {}
+
+    def recorder(self) -> TorchGPU:
+        """Return the same engine, which also records."""
+        task = replace(self.task, records=True)
+        return TorchGPU.start(task, self.precision, self.device, self.batch)
+
+    def render(self, requests: Iterable[FrameRequest]) -> Iterator[Rendered]:
+        """Render frames in batches; one batch is copied to the host while the next one runs."""
+        requests, in_flight = iter(requests), deque[tuple[int, list[Tensor], Callable[[], None]]]()
+        while chunk := list(islice(requests, self.batch)):
+            in_flight.append((len(chunk), *self._launch(chunk)))
+            if len(in_flight) > 1:
+                yield from _collect(*in_flight.popleft())
+        while in_flight:
+            yield from _collect(*in_flight.popleft())
 
     @torch.inference_mode()
-    def _launch(self, chunk: list[tuple[Tensor, ...]]) -> tuple[list[Tensor], Callable[[], None]]:
-        """Start a batch; returns where what it makes will be on the host, and how to wait for it."""
-        rows, *faces = zip(*chunk + chunk[-1:] * (self.batch - len(chunk)), strict=True)
-        given = [torch.stack(rows), *(torch.cat(ws) for ws in faces)]
-        made = self.run(*given)
+    def _launch(self, chunk: list[FrameRequest]) -> tuple[list[Tensor], Callable[[], None]]:
+        """Start a batch; return the host tensors it is copied to, and how to wait for them."""
+        chunk = chunk + chunk[-1:] * (self.batch - len(chunk))
+        inputs = [torch.stack([request.row for request in chunk])]
+        if self.ws is not None:
+            still = self.ws.cpu()
+            faces = [still if request.ws is None else request.ws for request in chunk]
+            inputs.append(torch.cat(faces))
+        outputs = self.run(*inputs)
         if self.device != "cuda":
-            return [one.cpu() for one in made], lambda: None
-        hosts = [torch.empty(one.shape, dtype=one.dtype, pin_memory=True) for one in made]
-        for host, one in zip(hosts, made, strict=True):
-            host.copy_(one, non_blocking=True)
-        there = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        there.record()
-        return hosts, there.synchronize
+            return [output.cpu() for output in outputs], lambda: None
+        hosts = [torch.empty(output.shape, dtype=output.dtype, pin_memory=True) for output in outputs]
+        for host, output in zip(hosts, outputs, strict=True):
+            host.copy_(output, non_blocking=True)
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record()
+        return hosts, event.synchronize
 
 
-def _landed(count: int, made: list[Tensor], wait: Callable[[], None]) -> Iterator[Rendered]:
+def _exact_float32() -> AbstractContextManager[None]:
+    """Switch TF32 off while a network runs: float32 means float32, 16 bits are a setting of their own."""
+    cudnn = torch.backends.cudnn
+    flags = {"benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
+    return cudnn.flags(enabled=True, allow_tf32=False, **flags)
+
+
+def _collect(count: int, hosts: list[Tensor], wait: Callable[[], None]) -> Iterator[Rendered]:
     wait()
-    frames, *levels = ([*one[:count].contiguous().numpy()] for one in made)
-    yield from zip(frames, levels[0] if levels else [None] * count, strict=True)
+    frames, *activity = ([*host[:count].contiguous().numpy()] for host in hosts)
+    for frame, levels in zip(frames, activity[0] if activity else [None] * count, strict=True):
+        yield Rendered(frame, levels)
 
 
-def _captured(picture: nn.Module, given: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
-    """``picture`` as one CUDA graph: a frame of these networks is some hundred small kernels, and starting each costs.
+def _captured(module: nn.Module, inputs: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+    """Capture ``module`` as one CUDA graph: a frame is some hundred small kernels, and each launch costs.
 
-    See "CUDA Graphs" in PyTorch's notes: warm up on a stream of its own, capture, replay on the same memory.
+    See "CUDA Graphs" in PyTorch's notes: warm up on a side stream, capture, replay on the same memory.
     """
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(3):
-            picture(*given)
-    torch.cuda.current_stream().wait_stream(aside)
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        made = tuple(one.contiguous() for one in picture(*given))
+    with _exact_float32():
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                module(*inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(graph):
+            outputs = tuple(output.contiguous() for output in module(*inputs))
 
     def run(*hosts: Tensor) -> tuple[Tensor, ...]:
-        for there, host in zip(given, hosts, strict=True):
-            there.copy_(host.to(there.dtype).pin_memory(), non_blocking=True)
+        for device_input, host in zip(inputs, hosts, strict=True):
+            device_input.copy_(host.to(device_input.dtype).pin_memory(), non_blocking=True)
         graph.replay()
-        return made
+        return outputs
 
     return run

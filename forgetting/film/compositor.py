@@ -13,36 +13,22 @@ from torch import Tensor
 
 from forgetting.ablation.plan import Plan
 from forgetting.engines.engine import Frame
+from forgetting.film.captions import FADE, Caption, draw_caption, draw_title
 from forgetting.film.images import cropped, fit
 from forgetting.film.memory_map import MemoryMap
-from forgetting.film.settings import ENDINGS, FilmSettings
+from forgetting.ablation.tracks import ENDINGS
+from forgetting.film.settings import FilmSettings
 from forgetting.models.activity import Activity, map_layers
 from forgetting.models.units import PICTURE
 
 INSET = 0.3
 """Height of the map that stands in a corner, as a share of the picture's."""
 
-FADE = 0.6
-"""Seconds that captions and titles take to come and go."""
-
 TITLE = 3.0
 """Seconds that a title stands before the film."""
 
 POINTS = 400
 """Places of the film at which the forgetting curve is known; between them it is straight."""
-
-
-@dataclass(frozen=True)
-class Caption:
-    """A line that is to be read from one moment to another, in seconds."""
-
-    text: str
-    begin: float
-    end: float
-
-    def strength(self, now: float) -> float:
-        """How far it is there, in [0, 1]."""
-        return float(np.clip(min(now - self.begin, self.end - now) / FADE, 0, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +50,7 @@ class Compositor:
             frame[..., 3] = np.round(frame[..., 3] * (1 - self._faint(self.plan.gone(index))))
         now = index / self.film.fps
         if self.film.title and now < TITLE:
-            frame = _titled(frame, self.film.title, float(np.clip((TITLE - now) / FADE, 0, 1)))
+            frame = draw_title(frame, self.film.title, float(np.clip((TITLE - now) / FADE, 0, 1)))
         return on_canvas(frame, self.film)
 
     def _solid(self, frame: Frame) -> Frame:
@@ -168,7 +154,7 @@ class Compositor:
         """With what is to be read now: in the panel of the face, for between two it would lie across their seam."""
         for caption in self.captions:
             if (strength := caption.strength(index / self.film.fps)) > 0:
-                panel = _written(panel, caption.text, strength)
+                panel = draw_caption(panel, caption.text, strength)
         return panel
 
 
@@ -210,59 +196,3 @@ def on_canvas(frame: Frame, film: FilmSettings) -> Frame:
     y, x = (down - high) // 2, (across - wide) // 2
     canvas[y : y + high, x : x + wide] = fit(frame, (high, wide))
     return canvas
-
-
-def _written(frame: Frame, text: str, strength: float) -> Frame:
-    """A caption, low in the picture."""
-    height, width = frame.shape[:2]
-    size, mode = max(12, round(0.042 * height)), "RGB" if frame.shape[2] == 3 else "RGBA"
-    font = ImageFont.load_default(size)
-    strip = slice(max(0, height - 3 * size), height)
-    part = Image.fromarray(np.ascontiguousarray(frame[strip]))
-    ink = Image.new("L", part.size, 0)
-    pen = ImageDraw.Draw(ink)
-    pen.text(
-        (width // 2, part.size[1] // 2),
-        text,
-        255,
-        font,
-        anchor="mm",
-        stroke_width=max(1, size // 10),
-    )
-    shade = Image.new("RGB", part.size, (0, 0, 0)).convert(mode)
-    part.paste(shade, mask=ink.point(lambda value: round(value * 0.6 * strength)))
-    ink = Image.new("L", part.size, 0)
-    ImageDraw.Draw(ink).text((width // 2, part.size[1] // 2), text, 255, font, anchor="mm")
-    part.paste(
-        Image.new("RGB", part.size, (240, 238, 232)).convert(mode),
-        mask=ink.point(lambda value: round(value * strength)),
-    )
-    found = frame.copy()
-    found[strip] = np.asarray(part)
-    return found
-
-
-def _titled(frame: Frame, text: str, strength: float) -> Frame:
-    """A title on black, which gives way to the picture."""
-    height, width = frame.shape[:2]
-    card = Image.new("RGB", (width, height), (0, 0, 0))
-    pen, size = ImageDraw.Draw(card), max(14, round(0.06 * height))
-    font = ImageFont.load_default(size)
-    while (
-        size > 14 and max(pen.textlength(line, font) for line in text.splitlines()) > 0.86 * width
-    ):
-        size = round(0.9 * size)
-        font = ImageFont.load_default(size)
-    pen.multiline_text(
-        (width / 2, height / 2),
-        text,
-        (236, 232, 226),
-        font,
-        anchor="mm",
-        align="center",
-        spacing=size // 2,
-    )
-    card = card.convert("RGB" if frame.shape[2] == 3 else "RGBA")
-    return np.round(frame + (np.asarray(card).astype(np.float32) - frame) * strength).astype(
-        np.uint8
-    )

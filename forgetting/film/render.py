@@ -1,8 +1,8 @@
-"""Plan -> film: the only file that runs a network over time.
+"""Plan -> film: frames of faces, and the segments that any frame source is written into.
 
-The way of one frame: its row of the plan goes to the engine, bytes come back and go to the encoder of the segment they
-belong to, in a thread of its own, while the next frame is made. A frame never looks at another, so any frame can be
-had alone, and segments can be made in any order and on any machine.
+A frame's row of the plan goes to the engine; bytes come back, are composed, and go to the encoder of
+their segment in a thread of its own, while the next frame is rendered. A frame of a face never looks
+at another frame, so any frame can be rendered alone, and segments in any order on any machine.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import tee
 from pathlib import Path
 from typing import Protocol
 
@@ -18,201 +17,200 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from forgetting.ablation.edits import AblationTask, Target
-from forgetting.ablation.operators.removal import Operator
 from forgetting.ablation.plan import Plan
-from forgetting.engines.engine import Engine, EngineInfo, Frame, Rendered
-from forgetting.engines.torch_cpu import TorchConfig
-from forgetting.errors import RequestError
+from forgetting.engines.engine import Engine, EngineInfo, Frame, FrameRequest, Rendered
 from forgetting.film.compositor import Compositor
 from forgetting.film.images import fit
 from forgetting.film.segments import SegmentStore
 from forgetting.film.writer_thread import consume_in_thread
 from forgetting.models.activity import Activity
-from forgetting.models.generator import Generator
 from forgetting.progress import track
 
-
-def plan_frames(engine: Engine, plan: Plan, indices: Iterable[int]) -> Iterator[Frame]:
-    """The frames [H, W, 3] of those indices, in order."""
-    return engine(plan.row(index) for index in indices)
-
-
 RECORDING_STEP = 12
-"""Frames from one at which the listener is asked to the next: half a second."""
+"""Every so many frames of the plan the activity of units is recorded: twice a second at 24 frames a second."""
 
 
 class FrameSource(Protocol):
-    """Everything that makes finished frames."""
+    """Everything that renders the frames of a film: a face, a dream."""
 
     @property
-    def layout(self) -> Compositor: ...
+    def compositor(self) -> Compositor:
+        """How its frames are composed; holds the plan and the film's settings."""
+        ...
+
     @property
-    def engine(self) -> EngineInfo: ...
+    def engine(self) -> EngineInfo:
+        """What renders it."""
+        ...
+
     @property
     def sequential(self) -> bool:
-        """Whether frames follow from the frames before them, so that no part of the film can be made alone."""
+        """Whether a frame depends on the frame before, so that no part of the film can be rendered alone."""
         ...
 
-    def ready(self, plan: Plan, folder: Path | None) -> FrameSource:
-        """The same for a plan that was made before; what it needs to go on with after an interruption it may keep in ``folder``."""
+    def with_plan(self, plan: Plan, folder: Path | None) -> FrameSource:
+        """Return the same source for an existing plan; checkpoints for resuming are kept in ``folder``."""
         ...
 
-    def shots(self, indices: Sequence[int]) -> Iterator[Rendered]:
-        """The pictures of those frames, in order, and what the cells of the map say."""
+    def frames(self, indices: Sequence[int]) -> Iterator[Rendered]:
+        """Render these frames of the plan, in order, and the activity of the map's cells."""
         ...
 
-    def compared(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
-        """Those frames as they come from the network, each with the picture that they are to be compared with."""
+    def comparisons(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
+        """Render these frames without composing them, each with the picture it is compared with."""
         ...
 
 
-def composed_frames(stage: FrameSource, indices: Sequence[int]) -> Iterator[Frame]:
-    """Those frames of the film, as they are written."""
-    for index, shot in zip(indices, stage.shots(indices), strict=True):
-        yield stage.layout.compose(index, *shot)
+def composed_frames(source: FrameSource, indices: Sequence[int]) -> Iterator[Frame]:
+    """Render these frames as they are written into the film."""
+    for index, rendered in zip(indices, source.frames(indices), strict=True):
+        yield source.compositor.compose(index, *rendered)
 
 
 @dataclass(frozen=True)
 class FaceFrames:
-    """The stage of a face: an engine, what stands beside the face, and the faces of a film in which they change, by index and
-    number of the person on a wall.
+    """The frames of a face, or of a grid of faces.
 
-    A layout with a map has a ``listener``: the same engine with an ear, which is slower. It is asked at every ``EVERY``-th
-    frame of the plan; what units say changes slowly, and between two such frames it goes evenly.
+    Args:
+        engine: renders the face.
+        compositor: composes its frames.
+        face_at: the face [1, L, W] of a frame in films whose face moves, by the frame's index and the
+            number of the face in a grid.
+        recorder: the same engine, which records activity, where the compositor draws a memory map.
+            Recording is slower, so it runs at every ``RECORDING_STEP``-th frame of the plan; between
+            two of these activity is interpolated, because it changes slowly.
     """
 
     engine: Engine
-    layout: Compositor
-    faces: Callable[[int, int], Tensor] | None = None
-    listener: Engine | None = None
+    compositor: Compositor
+    face_at: Callable[[int, int], Tensor] | None = None
+    recorder: Engine | None = None
 
     @property
     def sequential(self) -> bool:
+        """Never: every frame of a face stands alone."""
         return False
 
-    def ready(self, plan: Plan, folder: Path | None) -> FaceFrames:
-        return replace(self, layout=replace(self.layout, plan=plan))
-
     @property
-    def people(self) -> int:
-        columns, rows = self.layout.film.grid_size
+    def faces(self) -> int:
+        """The number of faces in a frame."""
+        columns, rows = self.compositor.film.grid_size
         return columns * rows
 
-    def shots(self, indices: Sequence[int]) -> Iterator[Rendered]:
-        """The pictures of those frames, in order, and what the cells of the map say; a wall is one picture."""
-        made, asked = self._run(self.engine, indices), dict[int, Activity]()
-        for index in indices:
-            picture = self._hung(made)
-            yield (
-                picture,
-                None if self.listener is None else self._levels(self.listener, index, asked),
-            )
+    def with_plan(self, plan: Plan, folder: Path | None) -> FaceFrames:
+        """Return the same source for an existing plan."""
+        return replace(self, compositor=replace(self.compositor, plan=plan))
 
-    def compared(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
-        """Those frames as the network paints them, each with the picture that would be there if nothing were gone."""
-        intact = torch.zeros_like(self.layout.plan.row(0))
-        if self.faces is None:
-            whole = self._hung(self.engine.shots([intact]))
-            for index, (picture, _) in zip(indices, self._run(self.engine, indices), strict=True):
-                yield index, picture, whole
+    def frames(self, indices: Sequence[int]) -> Iterator[Rendered]:
+        """Render these frames, in order; a grid is one picture."""
+        rendered, recorded = self._render(self.engine, indices), dict[int, Activity]()
+        for index in indices:
+            picture = self._next_picture(rendered)
+            activity = None
+            if self.recorder is not None:
+                activity = self._interpolate_activity(self.recorder, index, recorded)
+            yield Rendered(picture, activity)
+
+    def comparisons(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
+        """Render these frames, each with the picture of the same face without any ablation."""
+        intact_row = torch.zeros_like(self.compositor.plan.row(0))
+        if self.face_at is None:
+            intact = self._next_picture(self.engine.render([FrameRequest(intact_row)]))
+            rendered = self._render(self.engine, indices)
+            for index, (picture, _) in zip(indices, rendered, strict=True):
+                yield index, picture, intact
             return
         for index in indices:
-            made = self._run(self.engine, [index]), self._run(self.engine, [index], intact)
-            yield index, self._hung(made[0]), self._hung(made[1])
+            ablated = self._next_picture(self._render(self.engine, [index]))
+            yield (
+                index,
+                ablated,
+                self._next_picture(self._render(self.engine, [index], intact_row)),
+            )
 
-    def _run(
+    def _render(
         self, engine: Engine, indices: Iterable[int], row: Tensor | None = None
     ) -> Iterator[Rendered]:
-        """What an engine makes of those frames, or of this row instead of theirs, of one person after the other."""
-        one, other = tee((index, person) for index in indices for person in range(self.people))
-        faces = None if self.faces is None else (self.faces(*who) for who in one)
-        return engine.shots(
-            (self.layout.plan.row(index) if row is None else row for index, _ in other), faces
+        """Render these frames, or ``row`` in their place, of one face of the grid after another."""
+        return engine.render(
+            FrameRequest(
+                self.compositor.plan.row(index) if row is None else row,
+                None if self.face_at is None else self.face_at(index, number),
+            )
+            for index in indices
+            for number in range(self.faces)
         )
 
-    def _hung(self, made: Iterator[Rendered]) -> Frame:
-        """The next picture; of several people, all of theirs as one."""
-        pictures = [next(made)[0] for _ in range(self.people)]
-        columns, _ = self.layout.film.grid_size
-        return (
-            pictures[0]
-            if len(pictures) == 1
-            else _wall(pictures, columns, self.layout.film.panel(*self.layout.size))
-        )
+    def _next_picture(self, rendered: Iterator[Rendered]) -> Frame:
+        """Return the next picture; the faces of a grid as one picture."""
+        pictures = [next(rendered).frame for _ in range(self.faces)]
+        if len(pictures) == 1:
+            return pictures[0]
+        columns, _ = self.compositor.film.grid_size
+        panel = self.compositor.film.panel(*self.compositor.size)
+        return _arrange_grid(pictures, columns, panel)
 
-    def _levels(self, listener: Engine, index: int, asked: dict[int, Activity]) -> Activity:
-        """What the cells say at a frame; ``asked`` are the frames at which the listener was asked lately."""
+    def _interpolate_activity(
+        self, recorder: Engine, index: int, recorded: dict[int, Activity]
+    ) -> Activity:
+        """Return the activity at a frame; ``recorded`` caches that of the two frames around it."""
         before = index // RECORDING_STEP * RECORDING_STEP
-        after = min(before + RECORDING_STEP, len(self.layout.plan) - 1)
-        for old in [at for at in asked if at not in (before, after)]:
-            del asked[old]
-        for at in (before, after):
-            if at not in asked:
-                found = [levels for _, levels in self._run(listener, [at]) if levels is not None]
-                asked[at] = np.mean(found, axis=0, dtype=np.float32)
+        after = min(before + RECORDING_STEP, len(self.compositor.plan) - 1)
+        for old in [frame for frame in recorded if frame not in (before, after)]:
+            del recorded[old]
+        for frame in (before, after):
+            if frame not in recorded:
+                activities = [
+                    activity
+                    for _, activity in self._render(recorder, [frame])
+                    if activity is not None
+                ]
+                recorded[frame] = np.mean(activities, axis=0, dtype=np.float32)
         share = np.float32((index - before) / max(after - before, 1))
-        return (1 - share) * asked[before] + share * asked[after]
+        return (1 - share) * recorded[before] + share * recorded[after]
 
 
-def _wall(pictures: Sequence[Frame], columns: int, panel: tuple[int, int]) -> Frame:
-    """The pictures of several people as one, row after row."""
+def _arrange_grid(pictures: Sequence[Frame], columns: int, panel: tuple[int, int]) -> Frame:
+    """Return the pictures of several faces as one picture of the size ``panel``, row after row."""
     rows = len(pictures) // columns
     down, across = (
-        np.linspace(0, size, n + 1).round().astype(int)
-        for size, n in zip(panel, (rows, columns), strict=True)
+        np.linspace(0, size, count + 1).round().astype(int)
+        for size, count in zip(panel, (rows, columns), strict=True)
     )
-    wall = np.zeros((*panel, 3), np.uint8)
+    grid = np.zeros((*panel, 3), np.uint8)
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
-        place = slice(down[row], down[row + 1]), slice(across[column], across[column + 1])
-        wall[place] = fit(picture, wall[place].shape[:2])
-    return wall
+        cell = slice(down[row], down[row + 1]), slice(across[column], across[column + 1])
+        grid[cell] = fit(picture, grid[cell].shape[:2])
+    return grid
 
 
 def render_segments(
-    stage: FrameSource, store: SegmentStore, segments: Sequence[range], since: float
+    source: FrameSource, store: SegmentStore, segments: Sequence[range], since: float
 ) -> None:
-    """Make those segments of a film; ``since`` is when work on them began, on the clock of ``time.monotonic``."""
+    """Render these segments of a film into its store.
+
+    Args:
+        source: renders the frames.
+        store: where segments are written.
+        segments: ranges of positions in the film.
+        since: when work on them began, on the clock of ``time.monotonic``.
+    """
     indices = [store.film.indices[position] for segment in segments for position in segment]
 
     def write(arriving: Iterator[Rendered]) -> None:
-        # Composed here, beside the network and not in its way.
-        finished = (
-            stage.layout.compose(index, *shot)
-            for index, shot in zip(indices, arriving, strict=False)
+        # Composed in this thread, beside the network.
+        composed = (
+            source.compositor.compose(index, *rendered)
+            for index, rendered in zip(indices, arriving, strict=False)
         )
-        for segment in segments:  # who is killed has told of all that is not lost
+        for segment in segments:
+            # The seconds are recorded before a segment gets its name, so that a killed process has
+            # recorded the time of everything that is not lost.
             store.write(
-                segment, finished, lambda: store.spend(segments[0], time.monotonic() - since)
+                segment,
+                composed,
+                lambda: store.record_seconds(segments[0], time.monotonic() - since),
             )
 
-    consume_in_thread(track(stage.shots(indices), "filming", len(indices)), write)
-
-
-def frames(
-    generator: Generator,
-    ws: Tensor,
-    plan: Plan,
-    operator: Operator | Sequence[Operator],
-    indices: Iterable[int] | None = None,
-    engine: Engine | None = None,
-) -> Iterator[Frame]:
-    """The frames of a plan for the one face ``ws`` [1, L, W], all of them or those of ``indices``, one at a time.
-
-    A plan of several tracks wants an operator for each. Without an ``engine`` the reference runs them: torch in float32 on
-    the CPU.
-    """
-    if len(ws) != 1:
-        raise RequestError(f"a film shows one face, got ws for {len(ws)}")
-    plan.check(generator)
-    operators = operator if isinstance(operator, Sequence) else [operator]
-    if len(operators) != len(plan.tracks):
-        raise RequestError(
-            f"the plan has {len(plan.tracks)} tracks, and there are {len(operators)} operators; give one for each"
-        )
-    targets = tuple(
-        Target(one, track.units) for one, track in zip(operators, plan.tracks, strict=True)
-    )
-    engine = engine or TorchConfig().start(AblationTask(generator, ws, targets))
-    return plan_frames(engine, plan, range(len(plan)) if indices is None else indices)
+    consume_in_thread(track(source.frames(indices), "filming", len(indices)), write)

@@ -9,23 +9,16 @@ from pathlib import Path
 
 from PIL import ImageColor
 
+from forgetting.ablation.tracks import ENDINGS
 from forgetting.errors import RequestError, check_choice, check_int, check_range
 from forgetting.film.images import cropped
+from forgetting.parts import part
 
 FORMATS = ("mp4", "webm", "gif", "png", "h265", "av1", "prores", "ffv1")
 LAYOUTS = ("face", "map", "diptych", "inset", "triptych")
 PANELS = {"diptych": 2, "triptych": 3}
 GAP = 0.02
 """Between two panels, as a share of their height."""
-
-ENDINGS: Mapping[str, float | None] = {
-    "smudge": None,
-    "hold": None,
-    "black": -1.0,
-    "white": 1.0,
-    "clear": None,
-}
-"""What can become of the remainders, and the level that the picture fades to, if to any."""
 
 SMALL = 512
 """Networks that make smaller pictures than this are enlarged to it by the nearest whole factor."""
@@ -45,6 +38,7 @@ CLEAR = "transparent"
 """The ground of films with an alpha channel."""
 
 
+@part("film/film")
 @dataclass(frozen=True)
 class FilmSettings:
     """How a film is written.

@@ -43,7 +43,8 @@ from forgetting.engines.precision import MIN_SPEEDUP
 from forgetting.errors import RequestError
 from forgetting.film import decoder, encoder
 from forgetting.film import recipe as recipes
-from forgetting.film.compositor import Caption, Compositor
+from forgetting.film.captions import Caption, act_captions
+from forgetting.film.compositor import Compositor
 from forgetting.film.settings import FilmSettings
 from forgetting.jobs.configs import GENERATORS, INTENT, build_part, check_type, track_specs
 from forgetting.jobs.portrait import PreparedRun, check_plan_matches, existing_plan
@@ -187,7 +188,7 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> PreparedRun
     reference = _reference(dreamer, parts, first) if film.layout != "face" else None
     captions = [caption for ladder in ladders for caption in _captions(ladder, dreamer)]
     layout = Compositor(
-        film, plan, scenery.size, [*captions, *intent.act_captions(parts.intents, film)], reference
+        film, plan, scenery.size, [*captions, *act_captions([spec.schedule for spec in parts.intents], film)], reference
     )
     return PreparedRun(DreamFrames(replace(dreamer, plan=plan), parts.dream, engine, layout))
 

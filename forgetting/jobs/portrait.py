@@ -23,6 +23,7 @@ from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
 from forgetting.film import contact_sheet, encoder
 from forgetting.film import recipe as recipes
+from forgetting.film.captions import act_captions
 from forgetting.film.compositor import Compositor
 from forgetting.film.render import FaceFrames, FrameSource
 from forgetting.film.settings import FilmSettings
@@ -117,7 +118,7 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> PreparedRun
     listener = _listener(scene, engine) if film.layout != "face" else None
     intact = next(listener.shots(torch.zeros(1, len(scene))))[1] if listener else None
     layout = Compositor(
-        film, plan, generator.size, intent.act_captions(parts.intents, film), intact
+        film, plan, generator.size, act_captions([spec.schedule for spec in parts.intents], film), intact
     )
     still = None if parts.latent.moves else [one(generator) for one in people]
 

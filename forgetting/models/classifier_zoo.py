@@ -21,6 +21,7 @@ from forgetting.models.checkpoints import pickle_reader, pickle_records
 from forgetting.models.checkpoints.foreign import find_networks as inside
 from forgetting.models.classifier import Classifier, Preparation
 from forgetting.models.downloads import Package
+from forgetting.parts import part
 
 IMAGENET = 1000
 
@@ -163,6 +164,7 @@ CLASSIFIERS: Mapping[str, ClassifierSpec] = {
 }
 
 
+@part("classifier/named")
 @dataclass(frozen=True)
 class NamedClassifier:
     """A network that sees, by name; with ``weights``, a file of one's own for the same network: any number of classes, a Places network for

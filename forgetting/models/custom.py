@@ -15,10 +15,12 @@ from torch import nn
 from forgetting.errors import RequestError
 from forgetting.models.generator import Generator
 from forgetting.models.hooked import Hooked
+from forgetting.parts import part
 
 log = logging.getLogger(__name__)
 
 
+@part("generator/module")
 @dataclass(frozen=True)
 class CustomModule:
     """What ``factory`` ("package.module:function") returns. This runs your own code: name nothing that you do not trust.

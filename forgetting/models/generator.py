@@ -60,12 +60,12 @@ class Synthesis(Protocol):
 class Chain:
     """A synthesis of steps, which may be restarted anywhere.
 
-    ``beside`` says that more than the layers' maps flows from step to step - a picture that adds up on the way -, so that
+    ``bypassed`` says that more than the layers' maps flows from step to step - a picture that adds up on the way -, so that
     a layer which is all gone does not cut off what was before it.
     """
 
     steps: tuple[Step, ...]
-    beside: bool = False
+    bypassed: bool = False
 
     def __call__(self, edit: Edit | None = None) -> Tensor:
         state: State = ()

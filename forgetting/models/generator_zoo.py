@@ -22,6 +22,7 @@ from forgetting.models.checkpoints import dcgan, native
 from forgetting.models.checkpoints.openvino_ir import Graph, read_mobile_stylegan
 from forgetting.models.downloads import Package, ReadMember
 from forgetting.models.generator import Generator
+from forgetting.parts import part
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ MODELS = {
 }
 
 
+@part("generator/named")
 @dataclass(frozen=True)
 class NamedGenerator:
     """The model of that name, fetched if it is not here yet."""

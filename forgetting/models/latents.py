@@ -15,6 +15,7 @@ from torch import Tensor
 from forgetting import errors
 from forgetting.errors import RequestError, check_int, check_range
 from forgetting.models.generator import Generator
+from forgetting.parts import part
 
 
 class Latent(Protocol):
@@ -32,6 +33,7 @@ class Latent(Protocol):
         ...
 
 
+@part("latent/seed")
 @dataclass(frozen=True)
 class Seed:
     """The face that everybody means by this seed: ``numpy.random.RandomState(seed).randn(1, z_dim)``.
@@ -55,6 +57,7 @@ class Seed:
         return replace(self, seed=self.seed + number)
 
 
+@part("latent/walk")
 @dataclass(frozen=True)
 class Walk:
     """Through the faces of ``seeds``, one after another, at an even pace; a ``loop`` comes back to the first.
@@ -85,6 +88,7 @@ class Walk:
         return replace(self, seeds=[seed + 1000 * number for seed in self.seeds])
 
 
+@part("latent/drift")
 @dataclass(frozen=True)
 class Drift:
     """Away from the face of ``seed`` towards that of ``towards``, as far as ``share`` of the way."""
@@ -116,6 +120,7 @@ class Drift:
         return replace(self, seed=self.seed + number, towards=self.towards + number)
 
 
+@part("latent/wander")
 @dataclass(frozen=True)
 class Wander:
     """Around the face of ``seed``, ``turns`` times, at ``radius`` degrees from it: it closes where it began."""
@@ -151,6 +156,7 @@ class Wander:
         return replace(self, seed=self.seed + number)
 
 
+@part("latent/breathe")
 @dataclass(frozen=True)
 class Breathe:
     """The face of ``seed``, nearer to the average face and farther from it: psi swings by ``depth``, ``breaths`` times."""

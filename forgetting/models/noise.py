@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from forgetting.errors import RequestError, check_int
 from forgetting.models.generator import Generator
 from forgetting.models.wrappers import RotatingNoise, with_noise_angle
+from forgetting.parts import part
 
 
 class NoiseMode(Protocol):
@@ -28,6 +29,7 @@ class NoiseMode(Protocol):
         ...
 
 
+@part("noise/constant")
 @dataclass(frozen=True)
 class ConstantNoise:
     """The same in every frame, as the network was trained."""
@@ -41,6 +43,7 @@ class ConstantNoise:
         return ws
 
 
+@part("noise/off")
 @dataclass(frozen=True)
 class NoNoise(ConstantNoise):
     """None at all: skin becomes smooth. A network that has no noise stays as it is."""
@@ -51,6 +54,7 @@ class NoNoise(ConstantNoise):
         return generator
 
 
+@part("noise/animated")
 @dataclass(frozen=True)
 class AnimatedNoise:
     """It simmers, as strong as ever: every grain goes up and down ``turns`` times in a film, which closes as a loop.

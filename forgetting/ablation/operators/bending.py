@@ -29,6 +29,7 @@ from forgetting.models.generator import Edit, Generator
 from forgetting.models.latents import Seed
 from forgetting.models.unit_kinds import units_of_kinds
 from forgetting.models.units import PICTURE, Layer
+from forgetting.parts import part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,7 @@ class BendingOperator:
         raise NotImplementedError
 
 
+@part("operator/noise")
 @dataclass(frozen=True, kw_only=True)
 class NoiseMap(BendingOperator):
     """Noise with the mean of the map and ``amount`` times its standard deviation."""
@@ -77,6 +79,7 @@ class NoiseMap(BendingOperator):
         return bend
 
 
+@part("operator/freeze")
 @dataclass(frozen=True, kw_only=True)
 class Freeze(BendingOperator):
     """What it said for the face of the first frame, or for that of ``seed``, whatever becomes of the rest."""
@@ -92,6 +95,7 @@ class Freeze(BendingOperator):
         return _said(generator, ws if self.seed is None else Seed(self.seed, self.psi)(generator))
 
 
+@part("operator/swap")
 @dataclass(frozen=True, kw_only=True)
 class Swap(BendingOperator):
     """What the same unit says for another face."""
@@ -107,6 +111,7 @@ class Swap(BendingOperator):
         return _said(generator, Seed(self.seed, self.psi)(generator))
 
 
+@part("operator/invert")
 @dataclass(frozen=True, kw_only=True)
 class Invert(BendingOperator):
     """Its negative: mirrored about its own mean, which keeps its level, or about ``zero``."""
@@ -120,6 +125,7 @@ class Invert(BendingOperator):
         return -x if self.about == "zero" else 2 * _moments(x)[0] - x
 
 
+@part("operator/amplify")
 @dataclass(frozen=True, kw_only=True)
 class Amplify(BendingOperator):
     """``factor`` times as loud; between 0 and 1 it is quieter."""
@@ -133,6 +139,7 @@ class Amplify(BendingOperator):
         return x * self.factor
 
 
+@part("operator/saturate")
 @dataclass(frozen=True, kw_only=True)
 class Saturate(BendingOperator):
     """Driven into its limits: ``limit`` times its root mean square is as loud as it gets."""
@@ -150,6 +157,7 @@ class Saturate(BendingOperator):
         return most * torch.tanh(self.drive * x / most)
 
 
+@part("operator/quantise")
 @dataclass(frozen=True, kw_only=True)
 class Quantise(BendingOperator):
     """In ``levels`` steps from its least to its largest value."""
@@ -166,6 +174,7 @@ class Quantise(BendingOperator):
         return low + torch.round((x - low) / step) * step
 
 
+@part("operator/binarise")
 @dataclass(frozen=True, kw_only=True)
 class Binarise(BendingOperator):
     """Two values: a standard deviation above its mean where it is larger than that, and one below it elsewhere."""
@@ -175,6 +184,7 @@ class Binarise(BendingOperator):
         return torch.where(x > mean, mean + std, mean - std)
 
 
+@part("operator/shuffle")
 @dataclass(frozen=True, kw_only=True)
 class Shuffle(BendingOperator):
     """Units swap places: each says what another one in its layer says."""
@@ -191,6 +201,7 @@ class Shuffle(BendingOperator):
         return lambda x, layer: x.index_select(1, order(x, layer))
 
 
+@part("operator/leak")
 @dataclass(frozen=True, kw_only=True)
 class Leak(BendingOperator):
     """What its whole layer says on average: it loses what is its own."""
@@ -199,6 +210,7 @@ class Leak(BendingOperator):
         return x.mean(dim=1, keepdim=True)
 
 
+@part("operator/chained")
 @dataclass(frozen=True, kw_only=True)
 class Chained(BendingOperator):
     """One operator after the other."""

@@ -20,6 +20,7 @@ from forgetting.ablation import activations
 from forgetting.errors import check_range
 from forgetting.models import unit_kinds
 from forgetting.models.generator import Edit, Generator
+from forgetting.parts import part
 
 SOFTNESS = 0.06
 """About 45 frames a unit in a film of 30 seconds: enough that nothing pops."""
@@ -43,6 +44,7 @@ def _check(softness: float) -> None:
     check_range("operator.softness", softness, 0.0, 1.0)
 
 
+@part("operator/zero")
 @dataclass(frozen=True)
 class Zero:
     """Silence."""
@@ -57,6 +59,7 @@ class Zero:
         return lambda x, layer: x.new_zeros(1)
 
 
+@part("operator/level")
 @dataclass(frozen=True)
 class Level:
     """A fixed value: for the picture, -1 is black and 1 is white."""
@@ -73,6 +76,7 @@ class Level:
         return lambda x, layer: x.new_full((1,), self.level)
 
 
+@part("operator/prune")
 @dataclass(frozen=True)
 class Prune:
     """Its weights go, its bias and noise stay: the unit says the same for everybody."""
@@ -87,6 +91,7 @@ class Prune:
         return lambda x, layer: unit_kinds.bias_only_output(generator, layer).to(x)
 
 
+@part("operator/mean")
 @dataclass(frozen=True)
 class Mean:
     """Its spatial mean: the unit keeps its level and loses its picture."""
@@ -101,6 +106,7 @@ class Mean:
         return lambda x, layer: x.mean(dim=(2, 3), keepdim=True)
 
 
+@part("operator/average")
 @dataclass(frozen=True)
 class Average:
     """Its mean map over many faces: the unit forgets this face and remembers everybody."""

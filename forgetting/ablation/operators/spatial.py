@@ -14,8 +14,10 @@ from forgetting.ablation.operators.bending import BendingOperator, actual_layer,
 from forgetting.errors import check_choice, check_range
 from forgetting.models.generator import Edit, Generator
 from forgetting.models.units import Layer
+from forgetting.parts import part
 
 
+@part("operator/blur")
 @dataclass(frozen=True, kw_only=True)
 class Blur(BendingOperator):
     """Out of focus: a Gaussian of standard deviation ``radius``, a share of the map's size."""
@@ -29,6 +31,7 @@ class Blur(BendingOperator):
         return _filtered(lambda size: _gaussian(size, self.radius))
 
 
+@part("operator/spectral")
 @dataclass(frozen=True, kw_only=True)
 class Spectral(BendingOperator):
     """Only its ``low`` or its ``high`` frequencies, below or from ``cutoff``, a share of the highest there is.
@@ -48,6 +51,7 @@ class Spectral(BendingOperator):
         return low if self.keep == "low" else lambda x, layer: x - low(x, layer)
 
 
+@part("operator/shift")
 @dataclass(frozen=True, kw_only=True)
 class Shift(BendingOperator):
     """Moved to the ``right`` and ``down`` by shares of its size; what leaves on one side comes in on the other."""
@@ -67,6 +71,7 @@ class Shift(BendingOperator):
         return torch.cat((x[:, :, -down:], x[:, :, :-down]), dim=2) if down else x + 0
 
 
+@part("operator/scale")
 @dataclass(frozen=True, kw_only=True)
 class Scale(BendingOperator):
     """Enlarged by ``factor`` around its middle; below 1 it is smaller, and mirrored beyond its edges."""
@@ -83,6 +88,7 @@ class Scale(BendingOperator):
         return lambda x, layer: _sampled(x, grid(x, layer))
 
 
+@part("operator/rotate")
 @dataclass(frozen=True, kw_only=True)
 class Rotate(BendingOperator):
     """Turned by ``degrees`` around its middle, anticlockwise, and mirrored beyond its edges."""
@@ -98,6 +104,7 @@ class Rotate(BendingOperator):
         return lambda x, layer: _sampled(x, grid(x, layer))
 
 
+@part("operator/flip")
 @dataclass(frozen=True, kw_only=True)
 class Flip(BendingOperator):
     """Mirrored: ``horizontal``, ``vertical`` or ``both``."""
@@ -111,6 +118,7 @@ class Flip(BendingOperator):
         return x.flip({"horizontal": (3,), "vertical": (2,), "both": (2, 3)}[self.axis])
 
 
+@part("operator/dilate")
 @dataclass(frozen=True, kw_only=True)
 class Dilate(BendingOperator):
     """Its bright parts grow: the largest value within ``radius``, a share of the map's size (one value at least)."""
@@ -124,6 +132,7 @@ class Dilate(BendingOperator):
         return _largest(x, layer, self.radius)
 
 
+@part("operator/erode")
 @dataclass(frozen=True, kw_only=True)
 class Erode(BendingOperator):
     """Its bright parts shrink: the least value within ``radius``, a share of the map's size (one value at least)."""

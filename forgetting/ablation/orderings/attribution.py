@@ -11,11 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from forgetting.ablation import activations
-from forgetting.ablation.orderings.basic import check_settings, rank_scores, rank_units
+from forgetting.ablation.orderings.ordering import (
+    RankRequest,
+    check_settings,
+    rank_scores,
+    rank_units,
+)
 from forgetting.ablation.perceptual_distance import luma
 from forgetting.errors import RequestError, check_choice, check_int, check_range
 from forgetting.models.generator import Generator
 from forgetting.models.units import PICTURE, Layer, Units
+from forgetting.parts import part
 from forgetting.progress import track
 
 REGIONS: Mapping[str, Sequence[Sequence[float]]] = {
@@ -30,6 +36,7 @@ REGIONS: Mapping[str, Sequence[Sequence[float]]] = {
 """Discs (x, y, radius), in shares of the picture, where they are in faces that are cut out as FFHQ's are."""
 
 
+@part("ordering/spatial")
 @dataclass(frozen=True)
 class Spatial:
     """Units that speak in a region of this very picture die first.
@@ -51,7 +58,8 @@ class Spatial:
         check_choice("ordering.spread", self.spread, ("share", "wound"))
         discs(self.region)
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        generator, units, ws = request.generator, request.units, request.ws
         found: dict[str, Tensor] = {}
 
         def hear(x: Tensor, layer: Layer) -> None:
@@ -79,6 +87,7 @@ class Spatial:
 EFFECTS = ("brightness", "warmth", "green", "colour", "contrast", "detail", "region")
 
 
+@part("ordering/semantic")
 @dataclass(frozen=True)
 class Semantic:
     """Units are ranked by what their loss does to the picture: to its brightness, its hue, its detail, or to a region.
@@ -107,7 +116,8 @@ class Semantic:
         check_int("ordering.steps", self.steps, 1, 1000)
         discs(self.region)
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        generator, units, ws = request.generator, request.units, request.ws
         change = torch.zeros(len(units), dtype=torch.float64)
         for k in track(range(self.steps), "asking what each unit is for", self.steps):
             gates = torch.full((len(units),), 1 - 0.5 * (k + 0.5) / self.steps)
@@ -122,6 +132,7 @@ class Semantic:
         return rank_units(score, units, self.scope, self.seed, units.select(self.layers))
 
 
+@part("ordering/importance")
 @dataclass(frozen=True)
 class Importance:
     """By how much the picture would miss a unit: the first-order score of Molchanov et al. 2017, "Pruning Convolutional
@@ -143,7 +154,8 @@ class Importance:
         check_int("ordering.draws", self.draws, 1, 1000)
         check_range("ordering.fade", self.fade, 0.01, 1.0)
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        generator, units, ws = request.generator, request.units, request.ws
         draw, total = np.random.RandomState(self.seed), torch.zeros(len(units), dtype=torch.float64)
         with torch.no_grad():
             intact = generator.bind(ws.clone())()

@@ -1,60 +1,34 @@
-"""Who dies when: orderings give every unit a rank in [0, 1); the lowest dies first.
-
-A unit that the ordering's ``layers`` do not choose has rank infinity and never dies; rank 0 is for units that have no turn
-of their own. ``scope`` says who competes
-with whom: ``network`` ranks all chosen units together, ``layer`` gives each layer its own clock, so that all layers
-lose the same share at any time. Equal scores are put in the order that ``seed`` draws.
-
-To add an ordering, write a function or a frozen dataclass that can be called with (generator, units, ws) and
-returns such a tensor [U].
-"""
+"""Orderings by chance, by layer, by weights and activations, one after another, or from a file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from forgetting import errors
-from forgetting.ablation import activations as statistics
+from forgetting.ablation import activations
+from forgetting.ablation.orderings.ordering import (
+    NEVER,
+    Ordering,
+    RankRequest,
+    check_settings,
+    even_ranks,
+    normalise,
+    rank_scores,
+    rank_units,
+    weight_norms,
+)
 from forgetting.errors import RequestError, check_choice, check_range, one_line
-from forgetting.models import unit_kinds
-from forgetting.models.generator import Generator
 from forgetting.models.units import Units
-
-NEVER = torch.inf
-SCOPES = ("network", "layer")
-FIRST = ("smallest", "largest")
-
-_NORMALISERS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "mean": lambda score: score.mean(),
-    "max": lambda score: score.max(),
-    "rms": lambda score: score.square().mean().sqrt(),
-}
+from forgetting.parts import part
 
 
-class Ordering(Protocol):
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
-        """[U] ranks in [0, 1), infinity for units that never die; ``ws`` [B, L, W] is the face of the film."""
-        ...
-
-
-def check_settings(
-    seed: int, scope: str = "network", first: str = "smallest", normalise: str = "none"
-) -> None:
-    """Raise unless these settings, which most orderings have, are possible."""
-    errors.check_seed("ordering.seed", seed)
-    check_choice("ordering.scope", scope, SCOPES)
-    check_choice("ordering.first", first, FIRST)
-    check_choice("ordering.normalise", normalise, ("none", *_NORMALISERS))
-
-
+@part("ordering/random")
 @dataclass(frozen=True)
 class Random:
     """Every order is equally likely; ``seed`` draws it."""
@@ -66,23 +40,27 @@ class Random:
     def __post_init__(self) -> None:
         check_settings(self.seed, self.scope)
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        units = request.units
         return rank_units(
             torch.zeros(len(units)), units, self.scope, self.seed, units.select(self.layers)
         )
 
 
+@part("ordering/together")
 @dataclass(frozen=True)
 class Together:
     """No order: all chosen units go together, as far as the schedule says. A target that is turned."""
 
     layers: str | Sequence[str] = "*"
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        units = request.units
         chosen = units.select(self.layers)
         return torch.where(chosen, 0.0, NEVER)
 
 
+@part("ordering/magnitude")
 @dataclass(frozen=True)
 class Magnitude:
     """By the norm of a unit's weights: those it hears through (``incoming``) or is heard through (``outgoing``)."""
@@ -100,11 +78,13 @@ class Magnitude:
         check_choice("ordering.weights", self.weights, ("incoming", "outgoing"))
         check_choice("ordering.norm", self.norm, ("l1", "l2"))
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        generator, units = request.generator, request.units
         score = weight_norms(generator, units, self.weights, self.norm)
         return rank_scores(normalise(score.double(), units, self.normalise), units, self)
 
 
+@part("ordering/activation")
 @dataclass(frozen=True)
 class Activation:
     """By how strongly a unit speaks for this very face: the root mean square of its map."""
@@ -118,16 +98,18 @@ class Activation:
     def __post_init__(self) -> None:
         check_settings(self.seed, self.scope, self.first, self.normalise)
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        generator, units, ws = request.generator, request.units, request.ws
         return rank_scores(
             normalise(
-                statistics.rms_activations(generator, units, ws).double(), units, self.normalise
+                activations.rms_activations(generator, units, ws).double(), units, self.normalise
             ),
             units,
             self,
         )
 
 
+@part("ordering/contribution")
 @dataclass(frozen=True)
 class Contribution:
     """By how much of a unit the rest of the network hears: its root mean square over many faces times the norm of
@@ -142,13 +124,15 @@ class Contribution:
     def __post_init__(self) -> None:
         check_settings(self.seed, self.scope, self.first, self.normalise)
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
-        score = statistics.rms_over_faces(generator, units).double() * weight_norms(
+    def rank(self, request: RankRequest) -> Tensor:
+        generator, units = request.generator, request.units
+        score = activations.rms_over_faces(generator, units).double() * weight_norms(
             generator, units, "outgoing", "l2"
         )
         return rank_scores(normalise(score.double(), units, self.normalise), units, self)
 
 
+@part("ordering/layers")
 @dataclass(frozen=True)
 class Layers:
     """Layer after layer: ``coarse_to_fine``, ``fine_to_coarse``, or the given ``order`` of addresses.
@@ -167,7 +151,8 @@ class Layers:
         check_settings(self.seed, "network")
         check_range("ordering.overlap", self.overlap, 0.0, 1.0)
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        units = request.units
         chosen = units.select(self.layers)
         groups = [group & chosen for group in self._groups(units)]
         groups = [group for group in groups if group.any()]
@@ -175,7 +160,7 @@ class Layers:
             raise RequestError(
                 f"ordering.order {self.order!r} and ordering.layers {self.layers!r} have no unit in common"
             )
-        ranks = self.inside(generator, units, ws)
+        ranks = self.inside.rank(request)
         total = float(sum(int(group.sum()) for group in groups))
         times, gone = torch.full((len(units),), NEVER, dtype=torch.float64), 0.0
         for group in groups:
@@ -203,6 +188,7 @@ class Layers:
         return groups
 
 
+@part("ordering/sequence")
 @dataclass(frozen=True)
 class SequentialOrdering:
     """Several orderings one after another: who was in an earlier one is not in a later one.
@@ -236,12 +222,13 @@ class SequentialOrdering:
                 f"ordering.shares must be {len(self.orderings)} positive numbers, got {[*self.shares]}"
             )
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        units = request.units
         free, groups = units.select(self.layers), []
         for ordering, take in zip(
             self.orderings, self.take or [1.0] * len(self.orderings), strict=True
         ):
-            ranks = ordering(generator, units, ws)
+            ranks = ordering.rank(request)
             mine = free & (ranks <= take)
             free &= ~mine
             groups.append((mine, ranks))
@@ -257,6 +244,7 @@ class SequentialOrdering:
         return found
 
 
+@part("ordering/file")
 @dataclass(frozen=True)
 class ScoreFile:
     """Scores from a file: .npy, or text with a number a line, one for every unit; the smallest die first."""
@@ -272,7 +260,8 @@ class ScoreFile:
         if not self.path:
             raise RequestError("ordering=file needs a file of scores: say ordering.path=scores.npy")
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        units = request.units
         path = Path(self.path).expanduser()
         try:
             if path.stat().st_size > 64 * len(units) + 4096:
@@ -293,73 +282,3 @@ class ScoreFile:
                 f"ordering.path {path} must hold {len(units)} numbers, one for every unit, got {list(score.shape)}"
             )
         return rank_scores(torch.from_numpy(score), units, self)
-
-
-def weight_norms(generator: Generator, units: Units, which: str, norm: str) -> Tensor:
-    """[U] float64: the l1 or l2 norm of every unit's ``incoming`` or ``outgoing`` weights."""
-    weights = unit_kinds.incoming_weights if which == "incoming" else unit_kinds.outgoing_weights
-    order = 1 if norm == "l1" else 2
-    return torch.cat(
-        [
-            torch.linalg.vector_norm(weights(generator, layer).double(), order, dim=1)
-            for layer in units.layers
-        ]
-    )
-
-
-def normalise(score: Tensor, units: Units, how: str) -> Tensor:
-    """Make scores of different layers comparable: each layer is divided by its own mean, maximum or rms."""
-    if how == "none":
-        return score
-    measure = _NORMALISERS[how]
-    return torch.cat(
-        [part / measure(part).clamp_min(1e-30) for part in units.split(score).values()]
-    )
-
-
-class ScoreSettings(Protocol):
-    """The settings of an ordering by a score."""
-
-    @property
-    def first(self) -> str: ...
-    @property
-    def scope(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def layers(self) -> str | Sequence[str]: ...
-
-
-def rank_scores(score: Tensor, units: Units, how: ScoreSettings) -> Tensor:
-    """[U] ranks of scores [U], in the order, scope and layers that an ordering asks for."""
-    return rank_units(
-        score if how.first == "smallest" else -score,
-        units,
-        how.scope,
-        how.seed,
-        units.select(how.layers),
-    )
-
-
-def rank_units(score: Tensor, units: Units, scope: str, seed: int, chosen: Tensor) -> Tensor:
-    """[U] ranks, evenly spaced in (0, 1), of scores [U], the smallest first; who is not ``chosen`` never dies."""
-    draw = np.random.RandomState(seed)
-    ranks = torch.full((len(units),), NEVER)
-    if scope == "network":
-        ranks[chosen] = even_ranks(score[chosen], draw).float()
-        return ranks
-    for where in units.slices.values():
-        inside = chosen[where]
-        ranks[where][inside] = even_ranks(score[where][inside], draw).float()
-    return ranks
-
-
-def even_ranks(score: Tensor, draw: np.random.RandomState) -> Tensor:
-    """[N] scores -> [N] float64: (place + 1/2) / N, equal scores in drawn order."""
-    count = len(score)
-    tie_break = draw.permutation(count)
-    places = torch.empty(count, dtype=torch.float64)
-    places[torch.from_numpy(np.lexsort((tie_break, score.numpy())))] = torch.arange(
-        count, dtype=torch.float64
-    )
-    return (places + 0.5) / count

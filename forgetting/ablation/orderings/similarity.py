@@ -12,10 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from forgetting.ablation import activations
-from forgetting.ablation.orderings.basic import FIRST, NEVER, check_settings, rank_units
+from forgetting.ablation.orderings.ordering import (
+    FIRST,
+    NEVER,
+    RankRequest,
+    check_settings,
+    rank_units,
+)
 from forgetting.errors import RequestError, check_choice, check_int, check_range
 from forgetting.models.generator import Generator
 from forgetting.models.units import Layer, Units
+from forgetting.parts import part
 from forgetting.progress import track
 
 FACES, GRID = 8, 8
@@ -25,6 +32,7 @@ MAX_PROFILED = 100_000
 """More units than this have one place a face in their signature."""
 
 
+@part("ordering/contagion")
 @dataclass(frozen=True)
 class Contagion:
     """Death spreads between units whose activations correlate, as misfolded proteins spread in a brain.
@@ -45,7 +53,8 @@ class Contagion:
         if isinstance(self.seeds, int):
             check_int("ordering.seeds", self.seeds, 1, 1_000_000)
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        generator, units = request.generator, request.units
         chosen, draw = units.select(self.layers), np.random.RandomState(self.seed)
         signature, luck = (
             activation_profiles(generator, units)[chosen],
@@ -86,6 +95,7 @@ class Contagion:
         return rank_units(score, units, "network", self.seed, chosen)
 
 
+@part("ordering/cluster")
 @dataclass(frozen=True)
 class Cluster:
     """Units that speak alike die together, one group after another.
@@ -109,7 +119,8 @@ class Cluster:
         for one in self.only or ():
             check_int("a group in ordering.only", one, 0, self.clusters - 1)
 
-    def __call__(self, generator: Generator, units: Units, ws: Tensor) -> Tensor:
+    def rank(self, request: RankRequest) -> Tensor:
+        generator, units = request.generator, request.units
         chosen = units.select(self.layers)
         signature = activation_profiles(generator, units)[chosen]
         group, distance = k_means(signature, self.clusters, self.seed)

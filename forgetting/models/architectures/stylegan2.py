@@ -169,7 +169,7 @@ class StyleGAN2(nn.Module):
 
     def bind(self, ws: Tensor, edit: Edit | None = None) -> Chain:
         check_ws(ws, self.num_ws, self.w_dim)
-        return Chain(tuple(self._steps(ws, edit)), beside=len(self.to_image) > 1)
+        return Chain(tuple(self._steps(ws, edit)), bypassed=len(self.to_image) > 1)
 
     def _steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
         """The picture so far travels beside the maps; a resolution adds its part where the next one begins."""

@@ -20,6 +20,7 @@ from forgetting.models.checkpoints import (
 )
 from forgetting.models.checkpoints.stylegan import Converted
 from forgetting.models.generator import Generator
+from forgetting.parts import part
 
 PREFERRED = ("G_ema", "g_ema")
 """The networks that are taken where nobody says which: the running means of the weights, which paint best."""
@@ -28,6 +29,7 @@ DEPTH = 4
 """How deep within a file networks are looked for."""
 
 
+@part("generator/file")
 @dataclass(frozen=True)
 class CheckpointFile:
     """The network in a file of one's own: ``.pkl`` of StyleGAN2-ADA or StyleGAN3, ``.pt`` or ``.pth``, or safetensors of ours.
@@ -216,7 +218,7 @@ def _stripped(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def _beside(root: Any, name: str, key: str) -> pickle_records.Stored | None:
     """What stands under ``key`` where the network ``name`` stands."""
-    for part in name.split(".")[:-1]:
-        root = root.get(part) if isinstance(root, dict) else None
+    for key_of_parent in name.split(".")[:-1]:
+        root = root.get(key_of_parent) if isinstance(root, dict) else None
     value = root.get(key) if isinstance(root, dict) else None
     return value if isinstance(value, pickle_records.Stored) else None
