@@ -1,233 +1,215 @@
-"""What a config may name, and how its parts are built: once, from a fixed table.
+"""From a resolved config to parts: every value is checked here, before anything slow begins.
 
-A config is a tree of plain values; a node with ``_target_`` is a part. Only the classes of ``PARTS`` can be built, so
-a config from a stranger is no more than data.
+A config is a tree of plain values; a node with the key ``_target_`` names a part of the registry
+(:mod:`forgetting.parts`). Nothing outside of the registry is ever built, so a config from a stranger
+is data and no more.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from forgetting import cluster
-from forgetting.ablation import pacing, schedules
-from forgetting.ablation.operators import bending, removal, spatial
-from forgetting.ablation.orderings import attribution, basic, similarity
+from forgetting.ablation.schedules import Schedule
 from forgetting.ablation.tracks import TrackSpec, add_ending
-from forgetting.dreams import modes, objectives, sources
-from forgetting.dreams.ascent import GradientAscent
-from forgetting.engines.auto import AutoConfig
-from forgetting.engines.openvino import OpenVINOConfig
-from forgetting.engines.torch_cpu import TorchConfig
+from forgetting.analysis.measure import MeasureSettings
 from forgetting.errors import RequestError, unknown_name
-from forgetting.film import settings as film
-from forgetting.film.recipe import TARGET
-from forgetting.models import classifier_zoo, generator_zoo, latents, noise
-from forgetting.models.checkpoints.foreign import CheckpointFile
-from forgetting.models.custom import CustomModule
+from forgetting.film.segments import parse_shard
+from forgetting.parts import TARGET, find_part, package_of, part_fields
 
-PARTS: Mapping[str, type] = {
-    f"{part.__module__}.{part.__qualname__}": part
-    for part in (
-        generator_zoo.NamedGenerator,
-        CheckpointFile,
-        CustomModule,
-        latents.Seed,
-        latents.Breathe,
-        latents.Wander,
-        latents.Drift,
-        latents.Walk,
-        noise.ConstantNoise,
-        noise.AnimatedNoise,
-        noise.NoNoise,
-        basic.Random,
-        basic.Together,
-        similarity.Contagion,
-        similarity.Cluster,
-        attribution.Spatial,
-        attribution.Semantic,
-        attribution.Importance,
-        basic.SequentialOrdering,
-        basic.ScoreFile,
-        basic.Layers,
-        basic.Magnitude,
-        basic.Activation,
-        basic.Contribution,
-        removal.Zero,
-        removal.Level,
-        removal.Prune,
-        removal.Mean,
-        removal.Average,
-        bending.NoiseMap,
-        bending.Freeze,
-        bending.Swap,
-        bending.Invert,
-        bending.Amplify,
-        bending.Saturate,
-        bending.Quantise,
-        bending.Binarise,
-        spatial.Blur,
-        spatial.Spectral,
-        spatial.Shift,
-        spatial.Scale,
-        spatial.Rotate,
-        spatial.Flip,
-        spatial.Dilate,
-        spatial.Erode,
-        bending.Shuffle,
-        bending.Leak,
-        bending.Chained,
-        schedules.Schedule,
-        schedules.Linear,
-        schedules.Never,
-        schedules.Ease,
-        schedules.Exponential,
-        schedules.Sigmoid,
-        schedules.Gompertz,
-        schedules.Steps,
-        schedules.Keyframes,
-        schedules.Oscillator,
-        schedules.Act,
-        pacing.UnitPacing,
-        pacing.Perceptual,
-        film.FilmSettings,
-        AutoConfig,
-        OpenVINOConfig,
-        TorchConfig,
-        classifier_zoo.NamedClassifier,
-        modes.Dive,
-        modes.StaticImage,
-        modes.VideoOverlay,
-        sources.StaticNoise,
-        sources.PlainColour,
-        sources.Photograph,
-        sources.GeneratedFace,
-        sources.VideoSource,
-        objectives.LayerSequence,
-        objectives.Energy,
-        objectives.ChannelMean,
-        objectives.SingleUnit,
-        objectives.Direction,
-        objectives.ClassLogit,
-        objectives.Guide,
-        GradientAscent,
-        cluster.Ray,
-    )
-}
+TRACK_KEYS = ("units", "ordering", "operator", "schedule", "pacing")
+"""Keys of a config that make a track."""
 
 
-GENERATORS = (generator_zoo.NamedGenerator, CheckpointFile, CustomModule)
-"""Parts that make a generator."""
+@dataclass(frozen=True)
+class Execution:
+    """How a film is made and measured; none of its pictures depend on it.
+
+    Args:
+        shard: ``K/N`` renders the K-th of N parts of the film; None renders all of it.
+        measure: what is measured of it.
+        cluster: the settings of a cluster (the part ``cluster/ray``), or None for this process.
+        trusted: packages whose parts may be imported.
+    """
+
+    shard: str | None = None
+    measure: MeasureSettings = MeasureSettings()
+    cluster: Any = None
+    trusted: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.shard is not None:
+            parse_shard(self.shard)
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> Execution:
+        """Return the execution that a resolved config asks for."""
+        cluster = config.get("cluster")
+        return Execution(
+            (config.get("render") or {}).get("shard"),
+            MeasureSettings(**(config.get("measure") or {})),
+            None if cluster is None else build_part(cluster, "cluster"),
+            trusted_packages(config),
+        )
 
 
-def build_part(node: Any, where: str = "config") -> Any:
-    """Build a part, and the parts within it, from a config node.
+def trusted_packages(config: Mapping[str, Any]) -> frozenset[str]:
+    """Return the packages that ``trust`` names: one, or a list."""
+    trust = config.get("trust") or ()
+    return frozenset([trust] if isinstance(trust, str) else map(str, trust))
+
+
+def build_part(node: Any, where: str, trusted: Collection[str] = ()) -> Any:
+    """Build a part, and the parts within it, from a config node; lists become tuples.
+
+    Args:
+        node: of the config. A node without ``_target_`` is a plain value.
+        where: its dotted key, for messages. Where it is the name of a group, such as ``ordering``,
+            the part must be one of that group.
+        trusted: packages whose parts may be imported.
 
     Raises:
-        RequestError: a target outside of ``PARTS``, or a setting that the part does not have.
+        RequestError: there is no such part, or a setting that the part does not have.
     """
     if isinstance(node, Mapping) and TARGET in node:
-        target = str(node[TARGET])
-        if target not in PARTS:
-            raise unknown_name("part", target, PARTS, f"{where} may name")
-        part, settings = PARTS[target], {key: value for key, value in node.items() if key != TARGET}
-        fields = [field.name for field in dataclasses.fields(part)]
+        cls = find_part(str(node[TARGET]), where, trusted)
+        settings = {key: value for key, value in node.items() if key != TARGET}
+        fields = [field.name for field in part_fields(cls)]
         for key in settings:
             if key not in fields:
-                raise unknown_name(
-                    "setting", f"{where}.{key}", [f"{where}.{field}" for field in fields]
-                )
-        return part(**{key: build_part(value, f"{where}.{key}") for key, value in settings.items()})
+                known = [f"{where}.{field}" for field in fields]
+                raise unknown_name("setting", f"{where}.{key}", known)
+        return cls(
+            **{
+                key: build_part(value, f"{where}.{key}", trusted) for key, value in settings.items()
+            }
+        )
     if isinstance(node, list):
-        return tuple(build_part(value, where) for value in node)
+        return tuple(build_part(value, where, trusted) for value in node)
     return node
 
 
-def track_specs(config: Mapping[str, Any], ending: str) -> tuple[TrackSpec, ...]:
-    """What is to happen in a film that ends like that, track by track."""
-    found = []
-    for name, node in _tracks(config).items():
-        where = f"tracks.{name}" if name else ""
+def build_key(config: Mapping[str, Any], key: str, trusted: Collection[str] = ()) -> Any:
+    """Build the part under a top-level key of a config, which must be one of the key's group.
+
+    Raises:
+        RequestError: the key is missing, or names a part of another group.
+    """
+    node = config.get(key)
+    check_group(node, key, key)
+    return build_part(node, key, trusted)
+
+
+def check_group(node: Any, where: str, group: str) -> None:
+    """Raise unless ``node`` names a part of ``group``."""
+    name = str(node.get(TARGET)) if isinstance(node, Mapping) else ""
+    if name.partition("/")[0] != group:
+        raise RequestError(f"config key {where!r} must name a part {group}/NAME, got {node!r}")
+
+
+def track_specs(
+    config: Mapping[str, Any], ending: str, trusted: Collection[str] = ()
+) -> tuple[TrackSpec, ...]:
+    """Return the tracks of a film, and the track of its ending if it has one."""
+    specs = []
+    for name, node in _track_nodes(config).items():
+        prefix = f"tracks.{name}." if name else ""
+        for key in TRACK_KEYS[1:]:
+            check_group(node.get(key), f"{prefix}{key}", key)
         parts = {
-            key: build_part(value, f"{where}.{key}" if where else key)
-            for key, value in node.items()
+            key: build_part(value, f"{prefix}{key}", trusted) for key, value in node.items()
         }
-        check_type(
-            parts.get("schedule"),
-            node.get("schedule"),
-            f"{where}.schedule".lstrip("."),
-            schedules.Schedule,
-        )
-        found.append(TrackSpec(**parts, name=name))
-    return tuple(add_ending(found, ending))
+        if not isinstance(parts["schedule"], Schedule):
+            raise RequestError(
+                f"config key '{prefix}schedule' must name the part schedule/schedule, "
+                f"got {node['schedule']!r}"
+            )
+        specs.append(TrackSpec(**parts, name=name))
+    return tuple(add_ending(specs, ending))
 
 
-INTENT = ("units", "ordering", "operator", "schedule", "pacing")
-"""Keys that make a track."""
-
-
-def _tracks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Name of every track -> its nodes; what a track does not say is what the config itself says."""
-    common = {key: config[key] for key in INTENT if key in config}
+def _track_nodes(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return name -> nodes of every track; what a track leaves out comes from the config itself."""
+    common = {key: config[key] for key in TRACK_KEYS if key in config}
     tracks = config.get("tracks") or {"": {}}
     if not isinstance(tracks, Mapping):
         raise RequestError(
             f"tracks must be named, as in 'tracks: {{eyes: {{units: styles}}}}', got {tracks!r}"
         )
-    found = {}
+    nodes = {}
     for name, node in tracks.items():
         if not isinstance(node, Mapping) or "/" in str(name):
             raise RequestError(
-                f"the track {name!r} must be a name without slashes and settings, got {node!r}"
+                f"the track {name!r} must be a name without slashes, with settings, got {node!r}"
             )
         for key in node:
-            if key not in INTENT:
-                raise unknown_name(
-                    "setting",
-                    f"tracks.{name}.{key}",
-                    [f"tracks.{name}.{field}" for field in INTENT],
-                )
-        # A part that is not named again is the common one with some settings changed.
-        changed = {
-            key: {**common[key], **value}
-            if isinstance(value, Mapping)
-            and TARGET not in value
-            and isinstance(common.get(key), Mapping)
-            else value
-            for key, value in node.items()
+            if key not in TRACK_KEYS:
+                known = [f"tracks.{name}.{known}" for known in TRACK_KEYS]
+                raise unknown_name("setting", f"tracks.{name}.{key}", known)
+        nodes[str(name)] = common | {
+            key: _merged(common.get(key), value) for key, value in node.items()
         }
-        found[str(name)] = common | changed
-    return found
+    return nodes
 
 
-def check_type(part: Any, node: Any, key: str, *kinds: type) -> None:
-    if not isinstance(part, kinds):
-        names = " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
-        raise RequestError(f"config key {key!r} must be a {names}, got {node!r}")
+def _merged(common: Any, value: Any) -> Any:
+    """Return a track's node; settings without a part change some settings of the common part."""
+    both = isinstance(value, Mapping) and isinstance(common, Mapping)
+    return {**common, **value} if both and TARGET not in value else value
 
 
-def require_code_consent(config: Mapping[str, Any], said: Iterable[str]) -> None:
-    """Refuse a config that would run somebody's code, unless that very code was named in what the user ``said``.
+def require_code_consent(config: Mapping[str, Any], overrides: Iterable[str], verb: str) -> None:
+    """Refuse a config that would run code of others, unless the command line names that very code.
 
-    Experiments, plans and begun films may be a stranger's; everything else in them is data.
+    Experiments, plans and run folders may come from strangers; everything else in them is data.
+
+    Args:
+        config: resolved, as plain values.
+        overrides: ``key=value`` as the command line says them.
+        verb: of the command that the message suggests.
+
+    Raises:
+        RequestError: a factory, or a part of a package, is not named on the command line.
     """
+    overrides = set(overrides)
     for key, factory in _factories(config):
-        if f"{key}={factory}" not in said:
+        if f"{key}={factory}" not in overrides:
             raise RequestError(
-                f"this asks to run code, {factory!r}; if you trust it, say the command that began it again: "
-                f"forgetting {'dream' if 'dream' in config else 'render'} ... {key}={factory} hydra.run.dir=FOLDER"
+                f"this asks to run code, {factory!r}; if you trust it, name it on the command line: "
+                f"forgetting {verb} ... {key}={factory} hydra.run.dir=FOLDER"
+            )
+    chosen = {override.partition("=")[2] for override in overrides}
+    trusted = trusted_packages(config)
+    for key, name in _targets(config):
+        package = package_of(name)
+        if package and package not in trusted and name.partition("/")[2] not in chosen:
+            raise RequestError(
+                f"{key} names {name}, which runs code of the package {package}; "
+                f"if you trust it, add trust={package} to the command line"
             )
 
 
-def _factories(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Where a config names code, and which."""
+def _nodes(node: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield dotted key and mapping of every node of a config."""
     if isinstance(node, Mapping):
+        yield where, node
         for key, value in node.items():
-            under = f"{where}.{key}" if where else str(key)
-            if key == "factory" and value:
-                yield under, value
-            yield from _factories(value, under)
+            yield from _nodes(value, f"{where}.{key}" if where else str(key))
     elif isinstance(node, list):
         for value in node:
-            yield from _factories(value, where)
+            yield from _nodes(value, where)
+
+
+def _factories(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and value of every setting that names code."""
+    for where, node in _nodes(config):
+        if node.get("factory"):
+            yield f"{where}.factory" if where else "factory", node["factory"]
+
+
+def _targets(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield dotted key and name of every part."""
+    for where, node in _nodes(config):
+        if TARGET in node:
+            yield where, str(node[TARGET])

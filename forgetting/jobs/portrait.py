@@ -1,173 +1,133 @@
-"""A film of a face: its parts, put together once and made ready."""
+"""The job of filming a face: its config parsed once, and its frame source."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from forgetting.ablation import plan as plans
-from forgetting.ablation import tracks as intent
-from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.plan import Plan
-from forgetting.ablation.tracks import TrackSpec
-from forgetting.engines.engine import Engine, EngineConfig, EngineInfo
-from forgetting.engines.openvino import OpenVINOConfig
-from forgetting.engines.torch_cpu import TorchConfig
-from forgetting.errors import RequestError
-from forgetting.film import contact_sheet, encoder
-from forgetting.film import recipe as recipes
+from forgetting.ablation.tracks import TrackSpec, ablation_task, make_plan, sample_rows
+from forgetting.engines.engine import EngineConfig, FrameRequest, from_bytes, render_rows
 from forgetting.film.captions import act_captions
 from forgetting.film.compositor import Compositor
-from forgetting.film.render import FaceFrames, FrameSource
+from forgetting.film.contact_sheet import sample_positions
+from forgetting.film.render import FaceFrames
 from forgetting.film.settings import FilmSettings
-from forgetting.jobs.configs import GENERATORS, INTENT, build_part, check_type, track_specs
-from forgetting.models import latents, noise
-from forgetting.models.generator import Generator
+from forgetting.jobs.configs import Execution, build_key, track_specs
+from forgetting.jobs.plans import check_plan_matches, existing_plan, with_recipe
+from forgetting.models.latents import Latent
+from forgetting.models.noise import ConstantNoise, NoiseMode
 from forgetting.models.wrappers import WithMapping
 
 log = logging.getLogger(__name__)
 
-E = TypeVar("E")
-
 SAMPLES = 5
-"""Frames of the very film that an engine may try itself on before it is chosen."""
+"""Frames of the film on which precisions are compared."""
 
 
 @dataclass(frozen=True)
-class FaceParts:
-    """The parts of one film."""
+class FaceJob:
+    """A film of a face that forgets, with every value checked.
 
-    generator: Callable[[], Generator]
-    latent: latents.Latent
-    intents: tuple[TrackSpec, ...]
+    Args:
+        config: the resolved config as plain values, as the recipe holds it.
+        generator: loads the network.
+        latent: the face.
+        noise: what the network's noise does.
+        tracks: which units are ablated, by what and when.
+        film: how the film is written.
+        engine: what renders it.
+        execution: how it is made and measured.
+        plan: path of an existing plan to render by.
+    """
+
+    verb: ClassVar[str] = "render"
+    config: dict[str, Any]
+    generator: Any
+    latent: Latent
+    noise: NoiseMode
+    tracks: tuple[TrackSpec, ...]
     film: FilmSettings
     engine: EngineConfig
-    noise: noise.NoiseMode = dataclasses.field(default_factory=noise.ConstantNoise)
+    execution: Execution
     plan: str | None = None
 
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> FaceJob:
+        """Parse a resolved config.
 
-@dataclass(frozen=True)
-class PreparedRun:
-    """An experiment that is ready to be filmed."""
-
-    stage: FrameSource
-
-    @property
-    def film(self) -> FilmSettings:
-        return self.stage.layout.film
-
-    @property
-    def plan(self) -> Plan:
-        return self.stage.layout.plan
-
-    @property
-    def engine(self) -> EngineInfo:
-        return self.stage.engine
-
-
-def assemble(config: Mapping[str, Any]) -> FaceParts:
-    """A resolved config -> its parts; every value is checked here, before anything slow begins."""
-    rest = {
-        key: value
-        for key, value in config.items()
-        if key not in (*recipes.EXECUTION_KEYS, "tracks", *INTENT)
-    }  # how, not what
-    settings = {key: build_part(value, key) for key, value in rest.items()}
-    for key, *kinds in (("generator", *GENERATORS), ("film", FilmSettings)):
-        check_type(settings.get(key), config.get(key), key, *kinds)
-    return FaceParts(**settings, intents=track_specs(config, settings["film"].ending))
-
-
-@torch.no_grad()  # and no inference mode: what is loaded here may be asked for gradients
-def prepare(config: Mapping[str, Any], known: Plan | None = None) -> PreparedRun:
-    """Load the network, find the face, make the plan - or go by ``known``, which an earlier run of this config made."""
-    parts = assemble(config)
-    generator = parts.generator()
-    if any("mapping" in _kinds(intent) for intent in parts.intents):
-        generator = WithMapping(generator)
-    generator = parts.noise(generator)
-    frames, wall = parts.film.frames, parts.film.grid_size
-    people = [parts.latent.another(number) for number in range(wall[0] * wall[1])]
-    moves, ws = parts.latent.moves or parts.noise.moves or len(people) > 1, parts.latent(generator)
-    parts.film.shape(*generator.size)
-    scene = dataclasses.replace(intent.ablation_task(generator, ws, parts.intents), moves=moves)
-    known, start = existing_plan(parts.plan, known, parts.engine)
-    if known is not None:
-        check_plan_matches(known, generator, scene, parts.intents)
-        engine, why = start(scene, known.rows(contact_sheet.sample_positions(len(known), SAMPLES)))
-        plan = known
-    else:
-        ranks = [one.rank(generator, ws) for one in parts.intents]
-        engine, why = start(scene, intent.sample_rows(parts.intents, ranks, SAMPLES))
-        plan = intent.make_plan(generator, parts.intents, ranks, parts.film.frames, engine)
-    log.info("%s", why)
-    film = encoder.resolve_encoder(parts.film, engine.device)
-    plan = dataclasses.replace(
-        plan,
-        recipe=recipes.write_recipe(
-            config, generator, engine, why, film, film.shape(*generator.size)
-        ),
-    )
-    listener = _listener(scene, engine) if film.layout != "face" else None
-    intact = next(listener.shots(torch.zeros(1, len(scene))))[1] if listener else None
-    layout = Compositor(
-        film, plan, generator.size, act_captions([spec.schedule for spec in parts.intents], film), intact
-    )
-    still = None if parts.latent.moves else [one(generator) for one in people]
-
-    def face(index: int, person: int) -> Tensor:
-        return parts.noise.at(
-            still[person] if still else people[person](generator, index, frames), index, frames
+        Raises:
+            RequestError: a value that is not possible; nothing slow has begun.
+        """
+        execution = Execution.from_config(config)
+        trusted = execution.trusted
+        film = build_key(config, "film", trusted)
+        noise = build_key(config, "noise", trusted) if "noise" in config else ConstantNoise()
+        return FaceJob(
+            dict(config),
+            build_key(config, "generator", trusted),
+            build_key(config, "latent", trusted),
+            noise,
+            track_specs(config, film.ending, trusted),
+            film,
+            build_key(config, "engine", trusted),
+            execution,
+            config.get("plan"),
         )
 
-    return PreparedRun(FaceFrames(engine, layout, face if moves else None, listener))
+    @torch.no_grad()  # no inference mode: orderings may need gradients of what is loaded here
+    def prepare(self, plan_of_run: Plan | None = None) -> FaceFrames:
+        """Load the network, find the face, and make the plan unless there is one.
 
+        Args:
+            plan_of_run: the plan that an earlier run of this job made.
+        """
+        generator = self.generator.load()
+        if any("mapping" in spec.kinds for spec in self.tracks):
+            generator = WithMapping(generator)
+        generator = self.noise.apply(generator)
+        columns, rows = self.film.grid_size
+        latents = [self.latent.variant(number) for number in range(columns * rows)]
+        moving = self.latent.moves or self.noise.moves or len(latents) > 1
+        ws = self.latent.sample(generator)
+        self.film.shape(*generator.size)  # checks it
+        task = replace(ablation_task(generator, ws, self.tracks), moving=moving)
+        plan, engine_config = existing_plan(self.plan, plan_of_run, self.engine)
+        if plan is not None:
+            check_plan_matches(plan, generator, task, self.tracks)
+            sample = plan.rows(sample_positions(len(plan), SAMPLES))
+            engine, why = engine_config.choose(task, sample)
+        else:
+            ranks = [spec.rank(generator, ws) for spec in self.tracks]
+            engine, why = engine_config.choose(task, sample_rows(self.tracks, ranks, SAMPLES))
 
-def _listener(scene: AblationTask, engine: Engine) -> Engine:
-    """The same engine for the same scene, with an ear."""
-    start: EngineConfig = (
-        OpenVINOConfig(engine.precision)
-        if engine.name == "openvino"
-        else TorchConfig(engine.precision, engine.device)
-    )
-    return start(dataclasses.replace(scene, listens=True), torch.zeros(1, len(scene)))[0]
+            def render_row(row: Tensor) -> Tensor:
+                return from_bytes(next(render_rows(engine, row)))
 
-
-def _kinds(one: TrackSpec) -> Iterable[str]:
-    return [one.units] if isinstance(one.units, str) else one.units
-
-
-def existing_plan(path: str | None, known: Plan | None, engine: E) -> tuple[Plan | None, E]:
-    """The plan to go by, if there is one, and the engine: a run that was begun goes on with its own, others have that of the config."""
-    if known is not None:
-        return known, build_part(
-            recipes.engine_config(recipes.read_recipe(known, "of this run")), "engine"
+            plan = make_plan(generator, self.tracks, ranks, self.film.frames, render_row)
+        log.info("%s", why)
+        plan, film = with_recipe(
+            plan, self.config, generator, engine, why, self.film, generator.size
         )
-    return (None if path is None else plans.load_plan(Path(path))), engine
+        recorder = engine.recorder() if film.layout != "face" else None
+        intact = None
+        if recorder is not None:
+            intact = next(recorder.render([FrameRequest(torch.zeros(len(task)))])).activity
+        captions = act_captions([spec.schedule for spec in self.tracks], film)
+        compositor = Compositor(film, plan, generator.size, captions, intact)
+        still = None if self.latent.moves else [latent.sample(generator) for latent in latents]
+        frames = film.frames
 
+        def face_at(index: int, number: int) -> Tensor:
+            if still is not None:
+                face = still[number]
+            else:
+                face = latents[number].sample(generator, index, frames)
+            return self.noise.animate(face, index, frames)
 
-def check_plan_matches(
-    plan: Plan, generator: Generator, scene: AblationTask, intents: Iterable[TrackSpec]
-) -> None:
-    """Refuse a plan for another network, or whose tracks are not those of the config."""
-    plan.check(generator)
-    theirs = [(track.name, [layer.name for layer in track.layers]) for track in plan.tracks]
-    ours = [
-        (one.name, [layer.name for layer in target.units.layers])
-        for one, target in zip(intents, scene.targets, strict=True)
-    ]
-    if theirs != ours:
-        told = [
-            ", ".join(f"{name or 'one'} over {len(layers)} layers" for name, layers in tracks)
-            for tracks in (theirs, ours)
-        ]
-        raise RequestError(
-            f"the plan's tracks ({told[0]}) are not those of the config ({told[1]}); render it by its own recipe"
-        )
+        return FaceFrames(engine, compositor, face_at if moving else None, recorder)

@@ -1,0 +1,70 @@
+"""A job: a film to make, parsed from a config once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from forgetting.ablation.plan import Plan
+from forgetting.errors import RequestError
+from forgetting.film.render import FrameSource
+from forgetting.film.settings import FilmSettings
+from forgetting.jobs.configs import Execution
+from forgetting.jobs.dream import DreamJob
+from forgetting.jobs.portrait import FaceJob
+
+RENAMED = {"film.wall": "film.grid", "film.ground": "film.background", "sight": "classifier"}
+"""Keys of earlier versions -> their names today."""
+
+
+class Job(Protocol):
+    """A film to make: of a face, or a dream."""
+
+    @property
+    def verb(self) -> str:
+        """The verb of the command line that makes such films."""
+        ...
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config as plain values, as the recipe holds it."""
+        ...
+
+    @property
+    def film(self) -> FilmSettings:
+        """How the film is written."""
+        ...
+
+    @property
+    def execution(self) -> Execution:
+        """How it is made and measured."""
+        ...
+
+    @property
+    def plan(self) -> str | None:
+        """Path of an existing plan to render by."""
+        ...
+
+    def prepare(self, plan_of_run: Plan | None = None) -> FrameSource:
+        """Load what the film needs, and make its plan unless an earlier run made one."""
+        ...
+
+
+def parse_job(config: Mapping[str, Any]) -> FaceJob | DreamJob:
+    """Parse a resolved config: of a dream if it has a key ``dream``, of a face otherwise.
+
+    Raises:
+        RequestError: a value that is not possible.
+    """
+    check_renamed(config)
+    return DreamJob.from_config(config) if "dream" in config else FaceJob.from_config(config)
+
+
+def check_renamed(config: Mapping[str, Any]) -> None:
+    """Raise where a config uses a key by its name of earlier versions."""
+    for old, new in RENAMED.items():
+        node: Any = config
+        for key in old.split("."):
+            node = node.get(key) if isinstance(node, Mapping) else None
+        if node is not None:
+            raise RequestError(f"the key {old} is called {new} now; write {new}")
