@@ -1,6 +1,7 @@
 """Films of a neural network forgetting.
 
-A trained image generator loses its units one after another, by a chosen strategy; every degraded state is a frame.
+The units of a trained image generator are ablated one after another, by a chosen strategy; every
+degraded state is a frame.
 """
 
 from __future__ import annotations
@@ -10,42 +11,102 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forgetting.intent import make as make_plan
-    from forgetting.latents import Seed
-    from forgetting.operators import Average, Mean, Prune, Zero
-    from forgetting.orderings import Activation, Contribution, Layers, Magnitude, Random
-    from forgetting.pacing import Perceptual
-    from forgetting.plan import Plan, Track
-    from forgetting.plan import load as load_plan
-    from forgetting.plan import save as save_plan
-    from forgetting.render import frames
-    from forgetting.schedules import Ease, Exponential, Gompertz, Linear, Schedule, Sigmoid, Steps
-    from forgetting.zoo import load
+    from forgetting.ablation.operators.bending import (
+        Amplify,
+        Binarise,
+        Chained,
+        Freeze,
+        Invert,
+        Leak,
+        NoiseMap,
+        Quantise,
+        Saturate,
+        Shuffle,
+        Swap,
+    )
+    from forgetting.ablation.operators.removal import Average, Level, Mean, Prune, Zero
+    from forgetting.ablation.operators.spatial import (
+        Blur,
+        Dilate,
+        Erode,
+        Flip,
+        Rotate,
+        Scale,
+        Shift,
+        Spectral,
+    )
+    from forgetting.ablation.orderings.attribution import Importance, Semantic, Spatial
+    from forgetting.ablation.orderings.basic import (
+        Activation,
+        Contribution,
+        Layers,
+        Magnitude,
+        Random,
+        ScoreFile,
+        SequentialOrdering,
+        Together,
+    )
+    from forgetting.ablation.orderings.ordering import RankRequest
+    from forgetting.ablation.orderings.similarity import Cluster, Contagion
+    from forgetting.ablation.pacing import Perceptual, UnitPacing
+    from forgetting.ablation.plan import Plan, Track, load_plan, save_plan
+    from forgetting.ablation.schedules import (
+        Act,
+        Ease,
+        Exponential,
+        Gompertz,
+        Keyframes,
+        Linear,
+        Never,
+        Oscillator,
+        Schedule,
+        Sigmoid,
+        Steps,
+    )
+    from forgetting.api import FilmFile, Network, frames, load, make_plan, to_pil
+    from forgetting.errors import ForgettingError, RequestError
+    from forgetting.models.hooked import Hooked
+    from forgetting.models.latents import Seed
+    from forgetting.models.units import Layer, Units
+    from forgetting.parts import part
 
 __version__ = version("forgetting")
 
-__all__ = [
-    "Activation", "Average", "Contribution", "Ease", "Exponential", "Gompertz", "Layers", "Linear", "Magnitude", "Mean",
-    "Perceptual", "Plan", "Prune", "Random", "Schedule", "Seed", "Sigmoid", "Steps", "Track", "Zero", "frames", "load", "load_plan",
-    "make_plan", "save_plan",
-]  # fmt: skip
-
-_ROOMS = {
-    "intent": ("make_plan",),
-    "latents": ("Seed",),
-    "operators": ("Average", "Mean", "Prune", "Zero"),
-    "orderings": ("Activation", "Contribution", "Layers", "Magnitude", "Random"),
-    "pacing": ("Perceptual",),
-    "plan": ("Plan", "Track", "load_plan", "save_plan"),
-    "render": ("frames",),
-    "schedules": ("Ease", "Exponential", "Gompertz", "Linear", "Schedule", "Sigmoid", "Steps"),
-    "zoo": ("load",),
+_MODULES = {
+    "ablation.operators.bending": (
+        "Amplify Binarise Chained Freeze Invert Leak NoiseMap Quantise Saturate Shuffle Swap"
+    ),
+    "ablation.operators.removal": "Average Level Mean Prune Zero",
+    "ablation.operators.spatial": "Blur Dilate Erode Flip Rotate Scale Shift Spectral",
+    "ablation.orderings.attribution": "Importance Semantic Spatial",
+    "ablation.orderings.basic": (
+        "Activation Contribution Layers Magnitude Random ScoreFile SequentialOrdering Together"
+    ),
+    "ablation.orderings.ordering": "RankRequest",
+    "ablation.orderings.similarity": "Cluster Contagion",
+    "ablation.pacing": "Perceptual UnitPacing",
+    "ablation.plan": "Plan Track load_plan save_plan",
+    "ablation.schedules": (
+        "Act Ease Exponential Gompertz Keyframes Linear Never Oscillator Schedule Sigmoid Steps"
+    ),
+    "api": "FilmFile Network frames load make_plan to_pil",
+    "errors": "ForgettingError RequestError",
+    "models.hooked": "Hooked",
+    "models.latents": "Seed",
+    "models.units": "Layer Units",
+    "parts": "part",
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    """Bring a name when it is first asked for: torch takes seconds to import, and help needs none of it."""
-    for room, names in _ROOMS.items():
-        if name in names:
-            return getattr(import_module(f"forgetting.{room}"), name.removesuffix("_plan"))
+    """Import a name when it is first used: torch takes seconds to import, and help needs none of it."""
+    if name in _HOMES:
+        return getattr(import_module(f"forgetting.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'forgetting' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
