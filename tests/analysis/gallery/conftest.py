@@ -1,0 +1,65 @@
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from forgetting.ablation import plan as plans
+from forgetting.analysis.gallery import site as gallery
+from forgetting.jobs import run
+from helpers import compose_config
+
+SMALL = [
+    "generator=toy",
+    "engine=torch",
+    "film.preset=ultrafast",
+    "film.size=96",
+    "film.fps=12",
+    "film.duration=3",
+    "pacing=units",
+]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Films of several kinds: two orderings, two faces, one long, one that no browser plays, one unmeasured."""
+    folder = tmp_path_factory.mktemp("runs")
+    plain = "measure.names=plain"
+    run.render(compose_config(*SMALL, "latent.seed=1", plain), folder / "a")
+    run.render(compose_config(*SMALL, "latent.seed=2", plain), folder / "b")
+    run.render(
+        compose_config(*SMALL, "latent.seed=1", "ordering=random", "film=webm", plain), folder / "c"
+    )
+    run.render(
+        compose_config(
+            *SMALL, "latent.seed=2", "ordering=random", "film.duration=4", "film.size=400"
+        ),
+        folder / "d",
+    )
+    run.render(
+        compose_config(
+            *SMALL, "latent.seed=3", "film=png", "film.duration=2", "film.every=2", plain
+        ),
+        folder / "e",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(runs):
+    return gallery.make_gallery(runs, runs.parent / f"{runs.name}-gallery").parent
+
+
+@pytest.fixture(scope="module")
+def hundred(runs, tmp_path_factory):
+    """A film under a hundred recipes."""
+    folder = tmp_path_factory.mktemp("hundred")
+    plan = plans.load_plan(runs / "a" / "plan.npz")
+    for number in range(100):
+        one = folder / f"{number:03d}"
+        shutil.copytree(runs / "a", one)
+        recipe = plan.recipe.replace("    seed: 1\n", f"    seed: {number + 100}\n", 1)
+        plans.save_plan(replace(plan, recipe=recipe), one / "plan.npz")
+        (one / "recipe.yaml").write_text(recipe)
+        (one / "summary.json").write_text(json.dumps({"evenness": (37 * number) % 100 / 100}))
+    return gallery.make_gallery(folder).parent

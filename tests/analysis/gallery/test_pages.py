@@ -1,0 +1,463 @@
+"""The gallery: what is in the folder, and what Chromium makes of it."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from forgetting.film import decoder
+from helpers import gallery_data
+
+FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = next(
+        (
+            path
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (path := shutil.which(name))
+        ),
+        None,
+    )
+    if found is None and not os.environ.get("CI"):
+        pytest.skip(
+            "no gallery can be looked at without Chromium: install it (Debian: apt install chromium)"
+        )
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, site):
+    """A page on which nothing may go wrong, and from which nothing may be asked for outside of its folder."""
+    context = browser.new_context(viewport={"width": 1300, "height": 900})
+    page, wrong = context.new_page(), []
+    page.on(
+        "console",
+        lambda message: (
+            wrong.append(message.text) if message.type in ("error", "warning") else None
+        ),
+    )
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith(("file:", "data:")) else wrong.append(request.url)
+        ),
+    )
+    page.on(
+        "requestfailed",
+        lambda request: (
+            None if "ERR_ABORTED" in (request.failure or "") else wrong.append(request.url)
+        ),
+    )
+    page.set_default_timeout(20_000)
+    yield page
+    context.close()
+    assert not wrong
+
+
+def opened(page, site, name="index.html", at=""):
+    page.goto((site / name).as_uri() + at)
+    return page
+
+
+def titles(page):
+    return [one.inner_text() for one in page.locator("#wall li:not([hidden]) .title").all()]
+
+
+def keys(site):
+    return {one["title"]: one["key"] for one in gallery_data(site / "runs.js")["works"]}
+
+
+def axe(page):
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(
+        page, options={"preload": False}
+    )  # it would read the style sheet, which pages from a disk may not
+    return [
+        f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes'][:3]]}"
+        for one in found.response["violations"]
+    ]
+
+
+# --- the wall ---
+
+
+def test_films_play_where_they_are_seen(page, site):
+    opened(page, site)
+    page.wait_for_function("document.querySelectorAll('#wall video').length === 5")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#wall video')].every(one => one.currentTime > 0.3 && !one.paused && one.muted)"
+    )
+    page.wait_for_function(
+        "[...document.querySelectorAll('#wall video')].some(one => one.played.length && one.played.end(0) >= one.duration - 0.2)"
+    )
+    assert page.evaluate("[...document.querySelectorAll('#wall video')].every(one => one.loop)")
+
+
+def test_films_that_are_not_seen_are_not_there(page, hundred):
+    opened(page, hundred)
+    page.wait_for_function("document.querySelectorAll('#wall video').length > 5")
+    first = page.locator("#wall li").first
+    assert page.locator("#wall video").count() < 60
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_function("!document.querySelector('#wall li:first-child video')")
+    page.wait_for_function("document.querySelector('#wall li:last-child video')?.currentTime > 0.1")
+    assert first.locator("video").count() == 0
+
+
+def test_who_wants_no_motion_gets_none_until_asking(browser, site):
+    context = browser.new_context(reduced_motion="reduce")
+    page = opened(context.new_page(), site)
+    page.wait_for_timeout(500)
+    assert page.locator("#wall video").count() == 0
+    page.locator("#wall .work").first.focus()
+    page.wait_for_function("document.querySelector('#wall video')?.currentTime > 0.1")
+    context.close()
+
+
+def test_filters_filter_and_sort_sorts(page, site):
+    opened(page, site)
+    everything = titles(page)
+    assert len(everything) == 5
+    page.fill("#query", "random")
+    assert len(titles(page)) == 2
+    assert page.inner_text("#count") == "2 of 5 films"
+    page.fill("#query", "film.duration=3 random")
+    assert len(titles(page)) == 1
+    page.fill("#query", "operator=zero")  # a setting that all have
+    assert len(titles(page)) == 5
+    page.fill("#query", "film.duration<3")
+    assert len(titles(page)) == 1
+    page.fill("#query", "render_seconds>0 half_life.structure>0")
+    assert len(titles(page)) == 4, "one was not measured"
+    page.fill("#query", "render_seconds>1000")
+    assert titles(page) == []
+    page.fill("#query", "")
+    page.get_by_role("combobox", name="latent.seed", exact=True).select_option("2")
+    assert len(titles(page)) == 2
+    page.get_by_role("combobox", name="latent.seed", exact=True).select_option("")
+    figures = {
+        one["title"]: one["figures"].get("half_life.structure")
+        for one in gallery_data(site / "runs.js")["works"]
+    }
+    halves = sorted(value for value in figures.values() if value is not None)
+    page.get_by_label("sort by").select_option("half_life.structure")
+    assert [figures[title] for title in titles(page)] == [*halves, None]
+    page.click("#direction")
+    assert [figures[title] for title in titles(page)] == [*halves[::-1], None]
+    page.reload()
+    assert page.input_value("#sort") == "half_life.structure", "what is seen can be sent as a link"
+    assert [figures[title] for title in titles(page)] == [*halves[::-1], None]
+
+
+def test_numbers_are_sorted_as_numbers(page, hundred):
+    opened(page, hundred, at="#sort=evenness")
+    order = [one["figures"]["evenness"] for one in gallery_data(hundred / "runs.js")["works"]]
+    shown = page.evaluate(
+        "[...document.querySelectorAll('#wall li')].map(li => FORGETTING.all.works.find(w => w.key === li.id).figures.evenness)"
+    )
+    assert shown == sorted(order)
+    page.fill("#query", "latent.seed>188 latent.seed<193")
+    assert sorted(titles(page)) == [f"seed {number}" for number in range(189, 193)]
+
+
+# --- a film ---
+
+
+def test_a_film_is_stepped_through_frame_by_frame(page, site, runs):
+    key = next(
+        one["key"]
+        for one in gallery_data(site / "runs.js")["works"]
+        if one["title"].startswith("contribution") and one["frames"] == 36
+    )
+    opened(page, site, f"film/{key}.html")
+    page.wait_for_function("document.querySelector('#film').currentTime > 0.2")
+    page.evaluate("FORGETTING.playing.stop()")
+    frames = np.stack(list(decoder.decode_frames(site / "films" / key / "film.mp4"))).astype(float)
+
+    def seen():
+        page.wait_for_timeout(150)
+        page.locator("#film").screenshot(path=str(runs / "seen.png"))
+        picture = (
+            Image.open(runs / "seen.png")
+            .convert("RGB")
+            .resize(frames.shape[2:0:-1], Image.Resampling.BOX)
+        )
+        return int(np.abs(frames - np.asarray(picture).astype(float)).mean((1, 2, 3)).argmin())
+
+    page.evaluate("FORGETTING.playing.show(0)")
+    page.wait_for_function(
+        "document.querySelector('#place').textContent.startsWith('frame 1 of 36')"
+    )
+    assert seen() == 0
+    for expected in (1, 2, 3):
+        page.keyboard.press("ArrowRight")
+        assert seen() == expected
+    page.keyboard.press("ArrowLeft")
+    assert seen() == 2
+    page.keyboard.press("End")
+    assert seen() == 35
+    page.keyboard.press("ArrowRight")
+    assert seen() == 35
+    page.locator("#scrub").fill("20")
+    assert seen() == 20
+    assert page.inner_text("#place").startswith("frame 21 of 36, 1.67 s, ")
+    head = page.locator("#curve .playhead").get_attribute("x1")
+    page.locator("#back").click()
+    assert seen() == 19
+    assert float(page.locator("#curve .playhead").get_attribute("x1")) < float(head)
+    box = page.locator("#plan svg").bounding_box()
+    page.locator("#plan svg").click(position={"x": box["width"] * 0.985, "y": 10})
+    page.wait_for_function("document.querySelector('#place').textContent.startsWith('frame 36')")
+    page.locator("h1").click()
+    page.keyboard.press("Space")
+    page.wait_for_function(
+        "document.querySelector('#film').currentTime < 2 && !document.querySelector('#film').paused"
+    )
+
+
+def test_every_page_opens(page, site):
+    for title, key in keys(site).items():
+        opened(page, site, f"film/{key}.html")
+        page.wait_for_function("document.querySelector('#film').currentTime > 0.2")
+        assert page.inner_text("h1") == title
+        assert page.locator("svg path").count() >= 1
+        assert "_target_: forgetting.film.Film" in page.inner_text(".recipe")
+
+
+# --- side by side ---
+
+LISTEN = """() => {
+  globalThis.clocks = [];
+  const videos = [...document.querySelectorAll('video')];
+  globalThis.shown = videos.map(() => []);
+  videos.forEach((video, number) => {
+    const next = (_, { expectedDisplayTime, mediaTime }) => {
+      shown[number].push([expectedDisplayTime, mediaTime]);
+      video.requestVideoFrameCallback(next);
+    };
+    video.requestVideoFrameCallback(next);
+  });
+  const look = () => {
+    if (videos.every((one) => !one.paused && !one.seeking && !one.ended)) clocks.push(videos.map((one) => one.currentTime));
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
+def apart(shown):
+    """By how many seconds of film frames on display differ, at instants between the first and the last: by the times at which the
+    browser shows them, for its callbacks may come later."""
+    times = [np.array(one) for one in shown]
+    instants = np.arange(max(one[0, 0] for one in times), min(one[-1, 0] for one in times), 4.0)
+    return np.ptp(
+        [one[np.searchsorted(one[:, 0], instants, side="right") - 1, 1] for one in times], axis=0
+    )
+
+
+def test_films_keep_step_within_one_frame(page, site):
+    """As long as they play, over the loop's end, and after one was made to stumble."""
+    works = gallery_data(site / "runs.js")["works"]
+    same = [one["key"] for one in works if one["frames"] == 36][:3]
+    opened(page, site, "compare.html", f"#{','.join(same)}")
+    page.wait_for_function(
+        "FORGETTING.playing && [...document.querySelectorAll('video')].every(one => one.currentTime > 0.7)"
+    )
+    page.evaluate(
+        LISTEN
+    )  # once they have found together: who was late at the start runs a little faster
+    page.wait_for_timeout(4000)
+    clocks, shown = np.array(page.evaluate("clocks")), apart(page.evaluate("shown")) * 12
+    assert len(clocks) > 40
+    assert np.ptp(clocks[:, 0]) > 1.5
+    assert np.ptp(clocks, axis=1).max() * 12 <= 1
+    assert np.quantile(shown, 0.98) <= 1.01, np.unique(shown.round(1), return_counts=True)
+    page.wait_for_function("document.querySelector('video').currentTime < 1.2")
+    page.evaluate("document.querySelectorAll('video')[1].currentTime += 0.2; clocks.length = 0")
+    page.wait_for_timeout(1500)
+    assert np.ptp(np.array(page.evaluate("clocks"))[-5:], axis=1).max() * 12 <= 1
+    page.evaluate("FORGETTING.playing.stop()")
+    page.evaluate("FORGETTING.playing.show(17)")
+    at = page.evaluate(
+        "[...document.querySelectorAll('video')].map(one => Math.floor(one.currentTime * 12 + 0.01))"
+    )
+    assert at == [17, 17, 17]
+
+
+def test_films_of_other_lengths_end_each_in_its_time(page, site):
+    works = sorted(
+        gallery_data(site / "runs.js")["works"], key=lambda one: one["frames"] / one["rate"]
+    )
+    short, long = works[0], works[-1]
+    opened(page, site, "compare.html", f"#{short['key']},{long['key']}")
+    page.wait_for_function("FORGETTING.playing")
+    page.evaluate("FORGETTING.playing.stop()")
+    page.evaluate("FORGETTING.playing.show(FORGETTING.playing.frames - 1)")
+    at = page.evaluate("[...document.querySelectorAll('video')].map(one => one.currentTime)")
+    assert at[0] == pytest.approx((short["frames"] - 0.5) / short["rate"], abs=0.01)
+    assert at[1] == pytest.approx((long["frames"] - 0.5) / long["rate"], abs=0.01)
+
+
+def test_films_are_chosen_on_the_wall_and_beside_one_another(page, site):
+    opened(page, site)
+    for box in page.locator(".pick input").all()[:4]:
+        box.check()
+    assert page.locator(".pick input").last.is_disabled()
+    page.locator(".pick input").first.uncheck()
+    page.click("#beside")
+    assert page.locator("video").count() == 3
+    page.get_by_label("film 3").select_option("")
+    assert page.locator("video").count() == 2
+    assert page.locator("#figures thead th").count() == 3
+    assert "half life, structure" in page.inner_text("#figures")
+
+
+# --- exhibition ---
+
+
+AWAKE = """
+globalThis.asked = [];
+const lock = { release() { asked.push('released'); } };
+if (navigator.wakeLock) navigator.wakeLock.request = async (what) => { asked.push(what); return lock; };
+"""
+
+
+def test_exhibition_goes_on_for_ever_and_escape_ends_it(page, site):
+    page.add_init_script(AWAKE)
+    opened(page, site)
+    page.wait_for_function("!!FORGETTING.exhibit")
+    page.fill("#query", "film.duration<4")
+    page.click("#exhibit")
+    shown = "document.querySelector('.exhibition video.shown')"
+    page.wait_for_function(f"{shown}?.currentTime > 0.2")
+    assert page.evaluate("document.fullscreenElement?.className") == "exhibition"
+    assert page.evaluate("getComputedStyle(document.querySelector('.exhibition')).cursor") == "none"
+    found = []
+    deadline = time.monotonic() + 40
+    while len(found) < 6 and time.monotonic() < deadline:
+        now = page.evaluate(f"{shown}.src.split('/').at(-2)")
+        found += [now] if found[-1:] != [now] else []
+        page.wait_for_timeout(50)
+    assert len(found) == 6
+    assert found[4:] == found[:2], "after the last comes the first"
+    assert len(set(found)) == 4
+    mixed = page.evaluate(
+        "[...document.querySelectorAll('.exhibition video')].map(one => Number(getComputedStyle(one).opacity))"
+    )
+    assert 0.9 < sum(mixed) < 1.1
+    page.keyboard.press("Escape")
+    page.wait_for_function("!document.querySelector('.exhibition')")
+    assert page.evaluate("document.fullscreenElement") is None
+    assert page.evaluate("asked") == ["screen", "released"]
+    assert page.evaluate("document.activeElement.id") == "exhibit"
+
+
+def test_a_kiosk_opens_it_by_its_address(page, site):
+    opened(page, site, at="#exhibition")
+    page.wait_for_function("document.querySelector('.exhibition video.shown')?.currentTime > 0.2")
+
+
+# --- everybody ---
+
+
+@pytest.mark.parametrize("name", ["index.html", "film", "compare.html", "index.html#exhibition"])
+def test_it_passes_axe(page, site, name):
+    path, _, at = name.partition("#")
+    path = f"film/{next(iter(keys(site).values()))}.html" if path == "film" else path
+    opened(page, site, path, f"#{at}" if at else "")
+    page.wait_for_timeout(500)
+    assert axe(page) == []
+
+
+def test_the_keyboard_is_enough(page, site):
+    opened(page, site)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "document.activeElement.id || document.activeElement.className || document.activeElement.type"
+            )
+        )
+    assert {"query", "sort", "direction", "exhibit", "beside", "work", "checkbox"} <= reached
+    page.locator(".work").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#film')")
+
+
+def test_without_scripts_there_are_posters_and_links(browser, site):
+    context = browser.new_context(java_script_enabled=False)
+    page = opened(context.new_page(), site)
+    assert page.locator("#wall img").count() == 5
+    page.locator(".work").first.click()
+    assert page.locator("video").count() == 1
+    context.close()
+
+
+def processes():
+    """Process -> the one that started it, and its command."""
+    lines = subprocess.check_output(["ps", "-eo", "pid=,ppid=,args="], text=True).splitlines()
+    return {
+        int(pid): (int(parent), command)
+        for pid, parent, command in (line.split(None, 2) for line in lines)
+    }
+
+
+def held(only: str = "") -> float:
+    """Megabytes that processes under this one hold, what is shared counted once; of those alone whose command says ``only``."""
+    running, family = processes(), {os.getpid()}
+    while more := {pid for pid, (parent, _) in running.items() if parent in family} - family:
+        family |= more
+    total = 0
+    for pid in family - {os.getpid()}:
+        try:
+            lines = (
+                Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                if only in running[pid][1]
+                else []
+            )
+        except OSError:  # it is over
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells what processes share"
+)
+def test_a_hundred_films_open_at_once_and_hold_little(page, hundred):
+    """The empty browser alone holds more than the page may add to it; so both are looked at: what renders, and what is added."""
+    page.goto("about:blank")
+    page.wait_for_timeout(500)
+    before, started = held(), time.monotonic()
+    opened(page, hundred)
+    page.wait_for_function("document.querySelector('#wall video')?.readyState >= 2")
+    took = time.monotonic() - started
+    page.wait_for_timeout(2000)
+    for _ in range(3):
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_timeout(700)
+        page.evaluate("scrollTo(0, 0)")
+        page.wait_for_timeout(700)
+    added, renderers = held() - before, held("--type=renderer")
+    print(f"opened in {took:.2f} s, {added:.0f} MB added, {renderers:.0f} MB held by renderers")
+    assert took < 2
+    assert added < 300
+    assert 10 < renderers < 300

@@ -1,0 +1,214 @@
+"""Comparing: what differs, what the figures say, and films side by side."""
+
+import csv
+import itertools
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from forgetting.analysis import comparison, finished_runs, mosaic
+from forgetting.analysis.comparison import Strategy, estimate, strategies
+from forgetting.analysis.finished_runs import FinishedRun
+from forgetting.errors import RequestError
+from forgetting.film import decoder
+from forgetting.jobs import run
+from helpers import compose_config
+
+SMALL = [
+    "generator=toy",
+    "engine=torch",
+    "film.preset=ultrafast",
+    "film.size=64",
+    "film.fps=6",
+    "film.duration=2",
+    "pacing=units",
+]
+
+
+def finished(strategy, face, summary, **more):
+    settings = {"ordering": strategy, "latent.seed": str(face), **more}
+    return FinishedRun(Path(), f"{strategy}-{face}", Path(), None, {}, summary, settings)
+
+
+def lived(half, person=None, to_the_end=False):
+    told = {"half_life": {"structure": {"gone": half}}, "render_seconds": 1.5}
+    return told | (
+        {"last_person": {"gone": person, "to_the_end": to_the_end}} if person is not None else {}
+    )
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """Two strategies, two faces, all measured but one; a fifth run that is broken off, and somebody's recipe."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for number, (ordering, seed) in enumerate(itertools.product(("random", "magnitude"), (2, 10))):
+        measured = "measure.names=none" if number == 3 else "measure.names=plain"
+        run.render(
+            compose_config(*SMALL, f"ordering={ordering}", f"latent.seed={seed}", measured),
+            folder / str(number),
+        )
+    run.render(
+        compose_config(*SMALL, "film.segment=6") | {"render": {"shard": "1/2"}}, folder / "half"
+    )
+    (folder / "soup").mkdir()
+    (folder / "soup" / "recipe.yaml").write_text("carrots: 3\n")
+    return folder
+
+
+def test_runs_below_a_folder(sweep):
+    found = finished_runs.finished_runs(sweep)
+    assert [(one.strategy, one.face, one.name) for one in found] == [
+        ("magnitude", "seed 2", "2"),
+        ("magnitude", "seed 10", "3"),
+        ("random", "seed 2", "0"),
+        ("random", "seed 10", "1"),
+    ]
+    assert [one.title for one in finished_runs.finished_runs(sweep / "0")] == ["0"]
+    with pytest.raises(RequestError, match="there is no finished film in"):
+        finished_runs.finished_runs(sweep / "soup")
+
+
+def test_an_interval_of_a_median_holds_what_it_says():
+    """For any continuous distribution, and here a lopsided one: 95 % or more of the intervals hold the true median."""
+    draw = random.Random(5)
+    true = np.log(2)
+    for count in (6, 12, 25):
+        held = 0
+        for _ in range(2000):
+            told = estimate(draw.expovariate(1) for _ in range(count))
+            held += told.low <= true <= told.high
+        assert 0.94 <= held / 2000 <= 0.99
+    few = estimate([3.0, 1.0, 2.0, 5.0, 4.0])
+    assert (few.count, few.value, few.low, few.high) == (5, 3.0, None, None)
+    twelve = estimate(range(12))
+    assert (twelve.value, twelve.low, twelve.high) == (5.5, 2, 9)
+
+
+def test_figures_are_those_of_faces_and_paired_by_face():
+    """A strategy repeated with other seeds does not count more often; faces that only one of two has are left out."""
+    slow = Strategy("slow", [finished("slow", face, lived(0.1 * face + 0.05)) for face in range(8)])
+    fast = Strategy(
+        "fast",
+        [finished("fast", face, lived(0.1 * face)) for face in range(7)]
+        + [finished("fast", 0, lived(0.2))] * 2,
+    )
+    assert fast.by_face("half_life.structure")["seed 0"] == pytest.approx(0.2)
+    told, larger = slow.against(fast, "half_life.structure")
+    assert told.count == 7
+    assert told.value == pytest.approx(0.05)
+    assert larger == 6
+    assert slow.against(fast, "last_person") is None
+    spread = slow.estimate("half_life.structure")
+    assert spread.high - spread.low > 0.3
+    assert told.high - told.low < 0.3, "pairs by face know more than two medians do"
+
+
+def test_who_outlives_the_film_is_a_bound():
+    runs = [finished("a", face, lived(0.1, 0.4 + 0.1 * face, face > 2)) for face in range(6)]
+    told = Strategy("a", runs).estimate("last_person")
+    assert told.value == pytest.approx(0.65)
+    assert not told.open
+    assert Strategy("a", runs[2:]).estimate("last_person").open
+    both, larger = Strategy("a", runs).against(
+        Strategy("b", [finished("b", n, lived(0.1, 0.9, True)) for n in range(6)]), "last_person"
+    )
+    assert both.count == 3, "where both outlive their films nobody knows the difference"
+    assert larger == 0
+
+
+def test_the_ranking():
+    many = [
+        finished(name, face, lived(half, 0.5))
+        for name, half in (("short", 0.1), ("long", 0.3))
+        for face in range(6)
+    ]
+    found = strategies([*many, finished("unmeasured", 0, {})])
+    assert [one.name for one in found] == ["long", "short", "unmeasured"]
+    heads, rows = comparison.ranking(found)
+    assert heads == ["strategy", "faces", "half-life", "last person", "render time, s"]
+    assert rows[0] == ["long", "6", "30.0 % [30.0, 30.0]", "50.0 % [50.0, 50.0]", "1.5 [1.5, 1.5]"]
+    assert rows[2] == ["unmeasured", "1", "", "", ""]
+    heads, rows = comparison.paired(found)
+    assert heads[0] == "minus long"
+    assert rows[0][1] == "-20.0 points [-20.0, -20.0], larger on 0 of 6"
+    assert "13 films, 3 strategies, 6 faces." in comparison.report(found)
+    with pytest.raises(RequestError, match="half_life"):
+        strategies(many, "half-life")
+
+
+def test_comparing_a_sweep(sweep):
+    found = comparison.compare(sweep)
+    assert {one.name for one in found} == {"random", "magnitude"}
+    made = ("comparison.csv", "comparison.md", "comparison.png", "contact.png", "mosaic.mp4")
+    assert all((sweep / name).stat().st_size > 100 for name in made)
+    assert not list(sweep.glob("*.part"))
+    rows = list(csv.DictReader((sweep / "comparison.csv").read_text().splitlines()))
+    assert (rows[0]["strategy"], rows[0]["face"]) == ("magnitude", "seed 2")
+    assert [bool(row["half_life.structure"]) for row in rows] == [True, False, True, True]
+    assert all(float(row["render_seconds"]) > 0 for row in rows)
+    frames = list(decoder.decode_frames(sweep / "mosaic.mp4"))
+    assert len(frames) == 12
+    # Every cell is its film, in step, at its place.
+    order = [one for strategy in found for one in strategy.runs]
+    where = mosaic.arrange(order)
+    assert frames[0].shape == (where.size[1], where.size[0], 3)
+    width, height = where.cell
+    for (x, y), one in zip(where.corners, order, strict=True):
+        film = list(decoder.decode_frames(one.film))
+        for index in (0, 7, 11):
+            cell = frames[index][y : y + height, x : x + width].astype(float)
+            same = [np.abs(mosaic.fit(frame, (height, width)) - cell).mean() for frame in film]
+            assert same[index] < 12
+            assert same[index] <= min(same) + 0.5
+
+
+def test_what_ends_earlier_stands_still_and_shapes_may_differ(tmp_path):
+    run.render(compose_config(*SMALL), tmp_path / "long")
+    run.render(
+        compose_config(
+            *SMALL, "film.duration=1", "film.layout=diptych", "film=gif", "film.size=32"
+        ),
+        tmp_path / "short",
+    )
+    run.render(
+        compose_config(
+            *SMALL, "film=png", "film.ground=transparent", "film.ending=clear", "film.fps=3"
+        ),
+        tmp_path / "clear",
+    )
+    mosaic.make_mosaic(
+        finished_runs.finished_runs(tmp_path), tmp_path / "mosaic.mp4", tmp_path / "contact.png"
+    )
+    frames = list(decoder.decode_frames(tmp_path / "mosaic.mp4"))
+    assert len(frames) == 12
+    with pytest.raises(RequestError, match=r"none of the 3 films in .* was measured"):
+        comparison.compare(tmp_path)
+
+
+def test_a_label_that_is_too_long_is_written_smaller():
+    picture = mosaic._labels(
+        mosaic.MosaicLayout(
+            (200, 60),
+            (50, 50),
+            [],
+            [(0, 30, 100, "a strategy with a name that goes on and on")],
+            24,
+        )
+    )
+    assert picture[:, 100:].max() == 0
+    assert picture[:, :100].max() > 150
+
+
+def test_without_matplotlib_the_extra_is_named_before_anything_is_written(
+    sweep, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(
+        RequestError,
+        match=r"needs matplotlib, which is not installed; pip install 'forgetting\[measures\]' brings it",
+    ):
+        comparison.compare(tmp_path)
+    assert not list(tmp_path.iterdir())

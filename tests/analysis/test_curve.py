@@ -1,0 +1,89 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from forgetting.analysis import curve, plot
+from forgetting.analysis.curve import ForgettingCurve, landmarks
+from forgetting.errors import RequestError
+from helpers import noise_frame
+
+
+def life(count=21, **columns):
+    time = np.linspace(0, 1, count)
+    return ForgettingCurve(
+        np.arange(count) * 10.0,
+        4 * time,
+        0.8 * time,
+        {name: np.array([f(t) for t in time]) for name, f in columns.items()},
+    )
+
+
+def test_landmarks():
+    told = landmarks(
+        life(
+            structure=lambda t: 2 * t,
+            identity=lambda t: 1 - t,
+            face=lambda t: 0.9 if t < 0.5 else 0.1,
+            step=lambda t: 1.0,
+        )
+    )
+    assert told["half_life"]["structure"] == pytest.approx(
+        {"frame": 100, "seconds": 2, "gone": 0.4}
+    )
+    assert told["last_person"]["gone"] == pytest.approx(
+        0.48
+    )  # 1 - 0.6 is still 0.363 and more; the next, at 0.65, is not
+    assert told["last_face"]["frame"] == 90
+    assert told["area"]["structure"] == pytest.approx(0.5)
+    assert told["evenness"] == pytest.approx(0)
+
+
+def test_landmarks_of_films_that_run_backwards_or_never_were_anybody():
+    forward, back = life(structure=lambda t: t), life(structure=lambda t: 1 - t)
+    back = ForgettingCurve(back.frames, back.seconds, back.gone[::-1], back.columns)
+    ours, theirs = (landmarks(one)["half_life"]["structure"]["gone"] for one in (forward, back))
+    assert ours == pytest.approx(theirs)
+    told = landmarks(life(identity=lambda t: 0.1, structure=lambda t: 0.0))
+    assert told == {
+        "half_life": {},
+        "last_person": None,
+        "last_face": None,
+        "area": {},
+        "evenness": None,
+    }
+
+
+def test_a_curve_goes_into_a_file_and_comes_back(tmp_path):
+    one = life(structure=lambda t: t**2, hue=lambda t: float("nan"))
+    one.write(tmp_path / "curve.csv")
+    again = curve.read_curve(tmp_path / "curve.csv")
+    for name in ("frames", "seconds", "gone"):
+        np.testing.assert_allclose(getattr(again, name), getattr(one, name), rtol=1e-8)
+    np.testing.assert_allclose(again.columns["structure"], one.columns["structure"], rtol=1e-8)
+    assert np.isnan(again.columns["hue"]).all()
+    assert (tmp_path / "curve.csv").read_text().splitlines()[
+        0
+    ] == "frame,seconds,gone,structure,hue"
+    told = curve.summarise(one, tmp_path / "summary.json", frames=210)
+    assert json.loads((tmp_path / "summary.json").read_text()) == told
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(RequestError, match="is no forgetting curve"):
+        curve.read_curve(tmp_path / "other.csv")
+
+
+def test_the_same_curve_is_the_same_plot(tmp_path):
+    pytest.importorskip("matplotlib", reason="needs forgetting[measures]")
+    one = life(structure=lambda t: t, identity=lambda t: 1 - t, face=lambda t: 0.9 - t)
+    for name in ("a", "b"):
+        plot.plot_curve(
+            one,
+            landmarks(one),
+            [noise_frame(k) for k in range(4)],
+            [tmp_path / f"{name}.{kind}" for kind in ("png", "svg")],
+        )
+    for kind in ("png", "svg"):
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+    with Image.open(tmp_path / "a.png") as drawn:
+        assert drawn.size[0] > 1500

@@ -1,0 +1,96 @@
+import json
+
+import numpy as np
+import pytest
+
+from forgetting import dependencies
+from forgetting.ablation import plan as plans
+from forgetting.analysis import curve
+from forgetting.analysis.measure import MeasureSettings
+from forgetting.errors import RequestError
+from forgetting.jobs import run
+from helpers import compose_config
+
+FILM = (
+    "generator=toy",
+    "engine=torch",
+    "film.fps=6",
+    "film.duration=2",
+    "film.preset=ultrafast",
+    "measure.names=plain",
+)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("film.layout=diptych",),
+        ("film.wall=2x1",),
+        ("latent=drift", "units=mapping"),
+        ("film=png",),
+    ],
+)
+def test_a_film_has_its_curve_beside_it(tmp_path, more):
+    run.render(compose_config(*FILM, *more), tmp_path)
+    there = {path.name for path in tmp_path.iterdir()}
+    assert {"curve.csv", "summary.json", "recipe.yaml"} <= there
+    assert (
+        ("curve.png" in there) == ("curve.svg" in there) == dependencies.is_installed("matplotlib")
+    )
+    one, plan = curve.read_curve(tmp_path / "curve.csv"), plans.load_plan(tmp_path / "plan.npz")
+    assert one.frames.tolist() == [0, 3, 6, 9, 11], "two frames a second, and the last"
+    assert one.gone.tolist() == pytest.approx([plan.share(int(index)) for index in one.frames])
+    assert one.columns["structure"][0] == 0
+    assert one.columns["structure"][-1] > 0.02
+    told = json.loads((tmp_path / "summary.json").read_text())
+    assert (told["frames"], told["fps"], told["measured_frames"]) == (12, 6, 5)
+    before = (tmp_path / "curve.csv").read_bytes()
+    run.measure(tmp_path, MeasureSettings("plain"))
+    assert (tmp_path / "curve.csv").read_bytes() == before, "measured again it is the same"
+
+
+def test_a_face_that_moves_is_compared_with_itself(tmp_path):
+    settings = (
+        "latent=walk",
+        "schedule=linear",
+        "schedule.until=0.0001",
+        "pacing=units",
+        "film.ending=smudge",
+    )
+    run.render(compose_config(*FILM, *settings), tmp_path)
+    assert curve.read_curve(tmp_path / "curve.csv").columns["structure"].max() < 1e-3, (
+        "nothing died"
+    )
+
+
+def test_a_film_of_which_there_is_only_the_file(tmp_path):
+    path = run.render(
+        compose_config(*FILM, "film.size=128", "film.crf=1", "measure.rate=0"), tmp_path
+    )
+    own = curve.read_curve(tmp_path / "curve.csv")
+    run.measure(path, MeasureSettings("plain", 0))
+    found = curve.read_curve(tmp_path / "film.curve.csv")
+    assert found.frames.tolist() == own.frames.tolist() == [*range(12)]
+    np.testing.assert_allclose(found.columns["light"], own.columns["light"], atol=0.02)
+    np.testing.assert_allclose(found.columns["structure"], own.columns["structure"], atol=0.05)
+    assert (
+        json.loads((tmp_path / "film.summary.json").read_text())["half_life"]["structure"]["gone"]
+        is None
+    )
+
+
+def test_files_that_are_no_films(tmp_path):
+    (tmp_path / "film.mp4").write_bytes(bytes(1000))
+    with pytest.raises(RequestError, match="film.mp4 is no film that ffmpeg can read"):
+        run.measure(tmp_path / "film.mp4", MeasureSettings("plain"))
+    with pytest.raises(RequestError, match="there is no run in"):
+        run.measure(tmp_path, MeasureSettings("plain"))
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_impossible_measuring():
+    with pytest.raises(RequestError, match="measure.rate must lie between"):
+        MeasureSettings(rate=-1)
+    with pytest.raises(RequestError, match="no measure 'x'"):
+        MeasureSettings("x")

@@ -1,0 +1,279 @@
+import re
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from forgetting.ablation import plan as plans
+from forgetting.cli.main import app
+from forgetting.jobs.config_groups import GROUPS
+from forgetting.models.checkpoints import native
+from forgetting.models.units import Units
+from helpers import sample_ws
+
+QUICK = [
+    "generator=toy",
+    "engine=torch",
+    "film.fps=3",
+    "film.duration=1",
+    "film.preset=ultrafast",
+    "measure.names=none",
+]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The command line in an empty folder: arguments -> result, the terminal as wide as it likes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["forgetting"])
+    monkeypatch.setattr("forgetting.cli.console.err._width", 1000)
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+def test_render_puts_everything_into_a_folder_of_its_own(run, tmp_path):
+    result = run("render", *QUICK)
+    assert result.exit_code == 0, result.output
+    (folder,) = (tmp_path / "outputs").iterdir()
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "film.mp4",
+        "plan.npz",
+        "poster.png",
+        "recipe.yaml",
+        "sheet.png",
+        "summary.json",
+    ]
+    assert str(folder / "film.mp4") in result.output
+
+
+def test_where_to(run, tmp_path):
+    assert run("render", *QUICK, "hydra.run.dir=my/folder").exit_code == 0
+    assert (tmp_path / "my/folder/film.mp4").exists()
+
+
+def test_a_sweep(run, tmp_path):
+    result = run(
+        "render", "-m", *QUICK, "operator=zero,mean", "latent.seed=1,2", "hydra.sweep.dir=sweep"
+    )
+    assert result.exit_code == 0, result.output
+    assert len(list((tmp_path / "sweep").glob("*/film.mp4"))) == 4
+
+
+def test_an_order_inside_an_order(run, tmp_path):
+    arguments = [
+        "ordering=layers",
+        "ordering@ordering.inside=random",
+        "ordering.inside.seed=5",
+        "hydra.run.dir=run",
+    ]
+    assert run("render", *QUICK, *arguments).exit_code == 0
+    recipe = (tmp_path / "run/recipe.yaml").read_text()
+    assert re.search(r"inside:\n +_target_: forgetting.orderings.Random\n.*\n +seed: 5", recipe)
+
+
+def test_an_experiment_of_ones_own(run, tmp_path):
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/slow.yaml").write_text(
+        "# @package _global_\nschedule:\n  until: 0.25\n"
+    )
+    assert (
+        run(
+            "render", "--config-dir", "mine", "experiment=slow", *QUICK, "hydra.run.dir=run"
+        ).exit_code
+        == 0
+    )
+    assert "until: 0.25" in (tmp_path / "run/recipe.yaml").read_text()
+
+
+def test_a_plan_again(run, tmp_path):
+    assert run("render", *QUICK, "latent.seed=3", "hydra.run.dir=first").exit_code == 0
+    again = run("render", "plan=first/plan.npz", "film=gif", "hydra.run.dir=second")
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "second/film.gif").exists()
+    assert "seed: 3" in (tmp_path / "second/recipe.yaml").read_text()
+    assert (
+        plans.load_plan(tmp_path / "second/plan.npz").ablation
+        == plans.load_plan(tmp_path / "first/plan.npz").ablation
+    ).all()
+
+
+def test_preview(run, tmp_path):
+    result = run("preview", *QUICK, "hydra.run.dir=run")
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["plan.npz", "sheet.png"]
+
+
+def test_layers(run):
+    result = run("layers", "generator=toy")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"b8.conv +8 x 8 +16 +2,592", result.output)
+    assert re.search(r"all +52", result.output)
+
+
+def test_files_with_signs_in_their_names(run, tmp_path, toy):
+    path = tmp_path / "it's [a] = {net}, (1).safetensors"
+    native.write_checkpoint(path, "toy", toy.hyperparameters, toy.state_dict(), "a test")
+    for verb in ("layers", "preview"):
+        found = run(
+            verb,
+            "generator=file",
+            f"generator.path={path}",
+            *(["engine=torch"] if verb == "preview" else []),
+        )
+        assert found.exit_code == 0, found.output
+
+
+def test_models(run):
+    result = run("models")
+    assert result.exit_code == 0, result.output
+    for word in (
+        "ffhq-mobile",
+        "mobile_stylegan",
+        "1024",
+        "random-face==2021.7.21.1",
+        "Apache-2.0",
+        "digiface-dcgan",
+        "toy",
+    ):
+        assert word in result.output
+
+
+@pytest.mark.parametrize("verb", ["render", "preview"])
+def test_help_for_people_who_have_never_heard_of_hydra(run, verb):
+    result = run(verb, "--help")
+    assert result.exit_code == 0
+    for word in (
+        *GROUPS,
+        "film.fps=24",
+        "frames per second",
+        "experiment=dissolve",
+        "schedule.curve.ageing=8.7",
+        "(default)",
+        "or [start, end]",
+    ):
+        assert word in result.output, word
+    assert "Traceback" not in result.output
+
+
+BAD = [
+    (
+        ["ordering=randon"],
+        "no ordering 'randon' (did you mean 'random'?); there is activation, cluster, contagion, contribution",
+    ),
+    (["schedule=linaer"], "(did you mean 'linear'?)"),
+    (["operator=nothing"], "amplify, average, binarise"),
+    (["generator=ffhq"], "did you mean 'ffhq-mobile'"),
+    (["generator.name=ffhq"], "did you mean 'ffhq-mobile'"),
+    (["experiment=darknes"], "did you mean 'darkness'"),
+    (
+        ["film.fsp=3"],
+        "no setting 'film.fsp' (did you mean 'film.fps'?); there is film.fps, film.duration",
+    ),
+    (["schedule=gompertz", "schedule.curve.aging=3"], "did you mean 'schedule.curve.ageing'"),
+    (["flim.fps=3"], "no setting 'flim' (did you mean 'film'?)"),
+    (["orderng=random"], "did you mean 'ordering'"),
+    (["+film.sound=1"], "no setting 'film.sound'"),
+    (["ordering.layers=b99"], "no layer 'b99'"),
+    (["ordering.layers=[b4.conv:77]"], "0-15"),
+    (["film.fps=0"], "film.fps must lie between 0.01 and 240, got 0"),
+    (["film.fps=null"], "film.fps must be a number"),
+    (["film.duration=0"], "film.duration must lie between"),
+    (["film.size=333"], "must be even for mp4"),
+    (["latent.psi=70"], "latent.psi must lie between -2 and 2, got 70"),
+    (["latent.seed=-1"], "latent.seed"),
+    (["schedule.until=7"], "schedule.until"),
+    (["schedule.hold=[0.1,0.1,0.1]"], "one share of the film or two, got (0.1, 0.1, 0.1)"),
+    (
+        ["ordering=layers", "ordering.order=[b4.conv]", "ordering.layers=[b8.conv]"],
+        "have no unit in common",
+    ),
+    (["ordering.layers=[[b4.conv]]"], "no layer"),
+    (["schedule.hold=[0.6,0.6]"], "leaves no time to move"),
+    (["schedule.direction=sideways"], "forget, remember, there_and_back"),
+    (["operator.softness=2"], "operator.softness"),
+    (["pacing.probes=0"], "pacing.probes"),
+    (["render.shard=9/8"], "render.shard must be K/N, the K-th of N parts, such as 2/8; got '9/8'"),
+    (["film.every=0"], "film.every must lie between 1 and 1000000, got 0"),
+    (["engine.device=tpu"], "no engine.device 'tpu'"),
+    (["plan=nowhere.npz"], "there is no plan at nowhere.npz"),
+    (["darkness"], "write key=value"),
+    (["film._target_=os.system"], "no part 'os.system'"),
+    (["latent={_target_: os.system}"], "no part 'os.system'"),
+    (
+        ["latent={_target_: os.system, command: ls}"],
+        "no setting 'latent.command' (did you mean 'latent.seed'?); there is latent.seed, latent.psi",
+    ),
+    (["generator=null"], "a part cannot be null"),
+    (["operator={softness: 0.1, softnes: 1}"], "did you mean 'operator.softness'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD]
+)
+def test_wrong_requests_get_one_sentence(run, tmp_path, arguments, says):
+    result = (
+        run("render", "generator=toy", "engine=torch", *arguments)
+        if "generator" not in arguments[0]
+        else run("render", *arguments)
+    )
+    assert result.exit_code == 2, result.output
+    assert says in result.output
+    assert result.output.count("forgetting: ") == 1
+    told = [
+        line
+        for line in result.output.strip().splitlines()
+        if not line.endswith(" ...") and not line.startswith("torch in")
+    ]  # what went on
+    assert len(told) == 1, told
+    assert not list(tmp_path.rglob("film*"))
+
+
+def test_a_failed_run_exits_with_one(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run("render", *QUICK, "hydra.run.dir=file/run")
+    assert result.exit_code == 1
+    assert "choose another folder with hydra.run.dir=PATH" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_sweep_that_is_wrong(run):
+    result = run("render", "-m", *QUICK, "latent.seed=1,-5")
+    assert result.exit_code == 2
+    assert "latent.seed must lie between 0 and 4294967295, got -5" in result.output
+
+
+def test_fetch_unknown(run):
+    result = run("models", "fetch", "nobody")
+    assert result.exit_code == 2
+    assert "no model 'nobody'" in result.output
+
+
+def test_resume_and_join(run, tmp_path):
+    for k in (1, 2):
+        result = run(
+            "render", *QUICK, "film.segment=1", f"render.shard={k}/2", f"hydra.run.dir={k}"
+        )
+        assert result.exit_code == 0, result.output
+        assert f"part {k}/2 is finished; forgetting join" in result.output
+    assert run("join", "1").exit_code == 2
+    result = run("join", "1", "2", "--into", "whole")
+    assert result.exit_code == 0, result.output
+    assert "whole/film.mp4" in result.output
+    assert run("resume", "1", "--shard", "3/2").exit_code == 2
+    result = run("resume", "1")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "1/film.mp4").read_bytes() == (tmp_path / "whole/film.mp4").read_bytes()
+    result = run("resume", "nowhere")
+    assert result.exit_code == 2
+    assert "there is no run in nowhere" in result.output
+
+
+def test_the_library_does_not_print(capsys):
+    from conftest import TINY
+    from forgetting.ablation import activations
+
+    toy = TINY["toy"]()
+    activations.rms_over_faces(toy, Units(toy.layers), 3)
+    assert sample_ws(TINY["toy"]()).ndim == 3
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,290 @@
+import shutil
+import subprocess
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from forgetting import files
+from forgetting.errors import ForgettingError, RequestError, friendly_os_errors
+from forgetting.film import encoder
+from forgetting.film import settings as films
+from forgetting.film.segments import SegmentStore
+from forgetting.film.settings import FilmSettings
+from helpers import COMMENT, decode_film, ffmpeg_report, gradient_frames
+
+
+def write(film, folder, frames, shape=None):
+    """A film, in segments, joined."""
+    film = encoder.resolve_encoder(film, "cpu")
+    store = SegmentStore(
+        folder / "segments", film, shape or film.shape(*frames[0].shape[:2]), COMMENT
+    )
+    arriving = iter(frames)
+    for segment in store.segments():
+        store.write(segment, arriving)
+    finished = store.finished()
+    with files.atomic_write(folder / film.name) as piece:
+        encoder.join_segments(
+            film,
+            [(finished[segment], len(segment)) for segment in store.segments()],
+            piece,
+            COMMENT,
+        )
+    shutil.rmtree(store.folder)
+    return folder / film.name
+
+
+@pytest.mark.parametrize("segment", [5, 96])
+@pytest.mark.parametrize("kind", ["mp4", "webm", "gif"])
+def test_films_decode_to_what_went_in(tmp_path, kind, segment):
+    """One segment or several: every frame is there, in order, and the file says what it is."""
+    film = FilmSettings(fps=10, duration=1.2, size=96, format=kind, segment=segment)
+    frames = gradient_frames(film.frames)
+    path = write(film, tmp_path, frames)
+    decoded = decode_film(path, 96)
+    assert decoded.shape == (12, 96, 96, 3)
+    expected = np.stack([films.fit(frame, (96, 96)) for frame in frames])
+    assert np.abs(decoded.astype(float) - expected).mean() < (9 if kind == "gif" else 4)
+    assert [p.name for p in tmp_path.iterdir()] == [film.name]
+    said = ffmpeg_report(path)
+    assert "Duration: 00:00:01.2" in said
+    if kind != "gif":
+        assert "10 fps" in said
+        assert "yuv420p(tv, bt709" in said
+        assert '"seed": 7' in said
+    else:
+        assert COMMENT.encode() in path.read_bytes()
+
+
+def test_mp4_starts_playing_before_it_is_loaded(tmp_path):
+    data = write(FilmSettings(fps=5, duration=1), tmp_path, gradient_frames(5)).read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_png_folder(tmp_path):
+    film = FilmSettings(fps=4, duration=1, size=80, format="png")
+    for _ in range(2):  # a second film of the same name takes the place of the first
+        folder = write(film, tmp_path, gradient_frames(4))
+    assert [p.name for p in sorted(folder.iterdir())] == [f"{k:05d}.png" for k in range(4)]
+    still = Image.open(folder / "00002.png")
+    assert still.size == (80, 80)
+    assert still.text["Comment"] == COMMENT
+    assert [p.name for p in tmp_path.iterdir()] == ["film"]
+
+
+@pytest.mark.parametrize("fps", [23.976, 24, 60])
+def test_joints_do_not_show(tmp_path, fps):
+    """Timestamps run on as if the film had been written in one piece."""
+    path = write(
+        FilmSettings(fps=fps, duration=50 / fps, segment=7, preset="ultrafast"),
+        tmp_path,
+        gradient_frames(50),
+    )
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-f",
+        "framemd5",
+        "-",
+    ]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    stamps = [
+        [int(number) for number in line.split(",")[1:4]]
+        for line in lines
+        if not line.startswith("#")
+    ]
+    assert stamps == [[k, k, 1] for k in range(50)]
+
+
+def test_folders_with_strange_names(tmp_path):
+    folder = tmp_path / "l'été: 'film' #1 %d"
+    folder.mkdir()
+    assert (
+        decode_film(
+            write(FilmSettings(fps=5, duration=1, segment=2), folder, gradient_frames(5)), 512
+        ).shape[0]
+        == 5
+    )
+
+
+def test_an_older_film_survives_one_that_fails(tmp_path, monkeypatch):
+    film = FilmSettings(fps=5, duration=1)
+    before = write(film, tmp_path, gradient_frames(5)).read_bytes()
+    monkeypatch.setitem(
+        encoder._CODECS, ("mp4", "x264"), encoder.Codec("mp4", "-c:v no_such_codec -f mp4", "")
+    )
+    with pytest.raises(
+        ForgettingError, match=r"the encoder failed on film.format=mp4: .*no_such_codec"
+    ):
+        write(film, tmp_path, gradient_frames(5) * 50)
+    assert (tmp_path / film.name).read_bytes() == before
+    assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*-*.mp4")]
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    """/dev/full answers every write as a full disk does."""
+    full = encoder.Codec("mp4", "-c:v rawvideo -f rawvideo -y /dev/full -f null", "")
+    monkeypatch.setitem(encoder._CODECS, ("mp4", "x264"), full)
+    with (
+        pytest.raises(
+            ForgettingError,
+            match="the disk is full at .*; free some space and say 'forgetting resume",
+        ),
+        friendly_os_errors(tmp_path),
+    ):
+        write(FilmSettings(fps=5, duration=1, size=1024), tmp_path, gradient_frames(5, 1024))
+    assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*-*.mp4")]
+
+
+def test_which_encoder(monkeypatch):
+    monkeypatch.setattr(encoder, "_nvenc", lambda: True)
+    assert encoder.resolve_encoder(FilmSettings(), "cuda").encoder == "nvenc"
+    assert encoder.resolve_encoder(FilmSettings(), "cpu").encoder == "x264"
+    assert encoder.resolve_encoder(FilmSettings(format="webm"), "cuda").encoder == "x264"
+    assert encoder.resolve_encoder(FilmSettings(encoder="x264"), "cuda").encoder == "x264"
+    monkeypatch.setattr(encoder, "_nvenc", lambda: False)
+    assert encoder.resolve_encoder(FilmSettings(), "cuda").encoder == "x264"
+    with pytest.raises(RequestError, match="film.encoder=nvenc needs an NVIDIA GPU"):
+        encoder.resolve_encoder(FilmSettings(encoder="nvenc"), "cuda")
+
+
+GALLERY = {
+    "h265": ("hevc (Main 10)", "yuv420p10le(tv, bt709", "film.mp4"),
+    "av1": ("av1 (libdav1d) (Main)", "yuv420p10le(tv, bt709", "film.mp4"),
+    "prores": ("prores (4444)", "yuv444p", "film.mov"),
+    "ffv1": ("ffv1", "bgr0(pc, gbr", "film.mkv"),
+}
+
+
+@pytest.mark.parametrize("segment", [5, 96])
+@pytest.mark.parametrize("kind", GALLERY)
+def test_films_for_galleries(tmp_path, kind, segment):
+    """Size, rate, duration, pixel format, colours, every frame in its place."""
+    film = FilmSettings(
+        fps=10, duration=1.2, size=96, format=kind, segment=segment, canvas=(160, 90)
+    )
+    frames = [
+        np.ascontiguousarray(np.pad(films.fit(one, (90, 90)), ((0, 0), (35, 35), (0, 0))))
+        for one in gradient_frames(film.frames)
+    ]
+    path = write(film, tmp_path, frames)
+    assert path.name == GALLERY[kind][2]
+    said = ffmpeg_report(path)
+    for told in (*GALLERY[kind][:2], "160x90", "10 fps", "Duration: 00:00:01.2", '"seed": 7'):
+        assert told in said, said
+    decoded = decode_film(path, 160, 90)
+    assert decoded.shape == (12, 90, 160, 3)
+    error = np.abs(decoded.astype(float) - np.stack(frames)).mean()
+    assert error == 0 if kind == "ffv1" else error < 4
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-f",
+        "framemd5",
+        "-",
+    ]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len([line for line in lines if not line.startswith("#")]) == 12
+
+
+@pytest.mark.parametrize("segment", [1, 96])
+@pytest.mark.parametrize(("kind", "depth"), [("png", ""), ("prores", "yuva444p")])
+def test_films_with_alpha(tmp_path, kind, depth, segment):
+    film = FilmSettings(
+        fps=10, duration=0.5, size=64, format=kind, segment=segment, ground="transparent"
+    )
+    ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
+    frames = [
+        np.dstack((one, np.roll(ramp, k, axis=1))) for k, one in enumerate(gradient_frames(5))
+    ]
+    path = write(film, tmp_path, frames)
+    source = path / "%05d.png" if kind == "png" else path
+    assert depth in ffmpeg_report(source)
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(source),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgba",
+        "-",
+    ]
+    decoded = np.frombuffer(
+        subprocess.run(command, capture_output=True, check=True).stdout, np.uint8
+    ).reshape(5, 64, 64, 4)
+    difference = np.abs(decoded.astype(float) - np.stack(frames))
+    assert difference[..., 3].max() <= (0 if kind == "png" else 1)
+    assert difference[..., :3].mean() < (1e-9 if kind == "png" else 2)
+
+
+def tone(path, seconds):
+    source = f"sine=frequency=440:duration={seconds}:sample_rate=48000"
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source, str(path)],
+        check=True,
+    )
+    return path
+
+
+@pytest.mark.parametrize("seconds", [0.7, 9])
+@pytest.mark.parametrize("kind", ["mp4", "webm", *GALLERY])
+def test_a_soundtrack_is_as_long_as_the_film(tmp_path, kind, seconds):
+    film = FilmSettings(
+        fps=10,
+        duration=3,
+        size=64,
+        format=kind,
+        audio=str(tone(tmp_path / "it's a tone.wav", seconds)),
+        audio_fade=0.5,
+    )
+    path = write(film, tmp_path, gradient_frames(30))
+    assert decode_film(path, 64).shape[0] == 30
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-map",
+        "0:a",
+        "-f",
+        "f32le",
+        "-ac",
+        "1",
+        "-ar",
+        "48000",
+        "-",
+    ]
+    sound = np.frombuffer(
+        subprocess.run(command, capture_output=True, check=True).stdout, np.float32
+    )
+    assert len(sound) / 48000 == pytest.approx(3, abs=0.06)
+    loud = [float(np.abs(sound[int(48000 * at) :][:2400]).max()) for at in (0.0, 0.6, 1.5, 2.9)]
+    assert loud[0] < 0.6 * loud[1]
+    assert (loud[2] > 0.05) == (seconds > 2)
+    assert loud[3] < 0.05
+
+
+def test_soundtracks_that_cannot_be(tmp_path):
+    with pytest.raises(RequestError, match="there is no soundtrack at film.audio="):
+        FilmSettings(audio=str(tmp_path / "none.wav"))
+    with pytest.raises(RequestError, match="film.format=gif cannot"):
+        FilmSettings(audio=str(tone(tmp_path / "a.wav", 1)), format="gif")
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(ForgettingError, match="the encoder failed"):
+        write(
+            FilmSettings(fps=5, duration=1, audio=str(tmp_path / "text.wav")),
+            tmp_path,
+            gradient_frames(5),
+        )

@@ -1,0 +1,243 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from forgetting.ablation import plan as plans
+from forgetting.ablation.edits import AblationTask, Target
+from forgetting.ablation.operators import removal
+from forgetting.engines.engine import to_bytes
+from forgetting.engines.torch_cpu import TorchConfig
+from forgetting.errors import RequestError
+from forgetting.film import render
+from forgetting.film.images import fit
+from forgetting.jobs import portrait, run
+from forgetting.jobs.config_groups import GROUPS, group_options
+from forgetting.models import generator_zoo, latents
+from forgetting.models.checkpoints import native
+from forgetting.models.units import Units
+from helpers import THREE_FRAMES, TINY, compose_config, decode_film
+
+EXPERIMENTS = sorted(option.name for option in group_options("experiment"))
+
+
+def test_the_promised_experiments_are_there():
+    promised = {
+        "darkness",
+        "coarse_first",
+        "fine_first",
+        "bleaching",
+        "dissolve",
+        "remember",
+        "pendulum",
+        "quick",
+    }
+    assert promised <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_renders(tmp_path, name):
+    path = run.render(compose_config(f"experiment={name}", *THREE_FRAMES), tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "film.mp4",
+        "plan.npz",
+        "poster.png",
+        "recipe.yaml",
+        "sheet.png",
+        "summary.json",
+    ]
+    height, width = portrait.assemble(
+        compose_config(f"experiment={name}", *THREE_FRAMES)
+    ).film.shape(32, 32)
+    assert decode_film(path, width, height).shape == (3, height, width, 3)
+    assert len(plans.load_plan(tmp_path / "plan.npz")) == 3
+
+
+@pytest.mark.parametrize(
+    "group",
+    [group for group in GROUPS if group not in ("experiment", "generator", "noise", "cluster")],
+)
+def test_every_option_of_every_group_renders(tmp_path, group):
+    scores = tmp_path / "scores.npy"
+    np.save(scores, np.arange(52.0))
+    for option in group_options(group):
+        settings = [
+            *THREE_FRAMES,
+            f"{group}={option.name}",
+            *([f"ordering.path={scores}"] if option.name == "file" else []),
+        ]
+        folder = tmp_path / option.name
+        folder.mkdir()
+        assert run.render(compose_config(*settings), folder).exists()
+
+
+@pytest.mark.parametrize("noise", ["constant", "off", "animated"])
+def test_noise_in_films(tmp_path, noise):
+    """Of a network that has some; all frames in one piece and in two are the same."""
+    network, films = TINY["stylegan2-orig"](), []
+    native.write_checkpoint(
+        tmp_path / "mine.safetensors",
+        "stylegan2",
+        network.hyperparameters,
+        network.state_dict(),
+        "a test",
+    )
+    for segment in (2, 9):
+        settings = (
+            "generator=file",
+            f"generator.path={tmp_path / 'mine.safetensors'}",
+            f"noise={noise}",
+            "film=ffv1",
+            "film.size=16",
+        )
+        more = (
+            *THREE_FRAMES[1:-1],
+            "film.duration=2",
+            f"film.segment={segment}",
+            "noise.turns=1" if noise == "animated" else "units=channels",
+        )
+        (tmp_path / str(segment)).mkdir()
+        films.append(
+            decode_film(run.render(compose_config(*settings, *more), tmp_path / str(segment)), 16)
+        )
+    assert np.array_equal(*films)
+    still = fit(to_bytes(network.bind(latents.Seed()(network))())[0].numpy(), (16, 16))
+    assert (np.abs(films[0][0].astype(int) - still).max() <= 1) == (noise != "off")
+
+
+def test_the_default_is_darkness():
+    assert compose_config() == compose_config("experiment=darkness")
+
+
+def test_values_are_checked_before_anything_slow(monkeypatch):
+    monkeypatch.setattr(generator_zoo, "load", lambda name: pytest.fail("nothing should be loaded"))
+    with pytest.raises(RequestError, match=r"film.fps"):
+        portrait.prepare(compose_config("film.fps=0"))
+
+
+def test_a_preview_is_the_sheet_of_the_film(tmp_path):
+    (tmp_path / "film").mkdir()
+    (tmp_path / "preview").mkdir()
+    settings = compose_config(
+        "generator=toy", "engine=torch", "film.fps=10", "film.duration=3", "film.preset=ultrafast"
+    )
+    run.render(settings, tmp_path / "film")
+    sheet = run.preview(settings, tmp_path / "preview")
+    assert sorted(path.name for path in (tmp_path / "preview").iterdir()) == [
+        "plan.npz",
+        "sheet.png",
+    ]
+    assert np.array_equal(
+        np.asarray(Image.open(sheet)), np.asarray(Image.open(tmp_path / "film" / "sheet.png"))
+    )
+
+
+@pytest.mark.parametrize("architecture", TINY)
+def test_every_experiment_on_every_architecture(tmp_path, architecture):
+    """As a file of one's own; a few frames each, without writing them."""
+    network = TINY[architecture]()
+    path = tmp_path / "network.safetensors"
+    kind = next(name for name, part in native.ARCHITECTURES.items() if type(network) is part)
+    native.write_checkpoint(path, kind, network.hyperparameters, network.state_dict(), "a test")
+    for name in EXPERIMENTS:
+        settings = (
+            f"experiment={name}",
+            *THREE_FRAMES[1:],
+            "generator=file",
+            f"generator.path={path}",
+            "pacing.probes=8",
+        )
+        ready = portrait.prepare(compose_config(*settings))
+        frames = list(ready.engine(ready.plan.rows([0, 1, 2])))
+        assert len(frames) == 3
+        assert frames[0].shape == (*network.size, 3)
+
+
+@pytest.mark.parametrize("latent", ["seed", "walk", "wander", "breathe"])
+def test_the_last_frame_of_a_loop_is_a_neighbour_of_the_first(tmp_path, latent):
+    """Nothing in the finished film tells where it begins."""
+    settings = (
+        "experiment=pendulum",
+        f"latent={latent}",
+        "generator=toy",
+        "engine=torch",
+        "film=ffv1",
+        "film.duration=4",
+        "film.size=32",
+    )
+    decoded = decode_film(run.render(compose_config(*settings), tmp_path), 32).astype(float)
+    steps = np.abs(np.roll(decoded, -1, axis=0) - decoded).mean((1, 2, 3))
+    assert len(steps) == 96
+    assert np.abs(decoded[48] - decoded[0]).mean() > 5 * steps[-1], "something happens on the way"
+    assert steps[-1] <= steps[:-1].max()
+
+
+def test_a_face_may_move_while_it_dies(tmp_path):
+    settings = (
+        "generator=toy",
+        "engine=torch",
+        "latent=walk",
+        "film.fps=8",
+        "film.duration=1",
+        "film.format=png",
+        "film.size=32",
+        "film.ending=smudge",
+    )
+    run.render(compose_config(*settings), tmp_path)
+    ready = portrait.prepare(compose_config(*settings))
+    network = generator_zoo.load("toy")
+    for index in (0, 3, 7):
+        row, ws = ready.plan.row(index), latents.Walk((10, 11, 12))(network, index, 8)
+        expected = next(
+            TorchConfig().start(
+                AblationTask(network, ws, (Target(removal.Zero(), Units(network.layers)),))
+            )(row[None])
+        )
+        assert np.array_equal(
+            np.asarray(Image.open(tmp_path / "film" / f"{index:05d}.png")), expected
+        )
+
+
+def test_a_wall_is_the_same_death_of_several(tmp_path):
+    settings = (
+        "generator=toy",
+        "engine=torch",
+        "film.wall=3x2",
+        "film.size=96",
+        "film.layout=diptych",
+        "latent.seed=4",
+        "film.ending=smudge",
+    )
+    ready = portrait.prepare(compose_config(*settings, "film.fps=4", "film.duration=1"))
+    (frame,) = render.composed_frames(ready.stage, [2])
+    assert frame.shape == (96, 96 + 2 + 96, 3)
+    network = generator_zoo.load("toy")
+    for number, (y, x) in enumerate(((0, 0), (0, 32), (0, 64), (48, 0), (48, 32), (48, 64))):
+        scene = AblationTask.of(network, latents.Seed(4 + number)(network), removal.Zero())
+        alone = next(TorchConfig().start(scene)(ready.plan.rows([2])))
+        assert np.array_equal(frame[y : y + 48, x : x + 32], fit(alone, (48, 32))), number
+    for wrong in ("3", "0x3", "axb"):
+        with pytest.raises(RequestError, match="film.wall must be columns x rows"):
+            portrait.assemble(compose_config("generator=toy", f"film.wall={wrong}"))
+
+
+def test_what_the_map_shows_is_asked_every_so_often(tmp_path):
+    """At those frames it is what the units say then; between them it lies between; wherever a film is begun, it is the same."""
+    settings = (
+        "generator=toy",
+        "engine=torch",
+        "film.layout=map",
+        "film.size=64",
+        "film.fps=10",
+        "film.duration=3.1",
+    )
+    stage = portrait.prepare(compose_config(*settings)).stage
+    every = render.RECORDING_STEP
+    told = [levels for _, levels in stage.shots(range(31))]
+    for index in (0, every, 2 * every, 30):
+        ((_, direct),) = stage.listener.shots(stage.layout.plan.rows([index]))
+        assert np.array_equal(told[index], direct)
+    np.testing.assert_allclose(
+        told[every + 3], 0.75 * told[every] + 0.25 * told[2 * every], rtol=1e-5, atol=1e-6
+    )
+    ((_, alone),) = stage.shots([every + 3])
+    assert np.array_equal(alone, told[every + 3])

@@ -1,0 +1,192 @@
+"""Films that are interrupted in every way, and go on."""
+
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from forgetting.ablation import plan as plans
+from forgetting.errors import ForgettingError, RequestError
+from forgetting.film import encoder, recipe
+from forgetting.jobs import run
+from helpers import SEGMENTED, compose_config, decode_film, file_hashes
+
+
+def test_shards_make_the_same_film_anywhere(tmp_path, undisturbed):
+    for k in (1, 2, 3):
+        folder = tmp_path / f"{k % 2}"
+        assert (
+            run.render(compose_config(*SEGMENTED, "film.duration=6", f"render.shard={k}/3"), folder)
+            == folder
+        )
+        assert not (folder / "film.mp4").exists()
+    with pytest.raises(RequestError, match=r"frames 20-29, 30-39 of 60 are missing"):
+        run.join([tmp_path / "1"], tmp_path / "1")
+    run.join([tmp_path / "0", tmp_path / "1"], tmp_path / "joined")
+    assert file_hashes(tmp_path / "joined") == undisturbed
+    run.join([tmp_path / "1", tmp_path / "0"], tmp_path / "1")
+    assert file_hashes(tmp_path / "1") == undisturbed
+    run.render(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "0")
+    assert file_hashes(tmp_path / "0") == undisturbed, "a part can also grow into the whole"
+
+
+def test_parts_by_a_plan_that_was_looked_at(tmp_path):
+    """The plan may lie elsewhere on every machine; what auto chose is taken by all of them."""
+    settings = [
+        "generator=toy",
+        "film.preset=ultrafast",
+        "film.size=64",
+        "film.fps=10",
+        "film.duration=4",
+        "film.segment=10",
+    ]
+    run.preview(compose_config(*settings), tmp_path)
+    for k in (1, 2):
+        plan = shutil.copyfile(tmp_path / "plan.npz", tmp_path / f"plan{k}.npz")
+        given = recipe.config_with_plan(
+            compose_config(f"plan={plan}", f"render.shard={k}/2"), ["plan", "render.shard"]
+        )
+        run.render(given, tmp_path / str(k))
+    assert len(decode_film(run.join([tmp_path / "1", tmp_path / "2"], tmp_path / "film"), 64)) == 40
+
+
+def test_another_plan_is_another_film(tmp_path):
+    for seed in (1, 2):
+        (tmp_path / str(seed)).mkdir()
+        run.preview(
+            compose_config(
+                *SEGMENTED, "film.duration=2", "ordering=random", f"ordering.seed={seed}"
+            ),
+            tmp_path / str(seed),
+        )
+    given = [compose_config(f"plan={tmp_path / str(seed) / 'plan.npz'}") for seed in (1, 2)]
+    settings = recipe.config_with_plan(given[0], ["plan"])
+    run.render(settings | {"render": {"shard": "1/2"}}, tmp_path / "run")
+    run.render(settings | {"plan": given[1]["plan"]}, tmp_path / "run")
+    run.render(settings | {"plan": given[1]["plan"]}, tmp_path / "other")
+    assert file_hashes(tmp_path / "run") == file_hashes(tmp_path / "other")
+
+
+def test_parts_of_different_films_are_not_joined(tmp_path):
+    for k, seed in ((1, 3), (2, 4)):
+        run.render(
+            compose_config(
+                *SEGMENTED, "film.duration=4", f"latent.seed={seed}", f"render.shard={k}/2"
+            ),
+            tmp_path / str(k),
+        )
+    with pytest.raises(
+        RequestError, match="parts of different films: config.latent.seed was 3, is 4"
+    ):
+        run.join([tmp_path / "1", tmp_path / "2"], tmp_path / "joined")
+    with pytest.raises(RequestError, match="there is no run in"):
+        run.join([tmp_path / "nowhere"], tmp_path / "joined")
+    assert not (tmp_path / "joined").exists()
+
+
+def test_a_recipe_that_changed_is_made_anew(tmp_path, caplog):
+    caplog.set_level("INFO")
+    folder = tmp_path / "run"
+    run.render(
+        compose_config(*SEGMENTED, "film.duration=2", "latent.seed=3", "render.shard=1/2"), folder
+    )
+    run.render(compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), folder)
+    assert "held another film (latent.seed was 3, is 4): this one is made anew" in caplog.text
+    run.render(compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), tmp_path / "other")
+    assert file_hashes(folder) == file_hashes(tmp_path / "other")
+    caplog.clear()
+    before = (folder / "film.mp4").stat().st_mtime_ns
+    run.render(compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), folder)
+    assert "is finished already" in caplog.text
+    assert (folder / "film.mp4").stat().st_mtime_ns == before
+
+
+def test_other_versions_are_never_mixed(tmp_path, caplog, monkeypatch):
+    import forgetting
+
+    caplog.set_level("INFO")
+    monkeypatch.setattr(forgetting, "__version__", "0.0.1")
+    run.render(compose_config(*SEGMENTED, "film.duration=2", "render.shard=1/2"), tmp_path / "run")
+    monkeypatch.undo()
+    run.resume(tmp_path / "run")
+    assert "held another film (made by another plan, other versions" in caplog.text
+    run.render(compose_config(*SEGMENTED, "film.duration=2"), tmp_path / "other")
+    assert file_hashes(tmp_path / "run") == file_hashes(tmp_path / "other")
+
+
+def test_a_plan_that_was_edited_is_another_film(tmp_path):
+    run.render(
+        compose_config(*SEGMENTED, "film.duration=2", "film.ending=smudge", "render.shard=1/2"),
+        tmp_path,
+    )
+    before = next((tmp_path / "segments").glob("*/*-*.mp4"))
+    arrays = dict(np.load(tmp_path / "plan.npz"))
+    with (tmp_path / "plan.npz").open("wb") as file:
+        np.savez(file, **arrays | {"fraction": np.flip(arrays["fraction"])})
+    path = run.resume(tmp_path)
+    assert not before.exists()
+    film = decode_film(path, 64)
+    assert film[0].std() < film[-1].std(), "it runs backwards"
+    assert plans.load_plan(tmp_path / "plan.npz").tracks[0].fraction[-1] == 0
+
+
+def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, undisturbed, monkeypatch):
+    real, calls = encoder.encode, []
+
+    def third_is_full(settings, frames, path, *others):
+        calls.append(path)
+        if len(calls) == 3:
+            path = Path("/dev/full")
+        real(settings, frames, path, *others)
+
+    monkeypatch.setattr(encoder, "encode", third_is_full)
+    says = r"the disk is full at .*run; free some space and say 'forgetting resume .*run', what is finished is kept"
+    with pytest.raises(ForgettingError, match=says):
+        run.render(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "run")
+    kept = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("segments/*/*-*.*.mp4")
+    }
+    assert len(kept) == 2
+    assert not list((tmp_path / "run").rglob("*.part"))
+    monkeypatch.setattr(
+        encoder, "encode", lambda *arguments: calls.append(None) or real(*arguments)
+    )
+    calls.clear()
+    run.resume(tmp_path / "run")
+    assert len(calls) == 4
+    assert file_hashes(tmp_path / "run") == undisturbed
+
+
+@pytest.mark.parametrize("kind", ["webm", "gif", "png"])
+def test_every_format_goes_on(tmp_path, kind):
+    settings = [*SEGMENTED, "film.duration=2", f"film.format={kind}"]
+    run.render(compose_config(*settings), tmp_path / "whole")
+    run.render(compose_config(*settings, "render.shard=2/2"), tmp_path / "parts")
+    run.resume(tmp_path / "parts")
+    name = "film" if kind == "png" else f"film.{kind}"
+    ours, theirs = (tmp_path / folder / name for folder in ("whole", "parts"))
+    if kind == "png":
+        assert file_hashes(ours) == file_hashes(theirs)
+        assert len(file_hashes(ours)) == 20
+    else:
+        assert sha256(ours.read_bytes()).digest() == sha256(theirs.read_bytes()).digest()
+
+
+def test_resume_where_there_is_nothing(tmp_path):
+    with pytest.raises(RequestError, match="there is no run in .*: it has no plan.npz"):
+        run.resume(tmp_path)
+    (tmp_path / "plan.npz").write_bytes(b"noise")
+    with pytest.raises(RequestError, match="not a plan"):
+        run.resume(tmp_path)
+
+
+def test_a_rough_cut(tmp_path):
+    run.render(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "whole")
+    path = run.render(
+        compose_config(*SEGMENTED, "film.duration=6", "film.every=20"), tmp_path / "rough"
+    )
+    whole, rough = decode_film(tmp_path / "whole/film.mp4", 64), decode_film(path, 64)
+    assert len(rough) == 3
+    assert all(np.abs(rough[k].astype(float) - whole[20 * k]).mean() < 3 for k in range(3))

@@ -1,0 +1,84 @@
+import contextlib
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from forgetting.errors import CheckpointError
+from forgetting.models.checkpoints import native
+from forgetting.models.checkpoints.inspect import inspect_file
+from helpers import sample_ws
+
+KINDS = {cls: name for name, cls in native.ARCHITECTURES.items()}
+
+
+def write(generator, path):
+    native.write_checkpoint(
+        path, KINDS[type(generator)], generator.hyperparameters, generator.state_dict(), "a test"
+    )
+    return path
+
+
+def test_round_trip(tiny, tmp_path):
+    again = native.read_checkpoint(write(tiny, tmp_path / "net.safetensors"))
+    assert native.fingerprint(again) == native.fingerprint(tiny)
+    assert torch.equal(again.bind(sample_ws(again))(), tiny.bind(sample_ws(tiny))())
+    assert not any(parameter.requires_grad for parameter in again.parameters())
+
+
+def test_a_fingerprint_notices_every_bit(tiny):
+    before = native.fingerprint(tiny)
+    parameter = next(tiny.parameters())
+    parameter.view(-1)[0] = torch.nextafter(parameter.view(-1)[0], torch.tensor(9.0))
+    assert native.fingerprint(tiny) != before
+
+
+def test_files_that_are_not_ours(toy, tmp_path):
+    good = write(toy, tmp_path / "good.safetensors").read_bytes()
+    state, metadata = toy.state_dict(), {"architecture": "toy", "hyperparameters": "{}"}
+    cases = {
+        "empty": b"",
+        "text": b"hello",
+        "truncated": good[:-40],
+        "petabytes": (1 << 60).to_bytes(8, "little") + good[8:],
+    }
+    for name, content in cases.items():
+        (tmp_path / name).write_bytes(content)
+    save_file(state, tmp_path / "no-metadata")
+    save_file(state, tmp_path / "unknown", metadata | {"architecture": "gpt"})
+    save_file(state, tmp_path / "no-json", metadata | {"hyperparameters": "{"})
+    strange = (
+        "[]",
+        "3",
+        "[" * 9000,
+        " " * 20_000 + "{}",
+        '{"channels": []}',
+        '{"channels": [1' + "0" * 30 + "]}",
+        '{"channels": "ab"}',
+    )
+    for number, text in enumerate(strange):
+        save_file(state, tmp_path / f"strange{number}", metadata | {"hyperparameters": text})
+    save_file(
+        {name: t * torch.nan if t.ndim else t for name, t in state.items()},
+        tmp_path / "nan",
+        metadata,
+    )
+    save_file(state, tmp_path / "wrong-setting", metadata | {"hyperparameters": '{"width": 3}'})
+    save_file(
+        state, tmp_path / "wrong-shape", metadata | {"hyperparameters": '{"channels": [8, 8]}'}
+    )
+    save_file(
+        {name: t for name, t in state.items() if name != "const"},
+        tmp_path / "missing-key",
+        metadata,
+    )
+    (tmp_path / "good.safetensors").unlink()
+    files = list(tmp_path.iterdir())
+    assert len(files) == 18
+    for path in files:
+        with pytest.raises(CheckpointError, match=str(path)) as caught:
+            native.read_checkpoint(path)
+        assert "\n" not in str(caught.value)
+        if path.name not in ("empty", "text"):
+            with contextlib.suppress(CheckpointError):
+                dict(inspect_file(path))

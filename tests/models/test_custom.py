@@ -1,0 +1,22 @@
+import pytest
+
+from forgetting.errors import RequestError
+from forgetting.models.custom import CustomModule
+
+
+def test_factories(tmp_path, monkeypatch):
+    (tmp_path / "own_network.py").write_text(
+        "from torch import nn\n\ndef make():\n    return nn.Conv2d(3, 3, 1)\n\ndef none():\n    return 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RequestError, match="calls no convolution"):  # its only layer paints
+        CustomModule("own_network:make", shape=(3, 4, 4))()
+    with pytest.raises(RequestError, match="must return a torch.nn.Module, got a int"):
+        CustomModule("own_network:none")()
+    for factory in ("own_network:other", "nowhere_at_all:make", "own_network", ":make"):
+        with pytest.raises(RequestError, match="cannot be found .*write package.module:function"):
+            CustomModule(factory)()
+    with pytest.raises(RequestError, match="generator.low must be less"):
+        CustomModule("own_network:make", low=1, high=1)
+    with pytest.raises(RequestError, match="say generator.factory="):
+        CustomModule("")

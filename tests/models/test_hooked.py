@@ -1,0 +1,218 @@
+"""Other people's modules: what their layers are, and that hooks do what the edit says and are gone afterwards."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from forgetting.ablation.edits import AblationTask
+from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
+from forgetting.ablation.orderings.basic import Contribution, Magnitude
+from forgetting.engines import openvino as compiled
+from forgetting.engines.auto import AutoConfig
+from forgetting.engines.engine import psnr
+from forgetting.engines.torch_cpu import TorchConfig
+from forgetting.engines.torch_gpu import TorchGPU
+from forgetting.errors import RequestError
+from forgetting.models.architectures.dcgan import DCGAN
+from forgetting.models.hooked import Hooked
+from forgetting.models.units import Units
+from helpers import random_rows, sample_ws
+
+
+class Residual(nn.Module):
+    """A body of everything: a linear layer, a shared activation, a skip, a layer that is called twice, shuffling, noise."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Linear(6, 4 * 16)
+        self.act = nn.LeakyReLU(0.2)
+        self.conv = nn.Conv2d(4, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.twice = nn.Conv2d(8, 8, 3, padding=1, groups=2)
+        self.up = nn.ConvTranspose2d(8, 12, 4, 2, 1)
+        self.shuffle = nn.PixelShuffle(2)
+        self.paint = nn.Conv2d(3, 3, 1)
+
+    def forward(self, z):
+        x = self.act(self.first(z)).view(-1, 4, 4, 4)
+        x = self.act(self.norm(self.conv(x)))
+        x = x + self.twice(F.relu(self.twice(x)))
+        x = self.act(self.up(x))
+        x = x + 0.1 * torch.randn(x.shape[2:])
+        return torch.tanh(self.paint(self.shuffle(x)))
+
+
+@pytest.fixture
+def hooked():
+    return Hooked(Residual())
+
+
+def test_layers(hooked):
+    assert [(layer.name, layer.channels, layer.size) for layer in hooked.layers] == [
+        ("first", 64, (1, 1)),
+        ("conv", 8, (4, 4)),
+        ("twice", 8, (4, 4)),
+        ("twice@2", 8, (4, 4)),
+        ("up", 12, (8, 8)),
+    ]
+    assert hooked.size == (16, 16)
+    assert hooked.z_dim == 6
+    total = sum(layer.parameters for layer in hooked.layers) + hooked.image_parameters
+    assert total == sum(
+        t.numel() for t in (*hooked.network.parameters(), *hooked.network.buffers())
+    )
+
+
+def test_units_are_cut_behind_bias_normalisation_and_activation(hooked):
+    """Killing the first layer is what killing its activation's output is."""
+    ws = sample_ws(hooked)
+    seen = {}
+    hooked.bind(ws)(lambda x, layer: seen.setdefault(layer.name, x.clone()))
+    network = hooked.network
+    with torch.inference_mode():
+        first = network.act(network.first(ws[:, 0]))
+        conv = network.act(network.norm(network.conv(first.view(1, 4, 4, 4))))
+    torch.testing.assert_close(seen["first"], first[:, :, None, None])
+    torch.testing.assert_close(seen["conv"], conv)
+
+
+def test_no_hook_stays(hooked):
+    def left():
+        return sum(len(module._forward_hooks) for module in hooked.modules())
+
+    synthesis = hooked.bind(sample_ws(hooked))
+    synthesis()
+    assert left() == 0
+    with pytest.raises(ZeroDivisionError):
+        synthesis(lambda x, layer: 1 / 0)
+    assert left() == 0
+
+
+def test_the_same_network_by_hooks_and_by_steps():
+    """A DCGAN of ours, once as it is and once as the module that others would write."""
+    ours = DCGAN((8, 6), 10)
+    torch.manual_seed(0)
+    modules = []
+    for block in ours.blocks:
+        nn.init.normal_(block.conv.weight)
+        nn.init.normal_(block.norm.weight)
+        nn.init.normal_(block.norm.bias)
+        modules += [copy.deepcopy(block.conv), copy.deepcopy(block.norm), nn.ReLU(True)]
+    ours.eval().requires_grad_(False)
+    theirs = Hooked(nn.Sequential(*modules, copy.deepcopy(ours.to_image), nn.Tanh()))
+    assert theirs.shape == (10, 1, 1)
+    assert [layer.channels for layer in theirs.layers] == [layer.channels for layer in ours.layers]
+    ws, sample = sample_ws(ours), random_rows(ours)
+    for operator in (Zero(), Prune(), Mean(), Average()):
+        expected = list(TorchConfig().start(AblationTask.of(ours, ws, operator))(sample))
+        assert (
+            psnr(TorchConfig().start(AblationTask.of(theirs, ws, operator))(sample), expected) >= 50
+        )
+    for mine, other in zip(ours.layers, theirs.layers, strict=True):
+        torch.testing.assert_close(ours.rest(mine).expand(1, -1, *mine.size), theirs.rest(other))
+    # Ours are folded with the normalisation, which is the same for a unit's incoming and none of its outgoing weights.
+    torch.testing.assert_close(ours.outgoing(ours.layers[-1]), theirs.outgoing(theirs.layers[-1]))
+
+
+def test_incoming_weights_of_grouped_and_transposed_convolutions():
+    for conv in (nn.Conv2d(4, 6, 3, groups=2), nn.ConvTranspose2d(4, 6, 3, groups=2)):
+        network = nn.Sequential(
+            nn.Linear(5, 64), nn.Unflatten(1, (4, 4, 4)), conv, nn.Conv2d(6, 3, 1)
+        )
+        hooked = Hooked(network)
+        layer = hooked.layers[1]
+        assert hooked.incoming(layer).shape == (6, 2 * 9)
+        assert hooked.outgoing(hooked.layers[0]).shape == (64, 3 * 9)
+        with torch.no_grad():
+            conv.weight.zero_()[2:4, 0] = 1  # inputs 2 and 3 are the second group
+        heard = hooked.incoming(layer).abs().sum(1) > 0
+        told = hooked.outgoing(hooked.layers[0]).view(4, 16, -1)[:, 0].abs().sum(1) > 0
+        if isinstance(conv, nn.Conv2d):
+            assert heard.tolist() == [False, False, True, True, False, False]
+            assert told.tolist() == [True, False, True, False]
+        else:
+            assert heard.tolist() == [False, False, False, True, False, False]
+            assert told.tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "operator", [Zero(), Prune(), Mean(), Average()], ids=lambda o: type(o).__name__
+)
+def test_films(hooked, operator):
+    ws, sample = sample_ws(hooked), random_rows(hooked)
+    reference = TorchConfig().start(AblationTask.of(hooked, ws, operator))
+    expected = list(reference(sample))
+    assert (expected[0] == next(iter(reference(sample)))).all(), (
+        "noise that a module draws does not flicker"
+    )
+    assert (expected[0] != expected[1]).any()
+    with torch.inference_mode():
+        batched = TorchGPU.of(AblationTask.of(hooked, ws, operator), "float32", "cpu", 3)
+    assert psnr(batched(sample), expected) >= 50
+    for order in (Contribution(), Magnitude(weights="incoming")):
+        assert len(order(hooked, Units(hooked.layers), ws)) == len(Units(hooked.layers))
+
+
+@pytest.mark.skipif(
+    not compiled.available(), reason="there is no package of openvino for this machine"
+)
+def test_auto_takes_a_compiler_where_it_makes_the_same_picture(hooked):
+    ws = sample_ws(hooked)
+    engine, why = AutoConfig("float32")(AblationTask.of(hooked, ws, Zero()), random_rows(hooked))
+    assert engine.name in ("torch", "openvino"), why
+    quiet = Hooked(
+        nn.Sequential(
+            nn.Linear(6, 48),
+            nn.ReLU(),
+            nn.Unflatten(1, (3, 4, 4)),
+            nn.Conv2d(3, 5, 3),
+            nn.Tanh(),
+            nn.Conv2d(5, 1, 1),
+        )
+    )
+    ws = sample_ws(quiet)
+    engine, _ = AutoConfig()(AblationTask.of(quiet, ws, Zero()), random_rows(quiet))
+    assert engine.name == "openvino"
+    assert (
+        psnr(
+            engine(random_rows(quiet)),
+            list(TorchConfig().start(AblationTask.of(quiet, ws, Zero()))(random_rows(quiet))),
+        )
+        >= 45
+    )
+
+
+def test_what_cannot_be_hooked():
+    with pytest.raises(
+        RequestError, match=r"Linear does not take a latent of shape \[1, 7\] .*say generator.shape"
+    ):
+        Hooked(nn.Linear(5, 3), (7,))
+    with pytest.raises(
+        RequestError,
+        match=r"images as floating-point \[B, C, H, W\], this module returned torch.float32 \[1, 3\]",
+    ):
+        Hooked(nn.Linear(5, 3))
+    with pytest.raises(RequestError, match="no layer to tell the latent's shape by"):
+        Hooked(nn.Tanh())
+    picture = nn.Sequential(nn.Linear(5, 12), nn.Unflatten(1, (3, 2, 2)))
+    with pytest.warns(FutureWarning, match="deprecated"):
+        traced = torch.jit.trace(picture, torch.zeros(1, 5))
+    with pytest.raises(RequestError, match="scripted or exported program cannot be damaged"):
+        Hooked(traced)
+    exported = torch.export.export(picture, (torch.zeros(1, 5),)).module()
+    with pytest.raises(RequestError, match="scripted or exported program cannot be damaged"):
+        Hooked(exported, (5,))
+
+
+def test_black_and_white_of_its_own():
+    network = nn.Sequential(
+        nn.Linear(4, 8), nn.Unflatten(1, (2, 2, 2)), nn.Conv2d(2, 3, 1), nn.Sigmoid()
+    )
+    ws = sample_ws(Hooked(network))
+    torch.testing.assert_close(
+        Hooked(network, low=0, high=1).bind(ws)(), Hooked(network).bind(ws)() * 2 - 1
+    )

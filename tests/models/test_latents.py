@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+
+from forgetting.errors import RequestError
+from forgetting.models.latents import Breathe, Drift, Seed, Walk, Wander, latent_of_seed, slerp
+from helpers import TINY
+
+
+def test_a_seed_means_what_everybody_means_by_it(tiny):
+    z = torch.from_numpy(np.random.RandomState(42).randn(1, tiny.z_dim)).float()
+    assert torch.equal(Seed(42, psi=0.5)(tiny), tiny.mapping(z, 0.5))
+
+
+def test_psi_zero_is_the_average_face(tiny):
+    assert torch.equal(Seed(1, psi=0.0)(tiny), Seed(2, psi=0.0)(tiny))
+    assert not torch.equal(Seed(1)(tiny), Seed(2)(tiny))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"psi": 9.0}, "latent.psi must lie between -2 and 2, got 9"),
+        ({"psi": float("nan")}, "got nan"),
+        ({"seed": -1}, "got -1"),
+        ({"seed": 2**32}, "got 4294967296"),
+        ({"seed": "x"}, "got 'x'"),
+    ],
+)
+def test_out_of_range(settings, says):
+    with pytest.raises(RequestError, match=says):
+        Seed(**settings)
+
+
+def test_classes():
+    conditional, plain = TINY["stylegan2"](), TINY["toy"]()
+    assert torch.equal(Seed(1)(conditional), Seed(1, label=0)(conditional))
+    assert not torch.equal(Seed(1)(conditional), Seed(1, label=2)(conditional))
+    with pytest.raises(RequestError, match="latent.label must lie between 0 and 2, got 3"):
+        Seed(1, label=3)(conditional)
+    with pytest.raises(RequestError, match="no classes; leave out latent.label, got 1"):
+        Seed(1, label=1)(plain)
+
+
+MOVING = [Walk((3, 4, 5)), Walk((3, 4), loop=False), Drift(3, 4), Wander(3), Breathe(3)]
+
+
+@pytest.mark.parametrize("latent", MOVING, ids=repr)
+def test_a_face_that_moves_does_so_evenly(latent, toy):
+    frames = 240
+    ws = torch.cat([latent(toy, index, frames) for index in range(frames)])
+    assert ws.shape[0] == frames
+    steps = (ws[1:] - ws[:-1]).flatten(1).norm(dim=1)
+    assert float(steps.max()) > 0
+    assert float(steps.max()) < 0.25 * float((ws - ws.mean(0)).flatten(1).norm(dim=1).max()), (
+        "it does not jump"
+    )
+    assert torch.equal(latent(toy, 17, frames), ws[17, None]), (
+        "a frame's face depends on its index alone"
+    )
+
+
+@pytest.mark.parametrize("latent", [MOVING[0], *MOVING[3:]], ids=repr)
+def test_loops_close(latent, toy):
+    """The frame after the last is the first: that step is no larger than the others."""
+    frames = 200
+    ws = torch.cat([latent(toy, index, frames) for index in range(frames)])
+    steps = (ws.roll(-1, 0) - ws).flatten(1).norm(dim=1)
+    assert float(steps[-1]) <= 1.5 * float(steps.max())
+    assert float(steps[-1]) <= float(steps[:-1].max()) * 1.01
+
+
+def test_walks_go_through_their_faces(toy):
+    walk = Walk((3, 4, 5))
+    for number, seed in enumerate((3, 4, 5)):
+        torch.testing.assert_close(
+            walk(toy, 40 * number, 120), Seed(seed)(toy), atol=1e-5, rtol=1e-4
+        )
+    torch.testing.assert_close(
+        Walk((3, 4), loop=False)(toy, 9, 10), Seed(4)(toy), atol=1e-5, rtol=1e-4
+    )
+    torch.testing.assert_close(
+        Drift(3, 4, share=1.0)(toy, 9, 10), Seed(4)(toy), atol=1e-5, rtol=1e-4
+    )
+    torch.testing.assert_close(
+        Breathe(3, depth=0.2, breaths=1)(toy, 25, 100), Seed(3, psi=0.9)(toy), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_walks_stay_on_the_sphere(toy):
+    a, b = latent_of_seed(toy, 1), latent_of_seed(toy, 2)
+    lengths = [float(slerp(a, b, share).norm()) for share in (0, 0.25, 0.5, 1)]
+    assert lengths == pytest.approx(
+        [float(a.norm()) * (1 - s) + float(b.norm()) * s for s in (0, 0.25, 0.5, 1)], rel=1e-5
+    )
+    torch.testing.assert_close(slerp(a, 2 * a, 0.5), 1.5 * a)
+    middle, angle = latent_of_seed(toy, 3), []
+    for index in range(4):
+        with torch.no_grad():
+
+            class Seen:
+                z_dim, labels = toy.z_dim, 0
+
+                def mapping(self, z, psi, label):
+                    angle.append(float(torch.nn.functional.cosine_similarity(z, middle)))
+                    return z
+
+            Wander(3, radius=20.0)(Seen(), index, 4)
+    assert angle == pytest.approx([np.cos(np.radians(20))] * 4, abs=1e-5)
+
+
+def test_other_people_begin_with_oneself(toy):
+    for latent in (Seed(3), *MOVING):
+        assert torch.equal(latent.another(0)(toy, 0, 10), latent(toy, 0, 10))
+        assert not torch.equal(latent.another(1)(toy, 0, 10), latent(toy, 0, 10))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Walk((1,)), "two faces or more"),
+        (lambda: Walk((1, -1)), "latent.seed"),
+        (lambda: Drift(share=2), "latent.share must lie between"),
+        (lambda: Wander(radius=200), "latent.radius must lie between"),
+        (lambda: Wander(turns=0), "latent.turns must lie between"),
+        (lambda: Breathe(depth=-1), "latent.depth must lie between"),
+    ],
+)
+def test_impossible_movements(make, says):
+    with pytest.raises(RequestError, match=says):
+        make()
