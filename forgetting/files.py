@@ -6,15 +6,17 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from forgetting.errors import FetchError
+from forgetting.errors import FetchError, RequestError
 
 SHIPPED = Path(__file__).parent / "data"
 """Statistics that ship with the package."""
@@ -85,3 +87,27 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading; never waits for a pipe, and never touches a device.
+
+    Raises:
+        OSError: the file cannot be opened.
+        RequestError: it is a folder, a pipe, a socket, or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise _irregular(path)
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _irregular(path)
+    return os.fdopen(descriptor, "rb")
+
+
+def _irregular(path: Path) -> RequestError:
+    return RequestError(
+        f"{path} is not a regular file; name a file and not a folder, pipe, or device"
+    )
