@@ -1,4 +1,4 @@
-"""YAML from strangers: plain values only, within limits, and nothing is built before they are checked."""
+"""YAML from strangers: plain values only, within limits that are checked before anything is built."""
 
 from __future__ import annotations
 

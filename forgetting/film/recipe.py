@@ -1,4 +1,4 @@
-"""The recipe: YAML that says how a film was made, and with the plan everything its pictures depend on."""
+"""The recipe: YAML that says how a film was made, and with the plan all that its pictures depend on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,21 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError, safe_load
 
-import forgetting
-from forgetting.ablation import plan as plans
-from forgetting.ablation.plan import Plan
-from forgetting.engines.auto import AutoConfig
+from forgetting.ablation.plan import Plan, load_plan
 from forgetting.engines.engine import EngineInfo
-from forgetting.engines.openvino import OpenVINOConfig
-from forgetting.engines.openvino import version as compiler
-from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError, one_line
+from forgetting.film import input_files
 from forgetting.film.settings import FilmSettings
 from forgetting.models.checkpoints.native import fingerprint
 from forgetting.models.generator import Generator
+from forgetting.parts import TARGET, find_part, part_fields, part_modules
+from forgetting.safe_yaml import load_yaml, strings
 
-EXECUTION_KEYS = ("render", "measure", "cluster")
-"""Keys that say how a film is made and measured, and not which."""
+EXECUTION_KEYS = ("render", "measure", "cluster", "trust")
+"""Keys of a config that say how a film is made and measured; none of its pictures depend on them."""
 
 PLAN_KEYS = ("units", "tracks", "ordering", "schedule", "pacing", "experiment")
-"""Keys that make a plan, and have nothing left to say once there is one."""
+"""Keys of a config that make a plan; they have no effect once there is one."""
 
 
 def write_recipe(
@@ -42,82 +40,99 @@ def write_recipe(
     why: str,
     film: FilmSettings,
     shape: tuple[int, int],
-    files: Mapping[str, str] | None = None,
 ) -> str:
-    """The recipe of a film: the full config, what made and wrote its pictures of that ``shape``, the versions, the hash of the
-    weights, and those of other ``files`` that its pictures depend on."""
+    """Return the recipe of a film.
+
+    Args:
+        config: resolved, as plain values.
+        generator: the network, of which the recipe holds a hash of the weights.
+        engine: what renders the film.
+        why: the sentence that says why that engine was chosen.
+        film: the settings, with their encoder resolved.
+        shape: height and width of the film's pictures.
+    """
     versions = {
-        "forgetting": forgetting.__version__,
+        "forgetting": version("forgetting"),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
+        **engine.versions(),
+        "python": platform.python_version(),
     }
-    if engine.name == "openvino":
-        versions["openvino"] = compiler()
-    made_by = {
+    rendered_by = {
         "name": engine.name,
         "precision": engine.precision,
         "device": engine.device,
         "why": why,
     }
+    files = input_files.record(config)
     recipe = {
-        "config": _kept(config),
-        "engine": made_by,
+        "config": _recorded_config(config),
+        "engine": rendered_by,
         "film": {"encoder": film.encoder, "shape": list(shape)},
         "model": {"sha256": fingerprint(generator)},
-        **({"files": dict(files)} if files else {}),
-        "versions": versions | {"python": platform.python_version()},
+        **({"files": files} if files else {}),
+        "versions": versions,
     }
     return OmegaConf.to_yaml(OmegaConf.create(recipe))
 
 
 def run_id(config: Mapping[str, Any]) -> str:
-    """What names the folder of a run in a sweep: a hash of all of its config that its film depends on."""
-    told = film_config(config) | {"plan": config.get("plan")}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    """Return the name of a run's folder in a sweep: a hash of all of its config that its film depends on."""
+    identity = film_config(config) | {"plan": config.get("plan")}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
-TARGET = "_target_"
-"""The key under which a part of a config says what it is."""
-
-
-def part_label(target: Any) -> str:
-    """The name of a part's class, as people say it: ``random`` for forgetting.orderings.Random."""
-    return str(target).rpartition(".")[2].lower()
-
-
-def _named(*, _root_: DictConfig) -> str:
-    parts = {str(key): _root_[key] for key in _root_ if key != "hydra"}
+def _resolve_run_id(*, _root_: DictConfig) -> str:
+    nodes = {str(key): _root_[key] for key in _root_ if key != "hydra"}
     return run_id(
         {
-            key: OmegaConf.to_container(one, resolve=True) if OmegaConf.is_config(one) else one
-            for key, one in parts.items()
+            key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+            for key, node in nodes.items()
         }
     )
 
 
-# In every process that has to do with a sweep, its launchers' too: Hydra asks for it where a run's folder is named.
-OmegaConf.register_new_resolver("recipe_name", _named, replace=True)
+# Registered on import, because launchers import this module in processes of their own, where Hydra
+# then asks for the names of run folders.
+OmegaConf.register_new_resolver("recipe_name", _resolve_run_id, replace=True)
 
 
 def film_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a config a film depends on: neither how it is shared out and measured, nor where its plan lay."""
-    return {
-        name: value for name, value in config.items() if name not in (*EXECUTION_KEYS, "plan")
-    } | {"plan": None}
+    """Return what of a config its film depends on: not how it is made, nor where its plan lies."""
+    left_out = (*EXECUTION_KEYS, "plan")
+    return {key: value for key, value in config.items() if key not in left_out} | {"plan": None}
+
+
+def _recorded_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a recipe holds of a config: how the film is measured too, for resuming.
+
+    ``cluster`` is dropped, so a recipe from elsewhere cannot connect anybody to a cluster.
+    """
+    measure = {"measure": config["measure"]} if "measure" in config else {}
+    return film_config(config) | measure
 
 
 def read_recipe(plan: Plan, path: Path | str) -> DictConfig:
-    """The recipe of a plan.
+    """Return the recipe of a plan, which may be a stranger's: nothing in it is resolved.
+
+    Args:
+        plan: that holds it.
+        path: of the plan, for messages.
 
     Raises:
-        RequestError: it holds none that can be read.
+        RequestError: the plan holds no recipe that can be read.
     """
+    where = f"the recipe in plan {path}"
+    for key, value in strings(load_yaml(plan.recipe, where)):
+        if "${" in value:
+            raise RequestError(
+                f"{where} holds an interpolation at {key} ({one_line(value, 80)}), and a recipe "
+                "holds plain values alone; render the film again from its command"
+            )
     try:
         recipe = OmegaConf.create(plan.recipe)
     except (YAMLError, OmegaConfBaseException) as error:
-        raise RequestError(
-            f"the recipe in plan {path} cannot be read ({one_line(error)})"
-        ) from None
+        raise RequestError(f"{where} cannot be read ({one_line(error)})") from None
     config = recipe.get("config") if isinstance(recipe, DictConfig) else None
     if (
         not isinstance(recipe, DictConfig)
@@ -125,89 +140,74 @@ def read_recipe(plan: Plan, path: Path | str) -> DictConfig:
         or not isinstance(config.get("film"), DictConfig)
     ):
         raise RequestError(
-            f"the recipe in plan {path} holds no config; empty it to render the plan by the current one"
+            f"{where} holds no config; empty it to render the plan by the current config"
         )
+    # A stranger's recipe names no cluster to connect to, no package to trust and no other plan.
+    for key in ("cluster", "trust"):
+        config.pop(key, None)
+    if "plan" in config:
+        config["plan"] = None
     return recipe
 
 
 def config_of(recipe: DictConfig) -> dict[str, Any]:
-    """The config in a recipe, as plain values."""
+    """Return the config in a recipe as plain values."""
     return plain_values(recipe["config"])
 
 
+def files_of(recipe: DictConfig) -> Mapping[str, Any]:
+    """Return hash and size of the files that a recipe depends on, by dotted key; empty if there are none."""
+    recorded = recipe.get("files")
+    return plain_values(recorded) if isinstance(recorded, DictConfig) else {}
+
+
 def plain_values(node: DictConfig) -> dict[str, Any]:
-    """A node as plain values; nothing in it is resolved, for it may be a stranger's."""
-    found = OmegaConf.to_container(node)
-    assert isinstance(found, dict)
-    return {str(name): value for name, value in found.items()}
+    """Return a node as plain values; nothing in it is resolved."""
+    values = OmegaConf.to_container(node)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
 def public_recipe(recipe: DictConfig) -> dict[str, Any]:
-    """The recipe as it is told in the film itself, which goes out into the world: where files lay is nobody's business."""
-    found = plain_values(recipe)
-    found["config"].pop("measure", None)
-    _nameless(found["config"])
-    return found
+    """Return the recipe as films and galleries hold it: of paths only the names of the files."""
+    public = plain_values(recipe)
+    public["config"].pop("measure", None)
+    for _, node, key in input_files.references(public["config"]):
+        node[key] = Path(node[key]).name
+    return public
 
 
 def with_config(recipe: str, config: Mapping[str, Any]) -> str:
-    """The same recipe, told in the words of another config for the same film: files lie elsewhere on other machines."""
-    return OmegaConf.to_yaml(OmegaConf.create(safe_load(recipe) | {"config": _kept(config)}))
-
-
-def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a recipe holds of a config: how it is measured too, for who goes on with it. No cluster: a stranger's is no place to go to."""
-    return film_config(config) | ({"measure": config["measure"]} if "measure" in config else {})
-
-
-FILES = ("path", "audio", "mask", "weights")
-"""Keys that say where a file is."""
-
-
-def _nameless(node: Any) -> None:
-    """Leave of all paths in a config the names."""
-    for key, value in (
-        node.items()
-        if isinstance(node, dict)
-        else enumerate(node)
-        if isinstance(node, list)
-        else ()
-    ):
-        if key in FILES and isinstance(value, str):
-            node[key] = Path(value).name
-        _nameless(value)
+    """Return the recipe with another config for the same film: on other machines files lie elsewhere."""
+    return OmegaConf.to_yaml(
+        OmegaConf.create(safe_load(recipe) | {"config": _recorded_config(config)})
+    )
 
 
 def engine_config(recipe: DictConfig) -> dict[str, Any]:
-    """The config node of the engine that a recipe names: what ``auto`` chose then, so that the film is the same bit for bit."""
-    used, asked = recipe.get("engine"), OmegaConf.select(recipe, "config.engine")
-    used = used if isinstance(used, DictConfig) else OmegaConf.create({})
-    part: type[TorchConfig | OpenVINOConfig | AutoConfig] = {
-        "torch": TorchConfig,
-        "openvino": OpenVINOConfig,
-    }.get(str(used.get("name")), AutoConfig)
+    """Return the config node of the engine that rendered a film: not ``auto`` but what it chose then."""
+    rendered_by, requested = recipe.get("engine"), OmegaConf.select(recipe, "config.engine")
+    rendered_by = plain_values(rendered_by) if isinstance(rendered_by, DictConfig) else {}
+    requested = plain_values(requested) if isinstance(requested, DictConfig) else {}
+    name = f"engine/{rendered_by.get('name')}"
+    if name not in part_modules():
+        name = "engine/auto"
+    fields = {field.name for field in part_fields(find_part(name, "engine"))}
     node = {
-        "_target_": f"{part.__module__}.{part.__qualname__}",
-        "precision": str(used.get("precision", "auto")),
+        key: str(rendered_by.get(key, "auto")) for key in ("precision", "device") if key in fields
     }
-    if part is TorchConfig:
-        node["device"] = str(used.get("device", "auto"))
-    kept = {
-        key: asked[key]
-        for key in ("batch", "reuse", "fold")
-        if isinstance(asked, DictConfig) and key in asked
-    }
-    return node | {key: value for key, value in kept.items() if key in part.__match_args__}
+    kept = {key: requested[key] for key in requested if key in fields and key not in node}
+    return {TARGET: name, **node, **kept}
 
 
 def segment_key(plan: Plan) -> str:
-    """What names a film's segments: a hash of all its pictures depend on. Equal keys, equal films."""
-    told = OmegaConf.to_yaml(OmegaConf.create(film_identity(plan)), sort_keys=True)
-    return hashlib.sha256((told + plan.digest()).encode()).hexdigest()[:16]
+    """Return the name of the folder of a film's segments: equal keys mean equal films."""
+    text = OmegaConf.to_yaml(OmegaConf.create(film_identity(plan)), sort_keys=True)
+    return hashlib.sha256((text + plan.digest()).encode()).hexdigest()[:16]
 
 
 def film_identity(plan: Plan) -> dict[str, Any]:
-    """The recipe of a plan without what changes nothing: why its engine was taken, and how the film is measured."""
+    """Return the recipe of a plan without what changes no picture: why its engine was chosen, and measures."""
     recipe = read_recipe(plan, "of this run")
     recipe["config"].pop("measure", None)
     if isinstance(recipe.get("engine"), DictConfig):
@@ -216,53 +216,66 @@ def film_identity(plan: Plan) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], where: str = "") -> list[str]:
-    """The dotted keys in which two configs differ, with both values."""
-    found = []
-    for name in sorted({*before, *after}):
-        old, new = before.get(name), after.get(name)
+    """Return the dotted keys in which two configs differ, each with both values."""
+    changed = []
+    for key in sorted({*before, *after}):
+        old, new = before.get(key), after.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += differences(old, new, f"{where}{name}.")
+            changed += differences(old, new, f"{where}{key}.")
         elif old != new:
-            found.append(f"{where}{name} was {old}, is {new}")
-    return found
+            changed.append(f"{where}{key} was {old}, is {new}")
+    return changed
 
 
-def config_with_plan(config: dict[str, Any], overridden: Iterable[str]) -> dict[str, Any]:
-    """The config to render ``config["plan"]`` by: the plan's own, with what the user asked for on top.
+def config_with_plan(
+    config: dict[str, Any],
+    overridden: Iterable[str],
+    verb: str,
+    explicit: Iterable[str] | None = None,
+) -> dict[str, Any]:
+    """Return the config to render ``config["plan"]`` by: that of the plan's recipe, with overrides on top.
 
-    ``overridden`` are the dotted keys of ``config`` that the user set explicitly.
+    Args:
+        config: resolved, as plain values.
+        overridden: the dotted keys of ``config`` that were set beside the defaults.
+        verb: that the command line said.
+        explicit: those of them that the command line itself set; all of them if left out. Files
+            under other keys must be those that the recipe records.
+
+    Raises:
+        RequestError: an override contradicts the plan, or a file is not the recorded one.
     """
     path = config.get("plan")
     if path is None:
         return config
-    overridden = [name for name in overridden if name != "plan"]
-    for name in overridden:
-        if name.split(".")[0] in PLAN_KEYS:
-            raise RequestError(f"plan={path} already decides who dies when; leave out {name}")
-    plan = plans.load_plan(Path(path))
+    overridden = [key for key in overridden if key != "plan"]
+    for key in overridden:
+        if key.split(".")[0] in PLAN_KEYS:
+            raise RequestError(
+                f"plan={path} already decides which units are ablated when; leave out {key}"
+            )
+    plan = load_plan(Path(path))
     if plan.recipe:
         recipe = read_recipe(plan, path)
         base = recipe["config"]
-        for name in overridden:
-            OmegaConf.update(
-                base,
-                name,
-                OmegaConf.select(OmegaConf.create(config), name),
-                merge=False,
-                force_add=True,
-            )
+        for key in overridden:
+            value = OmegaConf.select(OmegaConf.create(config), key)
+            OmegaConf.update(base, key, value, merge=False, force_add=True)
         base["plan"] = path
         for key in EXECUTION_KEYS:
             base[key] = config.get(key)
-        if not any(name.split(".")[0] == "engine" for name in overridden):
+        if not any(key.split(".")[0] == "engine" for key in overridden):
             base["engine"] = engine_config(recipe)
         config = plain_values(base)
+        chosen = overridden if explicit is None else explicit
+        input_files.verify(config, files_of(recipe), Path(path), verb, chosen)
     settings = config["film"]
     if "film.duration" not in overridden:
         settings["duration"] = len(plan) / settings["fps"]
-    asked = round(settings["fps"] * settings["duration"])
-    if asked != len(plan):
+    frames = round(settings["fps"] * settings["duration"])
+    if frames != len(plan):
         raise RequestError(
-            f"plan {path} has {len(plan)} frames, and film.fps x film.duration asks for {asked}; leave out film.duration"
+            f"plan {path} has {len(plan)} frames, and film.fps x film.duration asks for {frames}; "
+            "leave out film.duration"
         )
     return config

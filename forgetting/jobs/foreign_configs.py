@@ -22,6 +22,16 @@ from forgetting.safe_yaml import MAX_BYTES, load_yaml, strings
 COMMAND_LINE_ONLY = ("hydra", "cluster")
 """Root nodes that files of users may not set; ``hydra`` has the exceptions below."""
 
+MAX_FILES = 2000
+"""YAML files in a folder of users."""
+
+PLAIN = re.compile(r"\$\{[\w.\[\]-]*\}")
+"""An interpolation that names another key of the same config."""
+
+NAME = r"[\w-][\w.-]*"
+OPTION = re.compile(rf"/?{NAME}(?:/{NAME})*")
+"""A group or an option in a defaults list: a path without ``..``, hidden folders, and interpolations."""
+
 
 def check(arguments: Sequence[str]) -> None:
     """Refuse command lines whose config files could make Hydra run code or leave the film's settings.
