@@ -1,25 +1,27 @@
-"""The plan: how far gone every unit is at every frame.
+"""Plans: how far every unit is ablated in every frame.
 
-Everything that decides about a film ends here, as rows of numbers in [0, 1]; the renderer knows nothing else. A plan has one
-*track* or several: each moves units of its own, held as what makes their ablation [F, U] - a rank for every unit, a
-fraction for every frame -, and a frame's row is computed when it is asked for, so the plan of a film of hours is small.
-A plan can be saved, edited with numpy, and rendered again: change ``rank`` or ``fraction``, or put in an ``ablation`` of
-your own, which is then all that counts.
+A plan has one *track* or several. Every track ablates units of its own. It holds a rank for every
+unit and a fraction for every frame; the ablation [F, U] follows from them. A row is computed only when
+a frame needs it, so the plan of a film of several hours is small.
 
-Layout of the file (``.npz``, numpy's own format, no pickles). The names of a track's arrays begin with the track's name and
-a slash; the only track of a simple film has neither.
+A plan can be saved, edited with numpy and rendered again: change ``rank`` or ``fraction``, or add an
+array ``ablation``, which then replaces both.
 
-| array            | type, shape       | what                                                              |
-|------------------|-------------------|-------------------------------------------------------------------|
-| ``rank``         | float32 [U]       | who dies when: near 0 first, 1 last, infinity never, 0 all at once |
-| ``fraction``     | float64 [F]       | share of the units' ranks that has been reached at each frame     |
-| ``softness``     | float64 []        | share of the ranks' axis that a unit takes to fade                |
-| ``ablation``     | float32 [F, U]    | only where somebody made it: 0 intact, 1 gone                     |
-| ``layers``       | str [K]           | names of the layers, in the order of the units                    |
-| ``channels``     | int64 [K]         | units in each layer; they add up to U                             |
-| ``resolutions``  | int64 [K, 2]      | size of each layer's maps                                         |
-| ``tracks``       | str [T]           | names of the tracks, where there are several                      |
-| ``recipe``       | str []            | the recipe (YAML) the plan was made by, or empty                  |
+Layout of the file (``.npz``, numpy's own format, without pickles). The names of a track's arrays
+begin with the track's name and a slash; they have no prefix where the only track has no name.
+
+| array           | type, shape      | content                                                      |
+|-----------------|------------------|--------------------------------------------------------------|
+| ``rank``        | float32 [U]      | order of ablation: near 0 first, 1 last, infinity never, 0   |
+|                 |                  | together with all others of rank 0                           |
+| ``fraction``    | float64 [F]      | share of the ranks that every frame has reached              |
+| ``softness``    | float64 []       | share of the ranks' axis that a unit takes to fade           |
+| ``ablation``    | float32 [F, U]   | optional, instead of the above: 0 intact, 1 ablated          |
+| ``layers``      | str [K]          | names of the layers, in the order of the units               |
+| ``channels``    | int64 [K]        | units of every layer; their sum is U                         |
+| ``resolutions`` | int64 [K, 2]     | height and width of every layer's maps                       |
+| ``tracks``      | str [T]          | names of the tracks; only if there are several               |
+| ``recipe``      | str []           | the recipe (YAML) that made the plan, or empty               |
 """
 
 from __future__ import annotations
@@ -42,59 +44,83 @@ from forgetting.models.units import PICTURE, Layer, Units
 
 MAX_FRAMES = 10_000_000
 MAX_BYTES = 16 * 2**30
-"""A plan file that unpacks to more than this is refused unread."""
+"""Plan files that unpack to more bytes than this are refused unread."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """Ablation [F, U] over the units of ``layers``: that of ``rank`` and ``fraction``, or ``own`` where it is given."""
+    """The ablation [F, U] of the units of some layers.
+
+    Args:
+        rank: of every unit, [U].
+        fraction: of every frame, [F] in [0, 1].
+        softness: share of the ranks' axis that a unit takes to fade.
+        layers: the layers of its units.
+        name: of the track; empty for the only track of a film.
+        explicit: the ablation [F, U] itself, instead of ``rank`` and ``fraction``; None derives it
+            from them.
+
+    Raises:
+        RequestError: shapes or values that are impossible.
+    """
 
     rank: Tensor
     fraction: Tensor
     softness: float
     layers: tuple[Layer, ...]
     name: str = ""
-    own: Tensor | None = None
+    explicit: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.rank.shape != (len(Units(self.layers)),) or self.fraction.ndim != 1:
+        count = len(self.units)
+        if self.rank.shape != (count,) or self.fraction.ndim != 1:
             raise RequestError(
-                f"a plan for {len(Units(self.layers))} units has rank {list(self.rank.shape)} and fraction {list(self.fraction.shape)}; "
-                "they must be [U] and [F]"
+                f"a plan for {count} units has rank {list(self.rank.shape)} and fraction "
+                f"{list(self.fraction.shape)}; they must be [U] and [F]"
             )
-        if bool(self.rank.isnan().any()) or not bool(
-            ((self.fraction >= 0) & (self.fraction <= 1)).all()
-        ):
+        in_range = (self.fraction >= 0) & (self.fraction <= 1)
+        if bool(self.rank.isnan().any()) or not bool(in_range.all()):
             raise RequestError(
                 "the plan's fraction must lie in [0, 1] everywhere, and no rank may be NaN"
             )
         check_range("the plan's softness", self.softness, 0, 1)
-        if self.own is None:
+        if self.explicit is None:
             return
-        if self.own.shape != (len(self.fraction), len(self.rank)):
+        shape = (len(self.fraction), len(self.rank))
+        if self.explicit.shape != shape:
             raise RequestError(
-                f"the plan's ablation is {list(self.own.shape)}; it must be {[len(self.fraction), len(self.rank)]}"
+                f"the plan's ablation is {list(self.explicit.shape)}; it must be {list(shape)}"
             )
-        if not bool(((self.own >= 0) & (self.own <= 1)).all()):
+        if not bool(((self.explicit >= 0) & (self.explicit <= 1)).all()):
             raise RequestError("the plan's ablation must lie in [0, 1] everywhere")
 
     def __len__(self) -> int:
+        """The number of frames F."""
         return len(self.fraction)
 
     @property
     def units(self) -> Units:
+        """The units that the track ablates."""
         return Units(self.layers)
 
     def rows(self, indices: Sequence[int]) -> Tensor:
-        """The ablation [N, U] of those frames."""
-        if self.own is not None:
-            return self.own[list(indices)]
+        """Return the ablation [N, U] of the frames ``indices``."""
+        if self.explicit is not None:
+            return self.explicit[list(indices)]
         return ablation(self.rank, self.fraction[list(indices)], self.softness)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Tracks of equal length; a row [R] has the units of one after the other."""
+    """How far every unit is ablated in every frame; a row [R] holds the units of all tracks in turn.
+
+    Args:
+        tracks: of equal length, with different names.
+        recipe: the recipe (YAML) that made the plan, or empty.
+
+    Raises:
+        RequestError: no tracks, or tracks that do not fit together.
+    """
 
     tracks: tuple[Track, ...]
     recipe: str = ""
@@ -107,10 +133,15 @@ class Plan:
             )
 
     def __len__(self) -> int:
+        """The number of frames F."""
         return len(self.tracks[0])
 
     def rows(self, indices: Sequence[int]) -> Tensor:
-        """The rows [N, R] of those frames."""
+        """Return the rows [N, R] of the frames ``indices``.
+
+        Raises:
+            RequestError: an index outside of the plan.
+        """
         for index in indices:
             if not 0 <= index < len(self):
                 raise RequestError(
@@ -119,70 +150,75 @@ class Plan:
         return torch.cat([track.rows(indices) for track in self.tracks], dim=1)
 
     def row(self, index: int) -> Tensor:
-        """The row [R] of a frame."""
+        """Return the row [R] of a frame."""
         return self.rows([index])[0]
 
     @property
     def ablation(self) -> Tensor:
-        """All rows, [F, R]: four bytes a frame and unit."""
+        """All rows, [F, R]: four bytes for every frame and unit."""
         return self.rows(range(len(self)))
 
-    def gone(self, index: int) -> dict[str, Tensor]:
-        """Layer name -> [C]: how far gone each unit is at a frame, by whatever moves it."""
-        found: dict[str, Tensor] = {}
+    def ablation_by_layer(self, index: int) -> dict[str, Tensor]:
+        """Return how far all tracks together ablate the units of a frame: layer name -> [C]."""
+        layers: dict[str, Tensor] = {}
         for track in self.tracks:
             for name, part in track.units.split(track.rows([index])[0]).items():
-                found[name] = 1 - (1 - found[name]) * (1 - part) if name in found else part
-        return found
+                layers[name] = 1 - (1 - layers[name]) * (1 - part) if name in layers else part
+        return layers
 
-    def share(self, index: int) -> float:
-        """Share of all units that are gone at a frame, in [0, 1]; what fades the picture itself does not count."""
-        return ablated_share(self.gone(index))
+    def ablated_share(self, index: int) -> float:
+        """Return the share of all units but the picture's that is ablated in a frame, in [0, 1]."""
+        return share_of_units(self.ablation_by_layer(index))
 
     def digest(self) -> str:
-        """SHA-256 over everything that decides about the rows."""
-        found = hashlib.sha256()
+        """Return the SHA-256 of everything that decides about the rows."""
+        digest = hashlib.sha256()
         for track in self.tracks:
-            found.update(
-                repr(
-                    (
-                        track.name,
-                        track.softness,
-                        [(layer.name, layer.channels) for layer in track.layers],
-                    )
-                ).encode()
-            )
-            for tensor in (track.rank, track.fraction, track.own):
-                found.update(b"-" if tensor is None else tensor.contiguous().numpy().tobytes())
-        return found.hexdigest()
+            layers = [(layer.name, layer.channels) for layer in track.layers]
+            digest.update(repr((track.name, track.softness, layers)).encode())
+            for tensor in (track.rank, track.fraction, track.explicit):
+                digest.update(b"-" if tensor is None else tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def check(self, generator: Generator) -> None:
-        """Raise unless the plan was made for a network like ``generator``."""
-        theirs = {layer.name: layer.channels for layer in generator.layers}
-        theirs |= {name: part.layer.channels for name, part in generator.parts.items()} | {
-            PICTURE.name: PICTURE.channels
-        }
+        """Raise unless the plan fits ``generator``.
+
+        Raises:
+            RequestError: a layer that the generator does not have, or one with other units.
+        """
+        layers = [*generator.layers, *(part.layer for part in generator.parts.values()), PICTURE]
+        available = {layer.name: layer.channels for layer in layers}
         for track in self.tracks:
-            ours = {layer.name: layer.channels for layer in track.layers}
-            if not ours.items() <= theirs.items():
-                first = track.layers[0]
+            planned = {layer.name: layer.channels for layer in track.layers}
+            if not planned.items() <= available.items():
                 raise RequestError(
-                    f"the plan is for another network: it has {len(track.units)} units in {len(ours)} layers from {first.name}, "
-                    f"the generator {len(Units(generator.layers))} in {len(generator.layers)} from {generator.layers[0].name}"
+                    f"the plan is for another network: it has {len(track.units)} units in "
+                    f"{len(planned)} layers from {track.layers[0].name}, the generator "
+                    f"{len(Units(generator.layers))} in {len(generator.layers)} from "
+                    f"{generator.layers[0].name}"
                 )
 
 
-def ablated_share(gone: Mapping[str, Tensor]) -> float:
-    """Share of all units in :meth:`Plan.gone` that are gone."""
-    return float(torch.cat([part for name, part in gone.items() if name != PICTURE.name]).mean())
+def share_of_units(ablation_by_layer: Mapping[str, Tensor]) -> float:
+    """Return the share of units that is ablated in [0, 1], given the ablation [C] of every layer.
+
+    The unit of the picture itself does not count.
+    """
+    parts = [part for name, part in ablation_by_layer.items() if name != PICTURE.name]
+    return float(torch.cat(parts).mean())
 
 
 def ablation(rank: Tensor, fraction: Tensor, softness: float) -> Tensor:
-    """[U] ranks, [F] fractions -> [F, U] float32 in [0, 1].
+    """Return how far units are ablated, [F, U] float32 in [0, 1].
 
-    A unit fades while the fraction passes ``softness`` of the axis; with softness 0 it is gone once its rank is
-    reached. Nothing is gone at fraction 0 and everything at 1. Units of rank 0 have no place in any order: they are as far
-    gone as the fraction, all of them together.
+    A unit fades while the fraction passes ``softness`` of the axis; with softness 0 it is ablated
+    once the fraction exceeds its rank. All units are intact at fraction 0 and ablated at 1.
+    Units of rank 0 are outside of the order: all of them are ablated as far as the fraction says.
+
+    Args:
+        rank: of every unit, [U].
+        fraction: of every frame, [F] in [0, 1].
+        softness: share of the ranks' axis that a unit takes to fade.
     """
     p, r = fraction.double()[:, None], rank.double()[None]
     turns = (
@@ -192,13 +228,13 @@ def ablation(rank: Tensor, fraction: Tensor, softness: float) -> Tensor:
 
 
 def save_plan(plan: Plan, path: Path) -> None:
-    """Write ``path`` whole or not at all."""
+    """Write a plan file atomically: either the whole file appears at ``path``, or nothing does."""
     arrays: dict[str, Any] = {"recipe": np.array(plan.recipe)}
     if len(plan.tracks) > 1:
         arrays["tracks"] = np.array([track.name for track in plan.tracks])
     for track in plan.tracks:
-        own = {} if track.own is None else {"ablation": track.own.numpy()}
-        found = own | {
+        track_arrays = {} if track.explicit is None else {"ablation": track.explicit.numpy()}
+        track_arrays |= {
             "rank": track.rank.numpy(),
             "fraction": track.fraction.numpy(),
             "softness": np.array(track.softness),
@@ -206,16 +242,17 @@ def save_plan(plan: Plan, path: Path) -> None:
             "channels": np.array([layer.channels for layer in track.layers]),
             "resolutions": np.array([layer.size for layer in track.layers]),
         }
-        arrays |= {f"{_prefix(track.name)}{name}": array for name, array in found.items()}
+        prefix = _prefix(track.name)
+        arrays |= {f"{prefix}{name}": array for name, array in track_arrays.items()}
     with files.atomic_write(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
 def load_plan(path: Path) -> Plan:
-    """Read a plan.
+    """Return the plan in a file; nothing in the file is ever executed.
 
     Raises:
-        RequestError: no such file, or not a plan; nothing in the file is ever executed.
+        RequestError: there is no such file, or it holds no plan.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -226,11 +263,13 @@ def load_plan(path: Path) -> Plan:
             )
         with np.load(path, allow_pickle=False) as file:
             names = [str(name) for name in file["tracks"]] if "tracks" in file else [""]
-            return Plan(tuple(_track(name, file) for name in names), str(file["recipe"]))
+            return Plan(tuple(_read_track(name, file) for name in names), str(file["recipe"]))
     except FileNotFoundError:
         raise RequestError(
             f"there is no plan at {path}; a render writes one as plan.npz in its folder"
         ) from None
+    except RequestError:
+        raise
     except (
         OSError,
         ValueError,
@@ -240,20 +279,20 @@ def load_plan(path: Path) -> Plan:
         EOFError,
         zipfile.BadZipFile,
     ) as error:
-        if isinstance(error, RequestError):
-            raise
         raise RequestError(
-            f"{path} is not a plan of ours ({type(error).__name__}: {error})"
+            f"{path} is not a plan of this program ({type(error).__name__}: {error}); "
+            "choose the plan.npz of a run"
         ) from None
 
 
-def _track(name: str, file: Mapping[str, Any]) -> Track:
-    needed = ("rank", "fraction", "softness", "layers", "channels", "resolutions")
-    arrays = {field: file[f"{_prefix(name)}{field}"] for field in needed}
-    own = f"{_prefix(name)}ablation"
-    sizes = np.broadcast_to(
-        arrays["resolutions"].reshape(len(arrays["layers"]), -1), (len(arrays["layers"]), 2)
-    )  # one number: square
+def _read_track(name: str, file: Mapping[str, Any]) -> Track:
+    """Return the track whose arrays in ``file`` begin with its name."""
+    fields = ("rank", "fraction", "softness", "layers", "channels", "resolutions")
+    arrays = {field: file[f"{_prefix(name)}{field}"] for field in fields}
+    explicit = f"{_prefix(name)}ablation"
+    count = len(arrays["layers"])
+    # A layer with a single number is square.
+    sizes = np.broadcast_to(arrays["resolutions"].reshape(count, -1), (count, 2))
     rows = zip(arrays["layers"], arrays["channels"], sizes.tolist(), strict=True)
     return Track(
         torch.from_numpy(arrays["rank"].astype(np.float32)),
@@ -264,7 +303,7 @@ def _track(name: str, file: Mapping[str, Any]) -> Track:
             for layer, channels, (height, width) in rows
         ),
         name,
-        torch.from_numpy(file[own].astype(np.float32)) if own in file else None,
+        torch.from_numpy(file[explicit].astype(np.float32)) if explicit in file else None,
     )
 
 

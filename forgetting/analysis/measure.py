@@ -79,7 +79,7 @@ def measure_film(
     curve = ForgettingCurve.of(
         registry.measure_frames(names, seen()),
         settings.fps,
-        [plan.share(index) for index in indices],
+        [plan.ablated_share(index) for index in indices],
     )
     return _written(curve, stills, folder, "", told)
 

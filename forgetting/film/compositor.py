@@ -47,7 +47,7 @@ class Compositor:
         frame = face if self.film.layout == "face" else self._beside(index, face, levels)
         if self.film.ending == "clear":
             frame = frame.copy()
-            frame[..., 3] = np.round(frame[..., 3] * (1 - self._faint(self.plan.gone(index))))
+            frame[..., 3] = np.round(frame[..., 3] * (1 - self._faint(self.plan.ablation_by_layer(index))))
         now = index / self.film.fps
         if self.film.title and now < TITLE:
             frame = draw_title(frame, self.film.title, float(np.clip((TITLE - now) / FADE, 0, 1)))
@@ -64,7 +64,7 @@ class Compositor:
     def _beside(self, index: int, face: Frame, levels: Activity | None) -> Frame:
         assert levels is not None
         assert self.map is not None
-        gone = self.plan.gone(index)
+        gone = self.plan.ablation_by_layer(index)
         remembered = self._solid(self._faded(gone, self.map.draw(levels, gone)))
         match self.film.layout:
             case "map":
@@ -111,7 +111,7 @@ class Compositor:
             np.linspace(0, len(self.plan) - 1, min(POINTS, len(self.plan))).round().astype(int)
         )
         return frames.astype(np.float64), np.array(
-            [1 - self.plan.share(int(frame)) for frame in frames]
+            [1 - self.plan.ablated_share(int(frame)) for frame in frames]
         )
 
     def _curve(self, index: int) -> Frame:

@@ -35,7 +35,7 @@ def draw_sheet(thumbnails: dict[int, Frame], plan: Plan, fps: float) -> Frame:
 
     Each says how much is gone then; of a film in which nobody ever dies, when it is.
     """
-    shares = {index: plan.share(index) for index in thumbnails}
+    shares = {index: plan.ablated_share(index) for index in thumbnails}
     told = {
         index: _percent(share) if any(shares.values()) else f"{index / fps:.1f} s"
         for index, share in shares.items()
