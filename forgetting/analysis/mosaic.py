@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from forgetting import files
 from forgetting.analysis.finished_runs import FinishedRun
-from forgetting.film import contact_sheet, decoder, encoder
+from forgetting.film import contact_sheet, copies, decoder
 from forgetting.film.images import fit, save_png
 from forgetting.progress import track
 
@@ -117,11 +117,11 @@ def make_mosaic(runs: Sequence[FinishedRun], film: Path, contact: Path) -> None:
         folder.mkdir()
         cells = [folder / f"{number}.mp4" for number in range(len(runs))]
         for one, cell in zip(track(runs, "gathering films", len(runs)), cells, strict=True):
-            encoder.rescale(one.film, one.store.film, cell, where.cell, rate, seconds)
+            copies.rescale(one.film, one.store.film, cell, where.cell, rate, seconds)
             rows.append(_stations(cell, round(one.seconds * rate), one))
         save_png(_labels(where), folder / "labels.png", "")
         with files.atomic_write(film) as part:
-            encoder.tile_films(cells, where.corners, folder / "labels.png", where.size, part)
+            copies.tile_films(cells, where.corners, folder / "labels.png", where.size, part)
     with files.atomic_write(contact) as part:
         save_png(_sheet(rows, runs), part, "")
 

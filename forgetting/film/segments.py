@@ -53,7 +53,7 @@ class SegmentStore:
 
     def segments(self, shard: str | None = None) -> list[range]:
         """The ranges of the film's segments, or those of the shard ``K/N``: the K-th of N parts, in order."""
-        length = 1 if self.film.format == "png" else self.film.segment
+        length = 1 if self.film.file_format.stills else self.film.segment
         whole = [
             range(start, min(start + length, self.count)) for start in range(0, self.count, length)
         ]
@@ -88,7 +88,7 @@ class SegmentStore:
         """Make a segment out of its pictures, in order; it is there at once, or not at all. Once it is ``made``, but has no name yet,
         that is called."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        suffix = encoder.codec(self.film).suffix
+        suffix = self.film.file_format.suffix
         unfinished = self.folder / f"{segment.start:07d}-{segment.stop - 1:07d}.{suffix}"
         with files.temporary_path(unfinished) as piece:
             encoder.encode(

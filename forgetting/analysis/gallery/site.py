@@ -28,12 +28,12 @@ from PIL import Image
 
 from forgetting import files
 from forgetting.ablation import plan as plans
-from forgetting.ablation.plan import Plan, ablated_share
+from forgetting.ablation.plan import Plan, share_of_units
 from forgetting.analysis.curve import censored_figures, read_curve
 from forgetting.analysis.finished_runs import FinishedRun, finished_runs
 from forgetting.analysis.measure import CURVE
 from forgetting.errors import RequestError, friendly_os_errors
-from forgetting.film import encoder
+from forgetting.film import copies
 from forgetting.film import recipe as recipes
 from forgetting.progress import track
 
@@ -41,9 +41,6 @@ SITE = Path(__file__).parent / "static"
 
 WALL = 360
 """Height of the films on the wall; higher ones are shown there as smaller copies."""
-
-PLAYABLE = ("mp4", "webm")
-"""Formats that every browser plays; others are shown as copies."""
 
 POINTS = 240
 """Places along a film at which its page knows who is gone."""
@@ -75,7 +72,8 @@ class GalleryFilm:
 
     @property
     def film(self) -> str:
-        return "film.webm" if self.run.store.film.format == "webm" else "film.mp4"
+        film = self.run.store.film
+        return film.name if film.file_format.plays_in_browsers else "film.mp4"
 
     @property
     def wall(self) -> str:
@@ -130,9 +128,9 @@ class GalleryFilm:
         at = sorted(
             {round(place) for place in np.linspace(0, len(indices) - 1, min(POINTS, len(indices)))}
         )
-        rows = [self.plan.gone(indices[place]) for place in at]
+        rows = [self.plan.ablation_by_layer(indices[place]) for place in at]
         layers = {name: [round(float(row[name].mean()), 3) for row in rows] for name in rows[0]}
-        gone = [round(ablated_share(row), 5) for row in rows]
+        gone = [round(share_of_units(row), 5) for row in rows]
         known: dict[str, Any] = {
             "seconds": [round(place / stage.rate, 4) for place in at],
             "gone": gone,
@@ -180,15 +178,15 @@ def _hang(work: GalleryFilm, folder: Path, before: Path) -> None:
             _same(before / name, folder / name)
     else:
         film, (width, height) = work.run.store.film, work.size
-        if film.format in PLAYABLE:
+        if film.file_format.plays_in_browsers:
             _same(work.run.film, folder / work.film)
         else:
-            encoder.rescale(
+            copies.rescale(
                 work.run.film, film, folder / work.film, work.size, film.rate, work.run.seconds
             )
         if work.wall != work.film:
             small = 2 * round(WALL * width / height / 2), WALL
-            encoder.rescale(
+            copies.rescale(
                 work.run.film,
                 film,
                 folder / work.wall,

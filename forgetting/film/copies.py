@@ -1,0 +1,96 @@
+"""Copies of finished films: smaller films for galleries, and several films side by side in a
+mosaic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from forgetting.film.ffmpeg import DECLARE_BT709, TO_BT709, run_ffmpeg
+from forgetting.film.settings import FilmSettings
+
+
+def rescale(
+    path: Path,
+    film: FilmSettings,
+    copy: Path,
+    cell: tuple[int, int],
+    rate: float,
+    seconds: float,
+    crf: int = 14,
+) -> None:
+    """Write a copy of a film, as .mp4, centred in a cell; transparent pixels become black.
+
+    Args:
+        path: the film.
+        film: how it was written.
+        copy: path of the copy.
+        cell: width and height of the copy.
+        rate: frames per second of the copy.
+        seconds: length of the copy; the last frame is repeated until then.
+        crf: quality of the copy, lower is better.
+
+    Raises:
+        OSError: the disk is full.
+        ForgettingError: ffmpeg failed for another reason.
+    """
+    width, height = cell
+    if film.file_format.stills:
+        pattern = f"file:{str(path).replace('%', '%%')}/%05d.png"
+        source = ["-framerate", f"{film.rate:.10g}", "-i", pattern]
+    else:
+        source = ["-protocol_whitelist", "file", "-i", f"file:{path}"]
+    filters = [f"fps={rate:.10g}"]
+    if film.channels == 4:
+        filters += ["format=gbrap", "premultiply=inplace=1"]
+    filters += [
+        f"scale={width}:{height}:force_original_aspect_ratio=decrease"
+        f":flags=area+full_chroma_int+accurate_rnd:{TO_BT709}",
+        f"pad={width}:{height}:(ow-iw)/2:(oh-ih)/2",
+        f"tpad=stop_mode=clone:stop_duration={seconds:.6f}",
+        DECLARE_BT709,
+    ]
+    length = ["-t", f"{seconds:.6f}"]
+    run_ffmpeg(*source, "-an", *length, "-vf", ",".join(filters), *_h264(crf), str(copy))
+
+
+def tile_films(
+    films: Sequence[Path],
+    corners: Sequence[tuple[int, int]],
+    labels: Path,
+    size: tuple[int, int],
+    mosaic: Path,
+) -> None:
+    """Write one film, as .mp4, that shows several films side by side.
+
+    Args:
+        films: copies by :func:`rescale` of one size, rate and length.
+        corners: the upper left corner (x, y) of every film; both even.
+        labels: a picture that covers everything and is transparent where the films are.
+        size: width and height of the mosaic.
+        mosaic: path of the film that is written.
+
+    Raises:
+        OSError: the disk is full.
+        ForgettingError: ffmpeg failed for another reason.
+    """
+    sources: list[str] = []
+    for path in films:
+        sources += ["-threads", "1", "-protocol_whitelist", "file", "-i", f"file:{path}"]
+    # The first film is extended to the size of the mosaic and the others are laid over it: their
+    # timestamps are the same to the tick.
+    (x, y), (width, height) = corners[0], size
+    graph = [f"[0:v]pad={width}:{height}:{x}:{y}:0x0c0c0c[on0]"]
+    graph += [
+        f"[on{number}][{number + 1}:v]overlay={x}:{y}[on{number + 1}]"
+        for number, (x, y) in enumerate(corners[1:])
+    ]
+    graph += [f"[on{len(films) - 1}][{len(films)}:v]overlay,{DECLARE_BT709}"]
+    filters = ["-filter_complex", ";".join(graph)]
+    run_ffmpeg(*sources, "-i", f"file:{labels}", *filters, *_h264(18), str(mosaic))
+
+
+def _h264(crf: int) -> list[str]:
+    """Return ffmpeg's arguments for a film in H.264 that plays everywhere."""
+    codec = f"-c:v libx264 -threads 4 -preset veryfast -crf {crf} -pix_fmt yuv420p"
+    return f"{codec} -movflags +faststart -fflags +bitexact -f mp4".split()
