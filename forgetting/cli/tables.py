@@ -1,4 +1,4 @@
-"""Tables for people at a terminal."""
+"""Tables for the terminal."""
 
 from __future__ import annotations
 
@@ -12,39 +12,33 @@ from rich.table import Table
 from forgetting.jobs.sweep import RunStatus, expected_runs
 from forgetting.models.generator import Generator
 
-COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "broken off": "yellow"}
+COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "interrupted": "yellow"}
 
 
-def sweep_table(folder: Path, found: Sequence[RunStatus]) -> Table:
-    """How far the runs of a sweep are."""
+def sweep_table(folder: Path, statuses: Sequence[RunStatus]) -> Table:
+    """Return how far the runs of a sweep are."""
+    states = [status.state for status in statuses]
     counts = ", ".join(
-        f"{sum(one.what == what for one in found)} {what}"
-        for what in COLOURS
-        if any(one.what == what for one in found)
+        f"{states.count(state)} {state}" for state in COLOURS if state in states
     )
-    total = (
-        expected_runs(folder) or 0
-    )  # of the sweep that was asked for last; several may share a folder
-    begun = (
-        f"{len(found)} of {total} runs begun: " if total >= len(found) else f"{len(found)} runs: "
-    )
-    table = _plain(title=f"{folder}: {begun}{counts}", title_justify="left", title_style="")
+    # Of the sweep that was asked for last: several sweeps may share a folder.
+    total = expected_runs(folder) or 0
+    count = len(statuses)
+    started = f"{count} of {total} runs started: " if total >= count else f"{count} runs: "
+    title = escape(f"{folder}: {started}{counts}")
+    table = _plain(title=title, title_justify="left", title_style="")
     for column in ("run", "settings", "state", "frames"):
         table.add_column(column, justify="right" if column == "frames" else "left")
-    for one in found:
-        why = f" [dim]{escape(one.why)}" if one.why else ""
-        frames = f"{one.done} of {one.frames}" if one.frames else ""
-        table.add_row(
-            one.folder.name,
-            escape(one.settings),
-            f"[{COLOURS[one.what]}]{one.what}[/]{why}",
-            frames,
-        )
+    for status in statuses:
+        reason = f" [dim]{escape(status.reason)}" if status.reason else ""
+        frames = f"{status.done} of {status.frames}" if status.frames else ""
+        state = f"[{COLOURS[status.state]}]{status.state}[/]{reason}"
+        table.add_row(escape(status.folder.name), escape(status.settings), state, frames)
     return table
 
 
 def ranking_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A comparison's; the first column names who is ranked."""
+    """Return the table of a comparison; its first column names what is ranked."""
     table = _plain()
     for number, head in enumerate(heads):
         table.add_column(head, justify="right" if number else "left", no_wrap=not number)
@@ -54,42 +48,24 @@ def ranking_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def layer_table(generator: Generator, costs: Mapping[str, float]) -> Table:
-    """What a network is made of; ``costs`` are multiply-adds by layer."""
+    """Return the layers of a network; ``costs`` are multiply-adds by layer."""
     table = _plain(show_footer=True, footer_style="bold")
     units = sum(layer.channels for layer in generator.layers)
-    parameters = (
-        sum(layer.parameters for layer in generator.layers)
-        + generator.mapping_parameters
-        + generator.image_parameters
-    )
+    parameters = sum(layer.parameters for layer in generator.layers)
+    parameters += generator.mapping_parameters + generator.image_parameters
+    titles = ("layer", "resolution", "units", "parameters", "million multiply-adds")
     footers = ("all", "", f"{units:,}", f"{parameters:,}", f"{sum(costs.values()) / 1e6:,.1f}")
-    for column, footer in zip(
-        ("layer", "resolution", "units", "parameters", "million multiply-adds"),
-        footers,
-        strict=True,
-    ):
-        table.add_column(column, footer, justify="left" if column == "layer" else "right")
-    table.add_row(
-        "[dim]mapping",
-        "",
-        "",
-        f"{generator.mapping_parameters:,}",
-        f"{costs['mapping'] / 1e6:,.1f}",
-    )
-    table.add_row("[dim]folded once a face", "", "", "", f"{costs['bind'] / 1e6:,.1f}")
+    for title, footer in zip(titles, footers, strict=True):
+        table.add_column(title, footer, justify="left" if title == "layer" else "right")
+    mapping = f"{generator.mapping_parameters:,}"
+    table.add_row("[dim]mapping", "", "", mapping, f"{costs['mapping'] / 1e6:,.1f}")
+    table.add_row("[dim]once for a face", "", "", "", f"{costs['bind'] / 1e6:,.1f}")
     for layer in generator.layers:
         size = " x ".join(map(str, layer.size))
-        table.add_row(
-            layer.name,
-            size,
-            f"{layer.channels:,}",
-            f"{layer.parameters:,}",
-            f"{costs[layer.name] / 1e6:,.1f}",
-        )
-    size = " x ".join(map(str, generator.size))
-    table.add_row(
-        "[dim]image", size, "", f"{generator.image_parameters:,}", f"{costs['image'] / 1e6:,.1f}"
-    )
+        cost = f"{costs[layer.name] / 1e6:,.1f}"
+        table.add_row(layer.name, size, f"{layer.channels:,}", f"{layer.parameters:,}", cost)
+    size, image = " x ".join(map(str, generator.size)), f"{generator.image_parameters:,}"
+    table.add_row("[dim]image", size, "", image, f"{costs['image'] / 1e6:,.1f}")
     return table
 
 

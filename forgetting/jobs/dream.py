@@ -12,11 +12,13 @@ import torch
 
 from forgetting.ablation.plan import Plan
 from forgetting.ablation.tracks import TrackSpec, ablation_task, make_plan
-from forgetting.dreams.ascent import GradientAscent, ObjectiveGradient, resize
+from forgetting.dreams.ascent import GradientAscent
 from forgetting.dreams.dreamer import Dreamer, bind_operators, record_activity
 from forgetting.dreams.frame_source import DreamFrames, TorchInfo
 from forgetting.dreams.modes import DreamMode
+from forgetting.dreams.objective_gradient import ObjectiveGradient
 from forgetting.dreams.objectives import Energy, LayerSequence, Objective
+from forgetting.dreams.resizing import resize
 from forgetting.dreams.sources import DreamSource, GeneratedFace, VideoSource
 from forgetting.engines.auto import AutoConfig
 from forgetting.engines.precision import MIN_SPEEDUP
@@ -24,7 +26,6 @@ from forgetting.engines.torch_cpu import TorchConfig, resolve_device
 from forgetting.errors import RequestError
 from forgetting.film import decoder
 from forgetting.film.captions import Caption, act_captions
-from forgetting.film.compositor import Compositor
 from forgetting.film.settings import FilmSettings
 from forgetting.jobs.configs import Execution, build_key, build_part, check_group, track_specs
 from forgetting.jobs.plans import check_plan_matches, existing_plan, with_recipe
@@ -159,8 +160,8 @@ class DreamJob:
         reference = self._reference_activity(dreamer, first) if film.layout != "face" else None
         captions = [caption for part in sequences for caption in _layer_captions(part, dreamer)]
         captions += act_captions([spec.schedule for spec in self.tracks], film)
-        compositor = Compositor(film, plan, provider.size, captions, reference)
-        return DreamFrames(replace(dreamer, plan=plan), self.dream, engine, compositor)
+        dreamer = replace(dreamer, plan=plan)
+        return DreamFrames(dreamer, self.dream, engine, film, captions, reference)
 
     def _reference_activity(self, dreamer: Dreamer, first: torch.Tensor) -> Activity:
         """Return the activity of the intact network for a picture that excites all layers."""

@@ -9,12 +9,10 @@ from forgetting.ablation.plan import Plan
 from forgetting.errors import RequestError
 from forgetting.film.render import FrameSource
 from forgetting.film.settings import FilmSettings
+from forgetting.jobs.config_groups import RENAMED
 from forgetting.jobs.configs import Execution
 from forgetting.jobs.dream import DreamJob
 from forgetting.jobs.portrait import FaceJob
-
-RENAMED = {"film.wall": "film.grid", "film.ground": "film.background", "sight": "classifier"}
-"""Keys of earlier versions -> their names today."""
 
 
 class Job(Protocol):
@@ -51,13 +49,18 @@ class Job(Protocol):
 
 
 def parse_job(config: Mapping[str, Any]) -> FaceJob | DreamJob:
-    """Parse a resolved config: of a dream if it has a key ``dream``, of a face otherwise.
+    """Parse a resolved config.
 
     Raises:
         RequestError: a value that is not possible.
     """
     check_renamed(config)
-    return DreamJob.from_config(config) if "dream" in config else FaceJob.from_config(config)
+    return job_class(config).from_config(config)
+
+
+def job_class(config: Mapping[str, Any]) -> type[FaceJob] | type[DreamJob]:
+    """Return what a config is parsed into: a dream if it has a key ``dream``, a face otherwise."""
+    return DreamJob if "dream" in config else FaceJob
 
 
 def check_renamed(config: Mapping[str, Any]) -> None:

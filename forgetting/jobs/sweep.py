@@ -1,10 +1,11 @@
-"""A sweep: a folder of runs, each in a folder of its own that is named by a hash of its recipe.
+"""A sweep: a folder of runs, each in a folder of its own that is named by a hash of its config.
 
     SWEEP/sweep.json             what was asked for, and how many runs that makes
-    SWEEP/HASH/                  a run, see :mod:`forgetting.jobs.run`
+    SWEEP/HASH/                  a run, see :mod:`forgetting.film.run_folder`
     SWEEP/HASH/failure.json      why it failed, as long as it has not succeeded
 
-Because of the names a sweep that is started again finds its runs: finished ones are left alone, the others gone on with.
+Because of the names a sweep that is started again finds its runs: finished runs are left alone, the
+others are resumed.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from forgetting import files
 from forgetting.errors import ForgettingError, RequestError
-from forgetting.film.recipe import TARGET, part_label
-from forgetting.jobs import configs, run
+from forgetting.files import read_json, write_json
+from forgetting.film.run_folder import RunFolder, read_run
+from forgetting.jobs import foreign_configs, run
 from forgetting.jobs.config_groups import CONFIGS
+from forgetting.jobs.executor import start_executor
+from forgetting.jobs.job import Job
+from forgetting.parts import TARGET, part_label
 from forgetting.progress import track
 
 FAILURE, SWEEP = "failure.json", "sweep.json"
@@ -33,199 +36,202 @@ FAILURE, SWEEP = "failure.json", "sweep.json"
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How far a run is: ``what`` is finished, running, failed (why), or broken off; ``done`` of ``frames`` are there.
+    """How far a run is.
 
-    ``settings`` are those of its settings that the sweep varies, as far as they are known.
+    Args:
+        folder: of the run.
+        state: ``finished``, ``running``, ``failed`` or ``interrupted``.
+        done: frames that are rendered.
+        frames: of the film.
+        reason: why it failed.
+        settings: the values of the settings that the sweep varies, as far as they are known.
     """
 
     folder: Path
-    what: str
+    state: str
     done: int
     frames: int
-    why: str = ""
+    reason: str = ""
     settings: str = ""
 
 
 def start_sweep(arguments: Sequence[str], root: str = "config") -> Path:
-    """Write what these arguments ask Hydra for, of the config ``root``, into the folder that the sweep goes to; returns it."""
+    """Write what the command line asks for into the sweep's folder; return the folder.
+
+    Args:
+        arguments: of the command line, quoted for Hydra's grammar.
+        root: name of the config that the verb starts from.
+    """
     from hydra import compose, initialize_config_dir
     from hydra._internal.utils import get_args_parser  # pinned below Hydra 1.4
 
     given, _ = get_args_parser().parse_known_args(list(arguments))
-    said = list(given.overrides)
-    more = (
-        [f"hydra.searchpath=['file://{Path(given.config_dir).resolve()}']"]
-        if given.config_dir
-        else []
-    )
+    overrides = list(given.overrides)
+    search_path = [
+        override
+        for override in foreign_configs.overrides(arguments)
+        if override.startswith("hydra.searchpath=")
+    ]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        single = [str(one.input_line) for one in _parsed(said) if not one.is_sweep_override()]
-        hydra = compose(root, [*single, *more], return_hydra_config=True).hydra
-    params = {
-        str(key): str(value) for key, value in (hydra.sweeper.get("params") or {}).items()
-    }  # those of the experiment
-    params |= {
-        key: value
-        for key, _, value in (one.partition("=") for one in said)
-        if not key.startswith("hydra")
-    }
-    overrides, folder = (
-        [f"{key}={value}" for key, value in params.items()],
-        Path(str(hydra.sweep.dir)),
-    )
+        single = [
+            str(override.input_line)
+            for override in _parse(overrides)
+            if not override.is_sweep_override()
+        ]
+        single = [line for line in single if not line.startswith("hydra.searchpath=")]
+        hydra = compose(root, [*single, *search_path], return_hydra_config=True).hydra
+    of_experiment = hydra.sweeper.get("params") or {}
+    params = {str(key): str(value) for key, value in of_experiment.items()}
+    for key, _, value in (override.partition("=") for override in overrides):
+        if not key.startswith("hydra"):
+            params[key] = value
+    lines, folder = [f"{key}={value}" for key, value in params.items()], Path(hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
-    files.write_json(folder / SWEEP, {"overrides": overrides, "runs": count_runs(overrides)})
+    write_json(folder / SWEEP, {"overrides": lines, "runs": count_runs(lines)})
     return folder
 
 
 def count_runs(overrides: Sequence[str]) -> int:
-    """How many runs Hydra makes of these overrides."""
+    """Return how many runs Hydra makes of these overrides."""
     return prod(
-        len(list(one.sweep_string_iterator()))
-        for one in _parsed(overrides)
-        if one.is_sweep_override()
+        len(list(override.sweep_string_iterator()))
+        for override in _parse(overrides)
+        if override.is_sweep_override()
     )
 
 
-def _parsed(overrides: Sequence[str]) -> list[Override]:
+def _parse(overrides: Sequence[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(list(overrides))
 
 
 def record_failure(folder: Path, error: Exception, overrides: Sequence[str] = ()) -> None:
-    """Keep why a run failed, and what it was to be."""
+    """Write why a run failed, and its overrides, into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     code = error.exit_code if isinstance(error, ForgettingError) else 1
-    files.write_json(
-        folder / FAILURE,
-        {"why": str(error), "code": code, "time": time.time(), "overrides": list(overrides)},
-    )
+    failure = {"why": str(error), "code": code, "time": time.time(), "overrides": list(overrides)}
+    write_json(folder / FAILURE, failure)
 
 
 def clear_failure(folder: Path) -> None:
-    """Nothing is left of an earlier failure."""
+    """Remove what is left of an earlier failure."""
     (folder / FAILURE).unlink(missing_ok=True)
 
 
 def failures(folder: Path, since: float = 0.0) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """The runs that failed, and what is known of why."""
+    """Yield the runs that failed since a time (seconds since the epoch), and their failures."""
     for path in sorted(folder.glob(f"*/{FAILURE}")):
-        told = files.read_json(path)
-        if float(told.get("time", 0)) >= since:
-            yield path.parent, told
+        failure = read_json(path)
+        if float(failure.get("time", 0)) >= since:
+            yield path.parent, failure
 
 
 @dataclass(frozen=True)
 class SweepJob:
-    """A run that was asked for: its config, its folder, and the overrides that made it."""
+    """A run of a sweep: its job, its folder, and the overrides that made it."""
 
-    config: Mapping[str, Any]
+    job: Job
     folder: Path
-    said: Sequence[str]
+    overrides: Sequence[str]
 
 
-OPEN = 256
-"""Films of a sweep that a cluster is at together: enough that nobody idles while the last segments of one are made."""
+MAX_OPEN_FILMS = 256
+"""Films of a sweep that a cluster works on at once: no worker waits for the last segments of another film."""
 
 
 def render_together(jobs: Sequence[SweepJob]) -> None:
-    """Make the films of a sweep by one crew, whose workers take up the next film before the last one is finished."""
-    crew = configs.build_part(jobs[0].config["cluster"], "cluster")
-    with ThreadPoolExecutor(OPEN) as pool, crew.hired() as hired:
-        made = {pool.submit(run.render, job.config, job.folder, hired): job for job in jobs}
+    """Render the films of a sweep by one executor, whose workers share all films."""
+    cluster = jobs[0].job.execution.cluster
+    with ThreadPoolExecutor(MAX_OPEN_FILMS) as pool, start_executor(cluster) as executor:
+        futures = {
+            pool.submit(run.render, sweep_job.job, sweep_job.folder, executor): sweep_job
+            for sweep_job in jobs
+        }
         try:
+            finished = as_completed(futures)
             for future in track(
-                as_completed(made), lambda: f"making films {hired.told()}", len(jobs)
+                finished, lambda: f"rendering films {executor.status()}", len(jobs)
             ):
-                job, error = made[future], future.exception()
+                sweep_job, error = futures[future], future.exception()
                 if isinstance(error, Exception):
-                    record_failure(job.folder, error, job.said)
+                    record_failure(sweep_job.folder, error, sweep_job.overrides)
                 else:
-                    clear_failure(job.folder)
+                    clear_failure(sweep_job.folder)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def raise_failures(folder: Path, since: float) -> None:
-    """Say which runs of a sweep failed after that moment, and why.
+    """Raise if runs of a sweep failed since a time; the sentence holds the reasons.
 
     Raises:
-        ForgettingError: any did; its exit code is that of the worst.
+        ForgettingError: a run failed. Where all failures are wrong requests, a RequestError.
     """
     if not (failed := list(failures(folder, since))):
         return
-    reasons = "; ".join(f"{path.name}: {one.get('why')}" for path, one in failed[:10]) + (
-        "; and more" if len(failed) > 10 else ""
-    )
-    wrong = all(one.get("code") == RequestError.exit_code for _, one in failed)
+    reasons = "; ".join(f"{path.name}: {failure.get('why')}" for path, failure in failed[:10])
+    reasons += "; and more" if len(failed) > 10 else ""
     sentence = f"{len(failed)} of {expected_runs(folder)} runs in {folder} failed: {reasons}"
-    raise RequestError(sentence) if wrong else ForgettingError(sentence)
+    codes = {failure.get("code") for _, failure in failed}
+    raise RequestError(sentence) if codes == {RequestError.exit_code} else ForgettingError(sentence)
 
 
 def expected_runs(folder: Path) -> int | None:
-    """How many runs the sweep in a folder has in all, where it says so."""
-    return int(files.read_json(folder / SWEEP).get("runs", 0)) or None
+    """Return how many runs the sweep in a folder has, if its file says so."""
+    return int(read_json(folder / SWEEP).get("runs", 0)) or None
 
 
 def run_statuses(folder: Path) -> list[RunStatus]:
-    """How far every run in a folder is that was begun; the folder may also be that of one run.
+    """Return how far every run in a folder is; the folder may also be that of a single run.
 
     Raises:
-        RequestError: there are none.
+        RequestError: there are no runs.
     """
-    folders = (
-        [folder]
-        if (folder / "plan.npz").exists()
-        else [path for path in sorted(folder.glob("*/")) if _begun(path)]
-    )
-    varied = [
-        one.partition("=")[0]
-        for one in files.read_json(folder / SWEEP).get("overrides", [])
-        if "," in one or "range(" in one
-    ]
+    folders = [folder] if (folder / "plan.npz").exists() else []
+    folders = folders or [path for path in sorted(folder.glob("*/")) if _has_run(path)]
     if not folders:
         raise RequestError(
-            f"there is no sweep in {folder}: no folder in it holds a run; forgetting render -m hydra.sweep.dir={folder} begins one"
+            f"there is no sweep in {folder}: no folder in it holds a run; "
+            f"forgetting render -m hydra.sweep.dir={folder} starts a sweep"
         )
-    return [_state(path, varied) for path in folders]
+    overrides = read_json(folder / SWEEP).get("overrides", [])
+    varied = [
+        override.partition("=")[0]
+        for override in overrides
+        if "," in override or "range(" in override
+    ]
+    return [_status(path, varied) for path in folders]
 
 
-def _begun(folder: Path) -> bool:
+def _has_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("plan.npz", FAILURE))
 
 
-def _state(folder: Path, varied: Sequence[str]) -> RunStatus:
-    failure = files.read_json(folder / FAILURE)
-    why, said = str(failure.get("why", "")), [str(one) for one in failure.get("overrides", [])]
-    settings = ", ".join(one for one in said if one.partition("=")[0] in varied)
+def _status(folder: Path, varied: Sequence[str]) -> RunStatus:
+    failure = read_json(folder / FAILURE)
+    reason = str(failure.get("why", ""))
+    overrides = [str(override) for override in failure.get("overrides", [])]
+    settings = ", ".join(
+        override for override in overrides if override.partition("=")[0] in varied
+    )
     try:
-        begun = run.read_run(folder)
+        state = read_run(folder)
     except ForgettingError as error:
-        return RunStatus(folder, "failed", 0, 0, why or str(error), settings)
-    settings = ", ".join(f"{key}={_value(begun.config, key)}" for key in varied)
-    frames, done = begun.store.count, sum(len(segment) for segment in begun.store.named())
-    if begun.film is not None:
+        return RunStatus(folder, "failed", 0, 0, reason or str(error), settings)
+    settings = ", ".join(f"{key}={_value(state.config, key)}" for key in varied)
+    frames = state.store.count
+    done = sum(len(segment) for segment in state.store.named())
+    if state.film is not None:
         return RunStatus(folder, "finished", frames, frames, "", settings)
-    if _locked(folder):
+    if RunFolder(folder).is_locked():
         return RunStatus(folder, "running", done, frames, "", settings)
-    return RunStatus(folder, "failed" if why else "broken off", done, frames, why, settings)
+    name = "failed" if reason else "interrupted"
+    return RunStatus(folder, name, done, frames, reason, settings)
 
 
 def _value(config: Mapping[str, Any], key: str) -> Any:
-    """What a config says of a dotted key; a part by the name of its class."""
-    found: Any = config
+    """Return what a config holds under a dotted key; of a part its name."""
+    node: Any = config
     for name in key.partition("@")[0].split("."):
-        found = found.get(name, {}) if isinstance(found, Mapping) else {}
-    return part_label(found[TARGET]) if isinstance(found, Mapping) and TARGET in found else found
-
-
-def _locked(folder: Path) -> bool:
-    """Whether a process holds the lock of a run; it goes with the process."""
-    lock = folder / "segments" / "lock"
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
+        node = node.get(name, {}) if isinstance(node, Mapping) else {}
+    return part_label(node[TARGET]) if isinstance(node, Mapping) and TARGET in node else node
