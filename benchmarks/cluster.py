@@ -20,12 +20,12 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from forgetting.cluster.hired import keep
-from forgetting.cluster.painter import Painter, unpacked
 from forgetting.engines.allocator import keep_memory
 from forgetting.film import encoder
 from forgetting.jobs import run
 from forgetting.jobs.config_groups import CONFIGS
+from forgetting.jobs.ray.executor import store_files
+from forgetting.jobs.ray.worker import Worker, unpack
 
 SEGMENT = 240
 FETCH = 20.0
@@ -77,20 +77,18 @@ def overhead(seconds: float, rounds: int) -> None:
 
 def measured() -> Figures:
     """What this machine does, with one segment of the default film."""
-    settings, painter = config("film.duration=30"), Painter()
-    painter.prepare(
-        settings, None, []
-    )  # the cache is warm, as it is on a node from the second film on
-    started, painter = time.perf_counter(), Painter()
-    plan, _ = painter.prepare(settings, None, [])
+    settings = config("film.duration=30")
+    Worker().prepare({}, settings, None)  # warms the cache, as on a node from the second film on
+    started, worker = time.perf_counter(), Worker()
+    plan, _ = worker.prepare({}, settings, None)
     prepare = time.perf_counter() - started
     started = time.perf_counter()
-    made = painter.segments(plan, [(240, 480)], {}, None, [])
+    made = worker.render({}, plan, [range(240, 480)], {}, None)
     frame = (time.perf_counter() - started) / SEGMENT
     with tempfile.TemporaryDirectory() as folder:
-        store = run.segment_store(unpacked(plan), Path(folder))
+        store = run.segment_store(unpack(plan), Path(folder))
         started = time.perf_counter()
-        keep(made, store.folder)
+        store_files(made, store.folder)
         receive = time.perf_counter() - started
         piece, many = next(store.folder.glob("*.mp4")), 20
         copies = [
@@ -124,20 +122,20 @@ def simulated(
         list[tuple[float, float]](),
     )
     for _ in range(films):
-        crew = [heapq.heappop(free) for _ in range(sharing)]
-        planned = crew[0][0] + figures.prepare
-        crew = [
-            (planned, crew[0][1]),
-            *((max(when, planned) + figures.prepare, who) for when, who in crew[1:]),
+        team = [heapq.heappop(free) for _ in range(sharing)]
+        planned = team[0][0] + figures.prepare
+        team = [
+            (planned, team[0][1]),
+            *((max(when, planned) + figures.prepare, who) for when, who in team[1:]),
         ]
-        heapq.heapify(crew)
+        heapq.heapify(team)
         made = []
         for _ in range(segments):
-            when, who = heapq.heappop(crew)
+            when, who = heapq.heappop(team)
             made.append(when + work)
-            heapq.heappush(crew, (when + work, who))
+            heapq.heappush(team, (when + work, who))
         back += [(when, figures.receive) for when in made] + [(max(made), segments * figures.join)]
-        for one in crew:
+        for one in team:
             heapq.heappush(free, one)
     driver = 0.0
     for when, seconds in sorted(back):

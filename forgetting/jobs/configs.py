@@ -8,7 +8,7 @@ is data and no more.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from forgetting.ablation.schedules import Schedule
@@ -34,7 +34,7 @@ class Execution:
     """
 
     shard: str | None = None
-    measure: MeasureSettings = MeasureSettings()
+    measure: MeasureSettings = field(default_factory=MeasureSettings)
     cluster: Any = None
     trusted: frozenset[str] = frozenset()
 
@@ -81,9 +81,7 @@ def build_part(node: Any, where: str, trusted: Collection[str] = ()) -> Any:
                 known = [f"{where}.{field}" for field in fields]
                 raise unknown_name("setting", f"{where}.{key}", known)
         return cls(
-            **{
-                key: build_part(value, f"{where}.{key}", trusted) for key, value in settings.items()
-            }
+            **{key: build_part(value, f"{where}.{key}", trusted) for key, value in settings.items()}
         )
     if isinstance(node, list):
         return tuple(build_part(value, where, trusted) for value in node)
@@ -117,9 +115,7 @@ def track_specs(
         prefix = f"tracks.{name}." if name else ""
         for key in TRACK_KEYS[1:]:
             check_group(node.get(key), f"{prefix}{key}", key)
-        parts = {
-            key: build_part(value, f"{prefix}{key}", trusted) for key, value in node.items()
-        }
+        parts = {key: build_part(value, f"{prefix}{key}", trusted) for key, value in node.items()}
         if not isinstance(parts["schedule"], Schedule):
             raise RequestError(
                 f"config key '{prefix}schedule' must name the part schedule/schedule, "

@@ -154,9 +154,7 @@ class DreamJob:
         dreamer = replace(dreamer, precision=getattr(torch, precision))
         engine = TorchInfo(precision, device)
         log.info("%s", f"torch in {precision} on {device}: {why}")
-        plan, film = with_recipe(
-            plan, self.config, classifier, engine, why, film, provider.size
-        )
+        plan, film = with_recipe(plan, self.config, classifier, engine, why, film, provider.size)
         reference = self._reference_activity(dreamer, first) if film.layout != "face" else None
         captions = [caption for part in sequences for caption in _layer_captions(part, dreamer)]
         captions += act_captions([spec.schedule for spec in self.tracks], film)

@@ -38,9 +38,7 @@ class RenderJob(Protocol):
         """
         ...
 
-    def measure(
-        self, plan: Plan, settings: MeasureSettings, folder: Path, **summary: Any
-    ) -> None:
+    def measure(self, plan: Plan, settings: MeasureSettings, folder: Path, **summary: Any) -> None:
         """Measure the film and write the results, with ``summary``, into ``folder``."""
         ...
 
@@ -79,9 +77,7 @@ class LocalJob:
         """Render segments here."""
         render_segments(self.source.with_plan(plan, store.folder), store, segments, since)
 
-    def measure(
-        self, plan: Plan, settings: MeasureSettings, folder: Path, **summary: Any
-    ) -> None:
+    def measure(self, plan: Plan, settings: MeasureSettings, folder: Path, **summary: Any) -> None:
         """Measure the film here."""
         measure_film(self.source.with_plan(plan, None), settings, folder, **summary)
 

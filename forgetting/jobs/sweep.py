@@ -211,9 +211,7 @@ def _status(folder: Path, varied: Sequence[str]) -> RunStatus:
     failure = read_json(folder / FAILURE)
     reason = str(failure.get("why", ""))
     overrides = [str(override) for override in failure.get("overrides", [])]
-    settings = ", ".join(
-        override for override in overrides if override.partition("=")[0] in varied
-    )
+    settings = ", ".join(override for override in overrides if override.partition("=")[0] in varied)
     try:
         state = read_run(folder)
     except ForgettingError as error:
