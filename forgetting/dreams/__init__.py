@@ -1,1 +1,1 @@
-"""Dreaming: pictures change until a network that sees finds in them more of what it knows."""
+"""Dreams: pictures that change until a classifier's activations grow, as a source of frames."""

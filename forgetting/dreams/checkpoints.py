@@ -1,4 +1,4 @@
-"""What a film in which every frame sequential from the one before needs to be gone on with: pictures, kept beside its segments."""
+"""Checkpoints for resuming films whose frames depend on the frame before."""
 
 from __future__ import annotations
 
@@ -14,42 +14,49 @@ from forgetting import files
 from forgetting.film.segments import HASH
 
 State = tuple[Tensor, ...]
-"""All that the next frame sequential from."""
+"""Everything that the next frame depends on."""
 
 COUNT = 3
-"""States that are kept: the writing is a few frames behind the dreaming, so that of the last segment may not be finished."""
+"""Checkpoints that are not deleted. Segments are finished a few frames after they are dreamed, so
+the last checkpoint can lie beyond the last finished segment."""
 
 
 @dataclass(frozen=True)
 class FrameCheckpoints:
-    """States in a ``folder``, one of every ``every`` frames; without a folder none.
+    """The checkpoints in a folder.
 
-    A file's name holds the number of the frame and the hash of its bytes: what was damaged is not gone on with.
+    The name of a file holds the number of the frame and the hash of its bytes, so that damaged
+    files are ignored.
+
+    Args:
+        folder: where they lie; None saves nothing.
+        every: frames from one checkpoint to the next.
     """
 
     folder: Path | None
     every: int
 
-    def keep(self, index: int, state: State) -> None:
-        """Keep the state at a frame, if it is its turn."""
+    def save(self, index: int, state: State) -> None:
+        """Save the state at a frame, if it is one of every ``every`` frames."""
         if self.folder is None or (index + 1) % self.every:
             return
         data = save({str(number): tensor.cpu().contiguous() for number, tensor in enumerate(state)})
-        with files.atomic_write(self.folder / f"state-{index:07d}.{_hash(data)}") as piece:
-            piece.write_bytes(data)
-        for _, old in self._found()[:-COUNT]:
+        with files.atomic_write(self.folder / f"state-{index:07d}.{_hash(data)}") as part:
+            part.write_bytes(data)
+        for _, old in self._paths()[:-COUNT]:
             old.unlink()
 
-    def before(self, index: int) -> tuple[int, State] | None:
-        """The last frame up to ``index`` whose state is there, and this."""
-        for number, path in reversed(self._found()):
+    def latest_before(self, index: int) -> tuple[int, State] | None:
+        """Return the last intact checkpoint up to a frame: its frame and its state."""
+        for number, path in reversed(self._paths()):
             data = path.read_bytes()
             if number <= index and path.name.endswith(_hash(data)):
                 tensors = load(data)
                 return number, tuple(tensors[key] for key in sorted(tensors, key=int))
         return None
 
-    def _found(self) -> list[tuple[int, Path]]:
+    def _paths(self) -> list[tuple[int, Path]]:
+        """Return the frames and the files of all checkpoints, in order."""
         paths = self.folder.glob("state-*") if self.folder is not None else ()
         return sorted(
             (int(match[1]), path)

@@ -1,4 +1,4 @@
-"""The dreamer: a network that sees, as it is at a moment of a film, and what it dreams then."""
+"""The dreamer: a classifier as it is in each frame of a film, and the pictures that it dreams."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from forgetting.ablation.edits import (
     traceable_edit,
 )
 from forgetting.ablation.plan import Plan
-from forgetting.dreams.ascent import GradientAscent, ObjectiveGradient, WeightedObjective, resize
-from forgetting.dreams.objectives import Energy, LayerSequence
+from forgetting.dreams.ascent import GradientAscent
+from forgetting.dreams.objective_gradient import ObjectiveGradient, WeightedObjective
+from forgetting.dreams.objectives import LayerSequence
+from forgetting.dreams.resizing import resize
 from forgetting.dreams.sources import FrameProvider
 from forgetting.models.activity import Activity
 from forgetting.models.classifier import Classifier
@@ -28,17 +30,28 @@ from forgetting.models.units import PICTURE, Layer
 
 @dataclass(frozen=True)
 class Dreamer:
-    """A network and what it climbs, for every frame of a film of ``scenery``, in which its units die by the ``plan``.
+    """A classifier whose units are ablated by a plan, and the objectives that its dreams increase.
 
-    ``parts`` are the objectives that stay the same, ``ladders`` those that change with time.
+    Args:
+        classifier: the network.
+        ascent: how a picture is changed.
+        objectives: those that are the same in all frames.
+        sequences: those that change from layer to layer.
+        provider: the pictures of the source.
+        operators: the bound operators of the plan's tracks, in the order of a row.
+        plan: how far each unit is ablated in each frame.
+        fps: frames a second.
+        precision: in which the network runs.
+        device: on which it runs.
+        mask: [1, 1, H, W], the area that is dreamed; None is the whole picture.
     """
 
     classifier: Classifier
     ascent: GradientAscent
-    parts: Sequence[WeightedObjective]
-    ladders: Sequence[LayerSequence]
-    scenery: FrameProvider
-    targets: Sequence[BoundOperator]
+    objectives: Sequence[WeightedObjective]
+    sequences: Sequence[LayerSequence]
+    provider: FrameProvider
+    operators: Sequence[BoundOperator]
     plan: Plan
     fps: float
     precision: torch.dtype
@@ -47,43 +60,54 @@ class Dreamer:
 
     @property
     def frames(self) -> int:
+        """The number of frames of the plan."""
         return len(self.plan)
 
     @property
     def steps(self) -> int:
-        """How many steps a dream has."""
-        return len(self.ascent.sizes(self.classifier, self.scenery.size)) * self.ascent.iterations
+        """The number of steps of a dream."""
+        return len(self.ascent.sizes(self.classifier, self.provider.size)) * self.ascent.iterations
 
-    def source(self, index: int) -> Tensor:
-        """The picture [1, 3, H, W] of the source in a frame."""
-        return self.scenery.picture(index).to(self.device)
+    def source_picture(self, index: int) -> Tensor:
+        """Return the source's picture [1, 3, H, W] for a frame."""
+        return self.provider.picture(index).to(self.device)
 
     def row(self, index: int) -> Tensor:
-        """The row [R] of a frame; before the first, nothing has happened yet."""
+        """Return the plan's row [R] for a frame; frames before the first have its row."""
         return self.plan.row(max(0, index))
 
-    def __call__(
+    def dream(
         self, picture: Tensor, index: int, pace: float = 1.0, shifts: int | None = None
     ) -> Tensor:
-        """[1, 3, H, W] -> the same dreamed on in that frame, with steps ``pace`` times as long; ``shifts`` draws other shifts than
-        those of the frame."""
+        """Return a picture [1, 3, H, W] after the ascent of a frame.
+
+        Args:
+            picture: [1, 3, H, W] in [-1, 1].
+            index: of the frame.
+            pace: the length of a step, as a multiple of the ascent's own.
+            shifts: the frame whose shifts are drawn, if not those of ``index``.
+        """
         ascent = replace(self.ascent, step=self.ascent.step * pace)
-        return ascent(self.way(index), picture.to(self.device), index if shifts is None else shifts)
+        gradient = self.objective_gradient(index)
+        return ascent.climb(gradient, picture.to(self.device), index if shifts is None else shifts)
 
     def details(self, picture: Tensor, index: int) -> Iterator[Tensor]:
-        """What is added to the picture in every step of a dream, see :meth:`Ascent.details`; always with the same shifts."""
-        return self.ascent.details(self.way(index), picture.to(self.device))
+        """Yield the detail after each step, see :meth:`GradientAscent.details`.
 
-    def way(self, index: int) -> ObjectiveGradient:
-        """Where it goes up in a frame."""
-        now: Sequence[Energy] = [
-            one for ladder in self.ladders for one in ladder.at(self.classifier, index, self.frames)
-        ]
-        parts = [*self.parts, *((one.weight, one.bind(self.classifier)) for one in now)]
+        The shifts are always those of frame 0.
+        """
+        return self.ascent.details(self.objective_gradient(index), picture.to(self.device))
+
+    def objective_gradient(self, index: int) -> ObjectiveGradient:
+        """Return the gradient that the dream follows in a frame."""
+        objectives = list(self.objectives)
+        for sequence in self.sequences:
+            for energy in sequence.energies(self.classifier, index, self.frames):
+                objectives.append((energy.weight, energy.bind(self.classifier)))
         edit, weights = self._edit(index)
         return ObjectiveGradient(
             self.classifier,
-            parts,
+            objectives,
             self.ascent.tile,
             self.ascent.overlap,
             edit,
@@ -92,66 +116,76 @@ class Dreamer:
             self.mask,
         )
 
-    def levels(self, picture: Tensor, index: int, layers: Sequence[Layer]) -> Activity:
-        """What the cells of ``layers`` say of a picture in a frame, [M]."""
-        return levels(self.classifier, picture, layers, *self._edit(index))
+    def record_activity(self, picture: Tensor, index: int, layers: Sequence[Layer]) -> Activity:
+        """Return the activity [M] of the cells of ``layers`` for a picture, in a frame."""
+        return record_activity(self.classifier, picture, layers, *self._edit(index))
 
-    def faded(self, picture: Tensor, index: int) -> Tensor:
-        """The picture as it ends: what fades it is a track of the plan as well."""
-        return eager_edit(self.targets, self.row(index)[None].to(picture))(picture.clone(), PICTURE)
+    def fade(self, picture: Tensor, index: int) -> Tensor:
+        """Return the picture as it fades in a frame: its fade is a track of the plan too."""
+        fade = eager_edit(self.operators, self.row(index)[None].to(picture))
+        return fade(picture.clone(), PICTURE)
 
     def _edit(self, index: int) -> tuple[Edit | None, Mapping[str, Tensor]]:
-        """What is done to the maps in a frame, and to the weights."""
-        gone = {
+        """Return the edit of activations in a frame, and the edited weights by name."""
+        ablated = {
             name
-            for name, part in self.plan.gone(max(0, index)).items()
-            if part.any() and name != PICTURE.name
+            for name, ablation in self.plan.ablation_by_layer(max(0, index)).items()
+            if ablation.any() and name != PICTURE.name
         }
-        if not gone:
+        if not ablated:
             return None, {}
-        everywhere = traceable_edit(self.targets, self.row(index)[None].to(self.device))
+        edit_all = traceable_edit(self.operators, self.row(index)[None].to(self.device))
 
         def edit(x: Tensor, layer: Layer) -> Tensor:
-            return everywhere(x, layer) if layer.name in gone else x
+            return edit_all(x, layer) if layer.name in ablated else x
 
-        return edit, self.classifier.edited(edit) if any(
-            name.startswith("weights/") for name in gone
-        ) else {}
+        edits_weights = any(name.startswith("weights/") for name in ablated)
+        return edit, self.classifier.edited(edit) if edits_weights else {}
 
 
-def turned(scene: AblationTask, device: str) -> list[BoundOperator]:
-    """The targets of a scene, for pictures of any size: what the dead say is as large as what they said alive."""
+def bind_operators(task: AblationTask, device: str) -> list[BoundOperator]:
+    """Return the bound operators of a task, for pictures of any size.
 
-    def fitting(dead: Edit) -> Edit:
-        def fitted(x: Tensor, layer: Layer) -> Tensor:
+    Replacements are resized to the activations that they replace.
+    """
+
+    def for_any_size(replacement: Edit) -> Edit:
+        def resized(x: Tensor, layer: Layer) -> Tensor:
             size = (x.shape[2], x.shape[3])
-            said = dead(x, replace(layer, size=size))
-            if said.ndim < 3 or said.shape[-2:] in (size, (1, 1)):
-                return said
-            return resize(said.reshape(-1, *said.shape[-3:]), size)
+            replaced = replacement(x, replace(layer, size=size))
+            if replaced.ndim < 3 or replaced.shape[-2:] in (size, (1, 1)):
+                return replaced
+            return resize(replaced.reshape(-1, *replaced.shape[-3:]), size)
 
-        return fitted
+        return resized
 
-    return [(units, fitting(dead)) for units, dead in scene.bind_operators(device)]
+    return [(units, for_any_size(operator)) for units, operator in task.bind_operators(device)]
 
 
 @torch.no_grad()
-def levels(
+def record_activity(
     classifier: Classifier,
     picture: Tensor,
     layers: Sequence[Layer],
     edit: Edit | None = None,
     weights: Mapping[str, Tensor] | None = None,
 ) -> Activity:
-    """What the cells of ``layers`` say of a picture, [M], looked at in the size that the network was trained at."""
-    listening, found = recording_edit(edit or (lambda x, layer: x), layers)
+    """Return the activity [M] of the cells of ``layers`` for a picture [1, 3, H, W].
+
+    The picture is resized to the size that the network was trained at.
+
+    Args:
+        classifier: the network.
+        picture: [1, 3, H, W] in [-1, 1].
+        layers: whose cells are recorded.
+        edit: ablates units.
+        weights: of the network, by name, that replace its own.
+    """
+    recording, recorded = recording_edit(edit or (lambda x, layer: x), layers)
     for layer in layers:
         if layer.kind == "weights":
-            listening(
-                classifier.get_parameter(classifier.parts[layer.name].weight).reshape(1, -1, 1, 1),
-                layer,
-            )
-    HookedSynthesis(
-        classifier, resize(picture, (classifier.shape[1], classifier.shape[2])), weights or {}
-    )(listening)
-    return found()[0][0].cpu().numpy()
+            weight = classifier.get_parameter(classifier.parameter_layers[layer.name].weight)
+            recording(weight.reshape(1, -1, 1, 1), layer)
+    resized = resize(picture, (classifier.shape[1], classifier.shape[2]))
+    HookedSynthesis(classifier, resized, weights or {})(recording)
+    return recorded()[0][0].cpu().numpy()

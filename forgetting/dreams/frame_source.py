@@ -1,9 +1,10 @@
-"""The stage of a dream: its frames, as bytes."""
+"""The frames of a dream, as bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -13,8 +14,11 @@ from forgetting.dreams.checkpoints import FrameCheckpoints
 from forgetting.dreams.dreamer import Dreamer
 from forgetting.dreams.modes import DreamMode
 from forgetting.engines.engine import Frame, Rendered, to_bytes
+from forgetting.film.captions import Caption
 from forgetting.film.compositor import Compositor
-from forgetting.models.activity import map_layers
+from forgetting.film.settings import FilmSettings
+from forgetting.models.activity import Activity, map_layers
+from forgetting.models.units import Layer
 
 
 @dataclass(frozen=True)
@@ -25,49 +29,73 @@ class TorchInfo:
     device: str
     name: str = "torch"
 
+    def versions(self) -> Mapping[str, str]:
+        """Return nothing: a dream depends on no package besides torch and numpy."""
+        return {}
+
 
 @dataclass(frozen=True)
 class DreamFrames:
-    """Everything that makes the finished frames of a dream; of one whose frames follow from each other, ``kept`` is what it may go on
-    with."""
+    """The frames of a dream.
+
+    Args:
+        dreamer: the network, with the plan of the film.
+        mode: how a frame depends on the source and on the frame before.
+        engine: how the network is run.
+        film: how the film is written.
+        captions: texts that are written into the picture.
+        reference: the activity of the intact network, if the film shows a memory map.
+        checkpoints: of a dream whose frames depend on the frame before.
+    """
 
     dreamer: Dreamer
-    kind: DreamMode
+    mode: DreamMode
     engine: TorchInfo
-    layout: Compositor
-    kept: FrameCheckpoints = field(default_factory=lambda: FrameCheckpoints(None, 1))
+    film: FilmSettings
+    captions: Sequence[Caption] = ()
+    reference: Activity | None = None
+    checkpoints: FrameCheckpoints = field(default_factory=lambda: FrameCheckpoints(None, 1))
+
+    @cached_property
+    def compositor(self) -> Compositor:
+        """How the frames are composed, by the dreamer's plan."""
+        size = self.dreamer.provider.size
+        return Compositor(self.film, self.dreamer.plan, size, self.captions, self.reference)
 
     @property
     def sequential(self) -> bool:
-        return self.kind.sequential
+        """Whether a frame depends on the frame before."""
+        return self.mode.sequential
 
-    def ready(self, plan: Plan, folder: Path | None) -> DreamFrames:
-        film = self.layout.film
-        kept = FrameCheckpoints(folder, film.segment * film.every)
+    def with_plan(self, plan: Plan, folder: Path | None) -> DreamFrames:
+        """Return the same source for an existing plan; its checkpoints lie in ``folder``."""
         return replace(
             self,
             dreamer=replace(self.dreamer, plan=plan),
-            layout=replace(self.layout, plan=plan),
-            kept=kept,
+            checkpoints=FrameCheckpoints(folder, self.film.segment * self.film.every),
         )
 
-    @torch.no_grad()  # but for the way up itself; as a decorator it lets go wherever a frame is handed out
-    def shots(self, indices: Sequence[int]) -> Iterator[Rendered]:
-        """The pictures of those frames, in order, and what the cells of the map say."""
-        listened = (
-            map_layers(track.layers for track in self.layout.plan.tracks)
-            if self.layout.film.layout != "face"
-            else ()
-        )
-        for index, picture in zip(
-            indices, self.kind.pictures(self.dreamer, indices, self.kept), strict=True
-        ):
-            levels = self.dreamer.levels(picture, index, listened) if listened else None
-            yield to_bytes(self.dreamer.faded(picture, index))[0].cpu().contiguous().numpy(), levels
+    # The ascent enables gradients for itself. As a decorator, no_grad is undone while a frame is
+    # handed out.
+    @torch.no_grad()
+    def frames(self, indices: Sequence[int]) -> Iterator[Rendered]:
+        """Render these frames, in order, and the activity of the cells of a memory map."""
+        layers: tuple[Layer, ...] = ()
+        if self.film.layout != "face":
+            layers = map_layers(track.layers for track in self.dreamer.plan.tracks)
+        pictures = self.mode.frames(self.dreamer, indices, self.checkpoints)
+        for index, picture in zip(indices, pictures, strict=True):
+            activity = self.dreamer.record_activity(picture, index, layers) if layers else None
+            faded = to_bytes(self.dreamer.fade(picture, index))[0]
+            yield Rendered(faded.cpu().contiguous().numpy(), activity)
 
-    def compared(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
-        """Those frames, each with the first of the film: what the dream would be if nobody had died, nobody knows."""
-        first: list[Frame] = []
-        for index, (picture, _) in zip(indices, self.shots(indices), strict=True):
-            first[:] = first or [picture]
-            yield index, picture, first[0]
+    def comparisons(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
+        """Render these frames, each with the first of them.
+
+        What the dream would be without any ablation is not known, so frames are compared with the
+        first."""
+        first: Frame | None = None
+        for index, rendered in zip(indices, self.frames(indices), strict=True):
+            if first is None:
+                first = rendered.frame
+            yield index, rendered.frame, first

@@ -1,4 +1,4 @@
-"""How a dream is fed back: the last picture, moved a little, and kept from drowning in itself."""
+"""Feedback of a dive: the last picture is moved a little, and kept within a range of contrast."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from forgetting.dreams.ascent import resize
+from forgetting.dreams.resizing import resize
 from forgetting.errors import RequestError, check_range
 
 COARSE = 16
-"""How many times smaller a picture is in which only its lowest frequencies are left."""
+"""A picture reduced this many times holds its lowest frequencies only."""
 
+COARSE_CONTRAST = 0.4
+"""The largest contrast of the lowest frequencies, as a share of the picture's largest contrast."""
 
-COARSENESS = 0.4
-COLOURED = 0.4
-"""How much of the contrast that a picture may have its lowest frequencies may have, and its colours beside its greys."""
+COLOUR_CONTRAST = 0.4
+"""The largest contrast of colours without their grey, as the same share."""
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Where the picture moves, a second.
+    """How the picture moves in a second.
 
     Args:
         zoom: how many times larger it becomes.
         rotation: degrees, counter-clockwise.
-        drift: to the right and down, in shares of its height.
+        drift: to the right and down, as shares of its height.
     """
 
     zoom: float = 1.0
@@ -46,40 +47,49 @@ class Motion:
         for share in self.drift:
             check_range("dream.drift", share, -100.0, 100.0)
 
-    def __call__(self, picture: Tensor, seconds: float) -> Tensor:
-        """[1, 3, H, W] -> the same so much later; what comes in at the borders mirrors what is there."""
+    def move(self, picture: Tensor, seconds: float) -> Tensor:
+        """Return the picture [1, 3, H, W] as it is after some seconds; its borders are mirrored."""
         if seconds == 0 or (self.zoom == 1 and self.rotation == 0 and not any(self.drift)):
             return picture
-        high, wide = picture.shape[2:]
+        height, width = picture.shape[2:]
         scale, angle = self.zoom**-seconds, math.radians(self.rotation) * seconds
-        across, down = (2 * share * seconds for share in self.drift)
-        c, s, ratio = scale * math.cos(angle), scale * math.sin(angle), high / wide
-        # Where every place of the new picture was in the old one; places run from -1 to 1 both ways, however wide it is.
-        was = torch.tensor([[[c, -s * ratio, -across * ratio], [s / ratio, c, -down]]]).to(picture)
-        grid = F.affine_grid(was, list(picture.shape), align_corners=False)
+        right, down = (2 * share * seconds for share in self.drift)
+        cos, sin, ratio = scale * math.cos(angle), scale * math.sin(angle), height / width
+        # Each position of the new picture -> its position in the old one. Coordinates run from -1
+        # to 1 in both directions, whatever the picture's shape.
+        to_old = torch.tensor([[[cos, -sin * ratio, -right * ratio], [sin / ratio, cos, -down]]])
+        grid = F.affine_grid(to_old.to(picture), list(picture.shape), align_corners=False)
         return F.grid_sample(
             picture, grid, mode="bicubic", padding_mode="reflection", align_corners=False
         ).clamp(-1, 1)
 
 
 def stabilise(picture: Tensor, contrast: float, share: float) -> Tensor:
-    """The picture with less of what is too much: it loses ``share`` of its contrast beyond ``contrast``, a standard deviation, and of
-    that of its lowest frequencies, grey and coloured, and of its colours beyond a part of it.
+    """Return the picture with its contrast reduced towards a limit.
 
-    What is fed back for long else ends in black and white blots: what is a little too bright becomes brighter every time.
+    Three contrasts are limited: that of the lowest frequencies, grey and coloured; that of the
+        colours;
+    and that of the whole picture. Without this, feedback ends in black and white blots, because
+    what is a little too bright becomes brighter in every frame.
+
+    Args:
+        picture: [1, 3, H, W].
+        contrast: the limit, a standard deviation.
+        share: of the excess that is removed, in [0, 1].
     """
     if share == 0:
         return picture
-    high, wide = picture.shape[2:]
-    coarse = resize(resize(picture, (max(1, high // COARSE), max(1, wide // COARSE))), (high, wide))
+    height, width = picture.shape[2:]
+    reduced = resize(picture, (max(1, height // COARSE), max(1, width // COARSE)))
+    coarse = resize(reduced, (height, width))
     grey = coarse.mean(1, keepdim=True)
     for part in (grey, coarse - grey):
-        picture = picture - part * share * _beyond(COARSENESS * contrast, part)
+        picture = picture - part * share * _excess(COARSE_CONTRAST * contrast, part)
     colours = picture - picture.mean(1, keepdim=True)
-    picture = picture - colours * share * _beyond(COLOURED * contrast, colours)
-    return picture * (1 - share * _beyond(contrast, picture - picture.mean()))
+    picture = picture - colours * share * _excess(COLOUR_CONTRAST * contrast, colours)
+    return picture * (1 - share * _excess(contrast, picture - picture.mean()))
 
 
-def _beyond(most: float, x: Tensor) -> Tensor:
-    """The share of x that is beyond what may be there at most, both as root mean squares."""
-    return (1 - most / x.square().mean().sqrt().clamp_min(1e-6)).clamp(min=0)
+def _excess(limit: float, x: Tensor) -> Tensor:
+    """Return the share of x's root mean square that is above a limit."""
+    return (1 - limit / x.square().mean().sqrt().clamp_min(1e-6)).clamp(min=0)

@@ -1,8 +1,9 @@
-"""What a dream climbs: of what a network says of a picture, one number that is to grow.
+"""Objectives: one number, computed from the activations of a network, that a dream increases.
 
-An objective names the layers that it wants to hear, and makes a number of what they say. Its gradient with respect to the picture is the
-direction in which the picture changes; only that direction counts. Numbers are sums over places, each worth the pixels that it stands for:
-so the parts of a picture add up to the whole, and layers of different sizes can be compared.
+An objective names the layers whose activations it needs, and computes a number from them. The
+picture changes along the gradient of that number, and only the gradient's direction counts. The
+numbers are sums over positions, each weighted by the pixels that it stands for. So the parts of a
+picture add up to the whole, and layers of different sizes can be compared.
 """
 
 from __future__ import annotations
@@ -23,53 +24,74 @@ from forgetting.models.units import Units
 from forgetting.parts import part
 
 Activations = Mapping[str, Tensor]
-"""Layer name -> what it says, [1, C, H, W]."""
+"""The activations [1, C, H, W] of layers, by the layer's name."""
 
 
 @dataclass(frozen=True)
 class BoundObjective:
-    """An objective for one network: the layers it hears, and the number [] that is to grow. One that is ``placed`` means a place of
-    the picture, which therefore is neither shifted nor taken apart."""
+    """An objective for one network.
+
+    Args:
+        layers: names of the layers whose activations it needs.
+        value: computes the number [] from these activations.
+        positional: whether it depends on a position in the picture. Such a picture is neither
+            shifted nor cut into tiles.
+    """
 
     layers: tuple[str, ...]
     value: Callable[[Activations], Tensor]
-    placed: bool = False
+    positional: bool = False
 
 
 class Objective(Protocol):
+    """Something that a dream can increase."""
+
     @property
     def weight(self) -> float:
-        """How much it counts beside others; less than nothing shrinks what it measures."""
+        """How much it counts beside other objectives; a negative weight decreases its number."""
         ...
 
-    def bind(self, classifier: Classifier) -> BoundObjective: ...
+    def bind(self, classifier: Classifier) -> BoundObjective:
+        """Return the objective for a network.
+
+        Raises:
+            RequestError: the network has no such layer, unit or class.
+        """
+        ...
 
 
-def _weighed(weight: float) -> None:
+def _check_weight(weight: float) -> None:
     check_range("objective.weight", weight, -1e3, 1e3)
 
 
 @part("objective/energy")
 @dataclass(frozen=True)
 class Energy:
-    """All that some layers say: the mean square of what is above zero (Mordvintsev et al. 2015, "Inceptionism").
+    """The mean square of the positive activations of some layers.
 
-    ``layers`` are addresses; of single units too, ``features.12.expand3x3:13``. None is the middle of the network's ladder.
+    This is the objective of Mordvintsev et al. 2015, "Inceptionism".
+
+    Args:
+        layers: addresses; they can name single units too, such as ``features.12.expand3x3:13``.
+            None is the middle of the network's own sequence of layers.
+        weight: see :attr:`Objective.weight`.
     """
 
     layers: str | Sequence[str] | None = None
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _weighed(self.weight)
+        _check_weight(self.weight)
 
     def bind(self, classifier: Classifier) -> BoundObjective:
-        chosen = _chosen(classifier, self.layers or classifier.ladder[len(classifier.ladder) // 2])
+        """Return the objective for a network."""
+        sequence = classifier.layer_sequence
+        selected = _select_units(classifier, self.layers or sequence[len(sequence) // 2])
         return BoundObjective(
-            tuple(chosen),
-            lambda heard: _sum(
-                _over(heard[name][:, units].relu().square(), classifier, name)
-                for name, units in chosen.items()
+            tuple(selected),
+            lambda activations: _sum(
+                _sum_positions(activations[name][:, units].relu().square(), classifier, name)
+                for name, units in selected.items()
             ),
         )
 
@@ -77,20 +99,22 @@ class Energy:
 @part("objective/channel")
 @dataclass(frozen=True)
 class ChannelMean:
-    """What some units say, on average over the picture: strokes and stuff all over."""
+    """The mean activation of some units over the picture: their patterns appear everywhere."""
 
     units: str | Sequence[str] = "features.9.expand3x3:0"
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _weighed(self.weight)
+        _check_weight(self.weight)
 
     def bind(self, classifier: Classifier) -> BoundObjective:
-        chosen = _chosen(classifier, self.units)
+        """Return the objective for a network."""
+        selected = _select_units(classifier, self.units)
         return BoundObjective(
-            tuple(chosen),
-            lambda heard: _sum(
-                _over(heard[name][:, units], classifier, name) for name, units in chosen.items()
+            tuple(selected),
+            lambda activations: _sum(
+                _sum_positions(activations[name][:, units], classifier, name)
+                for name, units in selected.items()
             ),
         )
 
@@ -98,14 +122,20 @@ class ChannelMean:
 @part("objective/unit")
 @dataclass(frozen=True)
 class SingleUnit:
-    """What some units say at one place alone; ``at`` is across and down, in shares of the picture."""
+    """The activation of some units at a single position.
+
+    Args:
+        units: addresses.
+        at: the position, across and down, as shares of the picture.
+        weight: see :attr:`Objective.weight`.
+    """
 
     units: str | Sequence[str] = "features.9.expand3x3:0"
     at: Sequence[float] = (0.5, 0.5)
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _weighed(self.weight)
+        _check_weight(self.weight)
         if len(self.at) != 2:
             raise RequestError(
                 f"objective.at must be two numbers, across and down, got {[*self.at]}"
@@ -114,122 +144,140 @@ class SingleUnit:
             check_range("objective.at", share, 0.0, 1.0)
 
     def bind(self, classifier: Classifier) -> BoundObjective:
-        chosen = _chosen(classifier, self.units)
+        """Return the objective for a network."""
+        selected = _select_units(classifier, self.units)
 
-        def there(x: Tensor) -> Tensor:
-            high, wide = x.shape[2:]
-            return x[
-                :, :, min(high - 1, int(self.at[1] * high)), min(wide - 1, int(self.at[0] * wide))
-            ]
+        def at_position(x: Tensor) -> Tensor:
+            height, width = x.shape[2:]
+            row = min(height - 1, int(self.at[1] * height))
+            column = min(width - 1, int(self.at[0] * width))
+            return x[:, :, row, column]
 
         return BoundObjective(
-            tuple(chosen),
-            lambda heard: _sum(
-                there(heard[name][:, units]).mean() for name, units in chosen.items()
+            tuple(selected),
+            lambda activations: _sum(
+                at_position(activations[name][:, units]).mean() for name, units in selected.items()
             ),
-            True,
+            positional=True,
         )
 
 
 @part("objective/direction")
 @dataclass(frozen=True)
 class Direction:
-    """A direction among the units of a layer, drawn from ``seed``: how far everything points there."""
+    """How far the activations of a layer point in a direction, which is drawn from ``seed``."""
 
     layer: str = "features.12.expand3x3"
     seed: int = 0
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _weighed(self.weight)
+        _check_weight(self.weight)
 
     def bind(self, classifier: Classifier) -> BoundObjective:
+        """Return the objective for a network."""
         layer = classifier.layer(self.layer)
         drawn = torch.from_numpy(np.random.RandomState(self.seed).randn(layer.channels)).float()
-        vector = (drawn / drawn.norm()).view(1, -1, 1, 1)
+        direction = (drawn / drawn.norm()).view(1, -1, 1, 1)
 
-        def grow(heard: Activations) -> Tensor:
-            x = heard[layer.name]
-            along = (x * vector.to(x)).sum(1)
-            # The cosine keeps it from growing louder in all directions (Olah et al. 2017, "Feature Visualization").
-            cosine = along / x.square().sum(1).sqrt().clamp_min(1e-6)
-            return _over((along * cosine.clamp_min(0.1))[:, None], classifier, layer.name)
+        def value(activations: Activations) -> Tensor:
+            x = activations[layer.name]
+            projection = (x * direction.to(x)).sum(1)
+            # The cosine keeps activations from growing in all directions at once
+            # (Olah et al. 2017, "Feature Visualization").
+            cosine = projection / x.square().sum(1).sqrt().clamp_min(1e-6)
+            product = (projection * cosine.clamp_min(0.1))[:, None]
+            return _sum_positions(product, classifier, layer.name)
 
-        return BoundObjective((layer.name,), grow)
+        return BoundObjective((layer.name,), value)
 
 
 @part("objective/class")
 @dataclass(frozen=True)
 class ClassLogit:
-    """What the network takes the picture for, before it weighs one against another: by name, or by number."""
+    """The logit of a class, which is given by its name or its number."""
 
     name: str | int = "castle"
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _weighed(self.weight)
+        _check_weight(self.weight)
 
     def bind(self, classifier: Classifier) -> BoundObjective:
-        names = [one.lower() for one in classifier.classes]
-        number = (
-            int(self.name)
-            if str(self.name).isdecimal()
-            else names.index(str(self.name).lower())
-            if str(self.name).lower() in names
-            else -1
-        )
-        if not 0 <= number < len(names):
-            raise unknown_name("class", str(self.name), classifier.classes, "this network knows")
+        """Return the objective for a network."""
+        number = self._class_number(classifier.classes)
         last = classifier.layers[-1].name
         return BoundObjective(
-            (last,), lambda heard: _over(heard[last][:, [number]], classifier, last)
+            (last,),
+            lambda activations: _sum_positions(activations[last][:, [number]], classifier, last),
         )
+
+    def _class_number(self, classes: Sequence[str]) -> int:
+        wanted = str(self.name)
+        if wanted.isdecimal() and int(wanted) < len(classes):
+            return int(wanted)
+        names = [name.lower() for name in classes]
+        if not wanted.isdecimal() and wanted.lower() in names:
+            return names.index(wanted.lower())
+        raise unknown_name("class", wanted, classes, "this network knows")
 
 
 @part("objective/guide")
 @dataclass(frozen=True)
 class Guide:
-    """The features of another picture: every place grows towards what it is most like there (as in the notebook that came with
-    "Inceptionism", 2015)."""
+    """The features of a guide picture: each position grows towards the most similar of them.
+
+    This is the guided dream of the notebook that came with "Inceptionism" (2015).
+
+    Args:
+        path: of the guide picture.
+        layer: the layer whose features are compared.
+        weight: see :attr:`Objective.weight`.
+    """
 
     path: str = ""
     layer: str = "features.9.expand3x3"
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _weighed(self.weight)
+        _check_weight(self.weight)
         if not self.path:
             raise RequestError("objective=guide needs a picture: say objective.path=PICTURE")
 
     def bind(self, classifier: Classifier) -> BoundObjective:
+        """Return the objective for a network.
+
+        Raises:
+            RequestError: the picture cannot be read, or there is no such layer.
+        """
         layer = classifier.layer(self.layer)
         with torch.no_grad():
-            picture = read_image(Path(self.path).expanduser(), longest=2 * classifier.shape[1]).to(
-                next(classifier.parameters()).device
-            )
-            guide = classifier.heard(picture, [layer.name])[layer.name].flatten(2)[0]  # [C, N]
+            picture = read_image(Path(self.path).expanduser(), longest=2 * classifier.shape[1])
+            picture = picture.to(next(classifier.parameters()).device)
+            features = classifier.activations(picture, [layer.name])[layer.name]
+            guide = features.flatten(2)[0]  # [C, N]
 
-        def grow(heard: Activations) -> Tensor:
-            x = heard[layer.name].flatten(2)[0]  # [C, M]
+        def value(activations: Activations) -> Tensor:
+            x = activations[layer.name].flatten(2)[0]  # [C, M]
             with torch.no_grad():
-                best = (x.T @ guide.to(x)).argmax(1)
-            return _over(
-                (x * guide.to(x)[:, best]).sum(0)[None, None, None], classifier, layer.name
-            )
+                nearest = (x.T @ guide.to(x)).argmax(1)
+            similarity = (x * guide.to(x)[:, nearest]).sum(0)[None, None, None]
+            return _sum_positions(similarity, classifier, layer.name)
 
-        return BoundObjective((layer.name,), grow)
+        return BoundObjective((layer.name,), value)
 
 
 @part("objective/ladder")
 @dataclass(frozen=True)
 class LayerSequence:
-    """The energy of one layer after another, from low to high: a journey through the network.
+    """The energy of one layer after another, from low to high.
 
     Args:
-        layers: addresses in their order; None is the network's own ladder.
-        frames: how long each has its turn; None shares the film out.
-        blend: the share of its turn in which a layer gives way to the next.
-        captions: write under the picture whose turn it is.
+        layers: addresses in their order; None is the network's own sequence.
+        frames: how many frames each layer takes; None divides the film evenly.
+        blend: the share of these frames in which a layer blends into the next.
+        captions: whether the name of the layer is written under the picture.
+        weight: see :attr:`Objective.weight`.
     """
 
     layers: Sequence[str] | None = None
@@ -239,43 +287,55 @@ class LayerSequence:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _weighed(self.weight)
+        _check_weight(self.weight)
         check_range("objective.blend", self.blend, 0.0, 1.0)
         if self.frames is not None:
             check_int("objective.frames", self.frames, 1, 1_000_000)
 
     def steps(self, classifier: Classifier) -> list[str]:
-        return list(self.layers or classifier.ladder)
+        """Return the addresses of the sequence, in order."""
+        return list(self.layers or classifier.layer_sequence)
 
     def turn(self, classifier: Classifier, frames: int) -> float:
-        """How many frames each layer has its turn, in a film of so many."""
+        """Return how many frames each layer takes in a film of ``frames`` frames."""
         return self.frames or max(1, frames) / len(self.steps(classifier))
 
-    def at(self, classifier: Classifier, index: int, frames: int) -> list[Energy]:
-        """What grows in a frame of a film of so many: one layer, or one that gives way to the next."""
-        steps, place = self.steps(classifier), max(0, index) / self.turn(classifier, frames)
-        number = min(int(place), len(steps) - 1)
-        share = (
-            0.0
-            if number == len(steps) - 1 or not self.blend
-            else max(0.0, (place - number - 1) / self.blend + 1)
-        )
+    def energies(self, classifier: Classifier, index: int, frames: int) -> list[Energy]:
+        """Return the objectives of a frame: the energy of a layer, or of two that blend.
+
+        Args:
+            classifier: the network.
+            index: of the frame; negative ones count as 0.
+            frames: the number of frames of the film.
+        """
+        steps = self.steps(classifier)
+        position = max(0, index) / self.turn(classifier, frames)
+        number = min(int(position), len(steps) - 1)
+        if number == len(steps) - 1 or not self.blend:
+            share = 0.0
+        else:
+            share = max(0.0, (position - number - 1) / self.blend + 1)
         share = share * share * (3 - 2 * share)
-        turns = [(steps[number], 1 - share)] + ([(steps[number + 1], share)] if share else [])
-        return [Energy(step, self.weight * weight) for step, weight in turns]
+        energies = [Energy(steps[number], self.weight * (1 - share))]
+        if share:
+            energies.append(Energy(steps[number + 1], self.weight * share))
+        return energies
 
 
-def _chosen(classifier: Classifier, addresses: str | Sequence[str]) -> dict[str, Tensor]:
-    """Name of every layer that is addressed -> the numbers of its units that are."""
+def _select_units(classifier: Classifier, addresses: str | Sequence[str]) -> dict[str, Tensor]:
+    """Return the numbers of the addressed units by the name of their layer."""
     units = Units(classifier.layers)
-    parts = units.split(units.select(addresses))
-    return {name: chosen.nonzero()[:, 0] for name, chosen in parts.items() if chosen.any()}
+    by_layer = units.split(units.select(addresses))
+    return {name: mask.nonzero()[:, 0] for name, mask in by_layer.items() if mask.any()}
 
 
-def _over(x: Tensor, classifier: Classifier, name: str) -> Tensor:
-    """[1, C, H, W] -> []: the mean over channels, summed over places, each of which counts as many pixels as it stands for."""
-    high, wide = classifier.layer(name).size
-    return x.mean(1).sum() * (classifier.shape[1] * classifier.shape[2] / (high * wide))
+def _sum_positions(x: Tensor, classifier: Classifier, name: str) -> Tensor:
+    """Return the mean of [1, C, H, W] over channels, summed over positions: [].
+
+    Each position is weighted by the number of pixels that it stands for.
+    """
+    height, width = classifier.layer(name).size
+    return x.mean(1).sum() * (classifier.shape[1] * classifier.shape[2] / (height * width))
 
 
 def _sum(values: Iterable[Tensor]) -> Tensor:

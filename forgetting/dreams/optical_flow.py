@@ -1,4 +1,4 @@
-"""Where things in a film go from one frame to the next: dense inverse search (Kroeger et al. 2016), by OpenCV."""
+"""Optical flow between frames: OpenCV's dense inverse search (Kroeger et al. 2016)."""
 
 from __future__ import annotations
 
@@ -9,57 +9,67 @@ from torch import Tensor
 from forgetting.dependencies import import_extra
 from forgetting.engines.engine import Frame, to_bytes
 
-LARGEST = 480
-"""Pixels of the shorter side in which motion is looked for: finer motion than that is not seen in what is carried along."""
+LARGEST_SIDE = 480
+"""Pixels of the shorter side at which the flow is computed; finer motion does not show."""
 
-LOST = 1.5
-"""Pixels by which somebody who goes there and back again may miss the place: whoever misses it by more was covered."""
+TOLERANCE = 1.5
+"""Pixels by which the flow to the frame before and back may miss its start. At twice as many the
+position was covered in the frame before, and gets no detail."""
 
 
 def warp_detail(detail: Tensor, before: Tensor, now: Tensor) -> Tensor:
-    """A detail [1, C, H, W] of the frame ``before`` [1, 3, H, W], gone where things have gone in the one ``now``; what was covered
-    there has none.
+    """Return a detail of one frame moved to the next; positions that were covered have none.
+
+    Args:
+        detail: [1, C, H, W], of the frame ``before``.
+        before: the frame before, [1, 3, H, W] in [-1, 1].
+        now: the frame, [1, 3, H, W] in [-1, 1].
 
     Raises:
         RequestError: OpenCV is not installed.
     """
-    back, forth = _flow(now, before).to(detail), _flow(before, now).to(detail)
-    was = _grid(back)
-    # What is here now went from where it was; somebody who was covered comes from somewhere else.
-    missed = (
-        back
-        + F.grid_sample(forth, was, mode="bilinear", padding_mode="border", align_corners=False)
+    to_before, to_now = _flow(now, before).to(detail), _flow(before, now).to(detail)
+    grid = _sampling_grid(to_before)
+    # The flow to the frame before and back again ends at its start, unless the position was
+    # covered.
+    miss = (
+        to_before
+        + F.grid_sample(to_now, grid, mode="bilinear", padding_mode="border", align_corners=False)
     ).norm(dim=1, keepdim=True)
-    here: Tensor = (1 - (missed - LOST) / LOST).clamp(0, 1)
-    there: Tensor = F.grid_sample(
-        detail, was, mode="bicubic", padding_mode="zeros", align_corners=False
+    visible: Tensor = (1 - (miss - TOLERANCE) / TOLERANCE).clamp(0, 1)
+    warped: Tensor = F.grid_sample(
+        detail, grid, mode="bicubic", padding_mode="zeros", align_corners=False
     )
-    return there * here
+    return warped * visible
 
 
-def _flow(one: Tensor, other: Tensor) -> Tensor:
-    """[1, 2, H, W]: where everything in ``one`` is in ``other``, in pixels to the right and down."""
+def _flow(start: Tensor, end: Tensor) -> Tensor:
+    """Return the flow [1, 2, H, W] from one picture to another, in pixels to the right and down."""
     cv2 = import_extra("cv2", "dream")
-    high, wide = one.shape[2:]
-    scale = min(1.0, LARGEST / min(high, wide))
-    small = max(16, round(scale * high)), max(16, round(scale * wide))
-    seen = [cv2.cvtColor(_small(frame, small), cv2.COLOR_RGB2GRAY) for frame in (one, other)]
-    found = torch.from_numpy(
-        cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(*seen, None)
+    height, width = start.shape[2:]
+    scale = min(1.0, LARGEST_SIDE / min(height, width))
+    small = max(16, round(scale * height)), max(16, round(scale * width))
+    start_grey, end_grey = (
+        cv2.cvtColor(_reduce(picture, small), cv2.COLOR_RGB2GRAY) for picture in (start, end)
     )
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    small_flow = torch.from_numpy(search.calc(start_grey, end_grey, None))
     flow: Tensor = F.interpolate(
-        found.permute(2, 0, 1)[None], (high, wide), mode="bilinear", align_corners=False
+        small_flow.permute(2, 0, 1)[None], (height, width), mode="bilinear", align_corners=False
     )
-    pixels = torch.tensor([wide / small[1], high / small[0]])
+    pixels = torch.tensor([width / small[1], height / small[0]])
     return flow * pixels.view(1, 2, 1, 1)
 
 
-def _small(frame: Tensor, size: tuple[int, int]) -> Frame:
-    return to_bytes(F.interpolate(frame.cpu(), size, mode="area"))[0].contiguous().numpy()
+def _reduce(picture: Tensor, size: tuple[int, int]) -> Frame:
+    """Return the picture as bytes, in another size."""
+    return to_bytes(F.interpolate(picture.cpu(), size, mode="area"))[0].contiguous().numpy()
 
 
-def _grid(flow: Tensor) -> Tensor:
-    """[1, 2, H, W] in pixels -> [1, H, W, 2], places to look at from -1 to 1."""
-    high, wide = flow.shape[2:]
-    whole = F.affine_grid(torch.eye(2, 3).to(flow)[None], [1, 1, high, wide], align_corners=False)
-    return whole + flow.permute(0, 2, 3, 1) * torch.tensor([2 / wide, 2 / high]).to(flow)
+def _sampling_grid(flow: Tensor) -> Tensor:
+    """Return where a flow [1, 2, H, W] in pixels leads: [1, H, W, 2], from -1 to 1."""
+    height, width = flow.shape[2:]
+    identity = F.affine_grid(
+        torch.eye(2, 3).to(flow)[None], [1, 1, height, width], align_corners=False
+    )
+    return identity + flow.permute(0, 2, 3, 1) * torch.tensor([2 / width, 2 / height]).to(flow)

@@ -1,10 +1,10 @@
-"""What is dreamed upon: a source gives the dream its first picture, and some give it one for every frame."""
+"""Sources of dreams: what gives a dream its first picture, or a picture for every frame."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -13,8 +13,8 @@ import torch
 from PIL import ImageColor
 from torch import Tensor
 
-from forgetting.dreams.ascent import resize
-from forgetting.engines.engine import from_bytes
+from forgetting.dreams.resizing import resize
+from forgetting.engines.engine import Frame, from_bytes
 from forgetting.errors import RequestError, check_range, check_seed
 from forgetting.film import decoder
 from forgetting.film.images import read_image
@@ -24,28 +24,44 @@ from forgetting.models.latents import Latent, Seed
 from forgetting.parts import part
 
 HEIGHT = 512
-"""Of pictures where nobody says how large: larger ones cost time that nobody asked to spend."""
+"""Height of pictures unless the film has one: larger pictures take more time."""
 
 
 @dataclass(frozen=True)
 class FrameProvider:
-    """A source at the ``size`` of the film: the ``picture`` [1, 3, H, W] in [-1, 1] of every frame, by index."""
+    """An open source.
+
+    Args:
+        size: height and width of its pictures.
+        picture: returns the picture [1, 3, H, W] in [-1, 1] for a frame, by the frame's index.
+    """
 
     size: tuple[int, int]
     picture: Callable[[int], Tensor]
 
 
-class Source(Protocol):
+class DreamSource(Protocol):
+    """What a dream begins with."""
+
     def open(self, height: int | None) -> FrameProvider:
-        """For a film of that height, or of the source's own where it is no larger than ``HEIGHT``."""
+        """Open the source for a film of this height; None is its own height, at most ``HEIGHT``.
+
+        Raises:
+            RequestError: it cannot be read.
+        """
         ...
 
 
 @part("source/static")
 @dataclass(frozen=True)
 class StaticNoise:
-    """What a screen shows without a signal, other static in every frame: ``contrast`` is how far it goes from grey, ``ratio`` is
-    width to height."""
+    """Noise like that of a screen without a signal, drawn anew for every frame.
+
+    Args:
+        seed: of the noise.
+        contrast: its largest distance from grey, in [0, 1].
+        ratio: width and height.
+    """
 
     seed: int = 0
     contrast: float = 0.15
@@ -54,10 +70,11 @@ class StaticNoise:
     def __post_init__(self) -> None:
         check_seed("source.seed", self.seed)
         check_range("source.contrast", self.contrast, 0.0, 1.0)
-        _check(self.ratio)
+        _check_ratio(self.ratio)
 
     def open(self, height: int | None) -> FrameProvider:
-        size = _size(self.ratio[1], self.ratio[0], height or HEIGHT)
+        """Return the provider of its pictures."""
+        size = _even_size(self.ratio[1], self.ratio[0], height or HEIGHT)
 
         def noise(index: int) -> Tensor:
             drawn = np.random.RandomState((self.seed, index % 2**32)).rand(1, 3, *size)
@@ -69,13 +86,13 @@ class StaticNoise:
 @part("source/colour")
 @dataclass(frozen=True)
 class PlainColour:
-    """Nothing but a colour, by name or #rrggbb; ``ratio`` is width to height."""
+    """A single colour, by its name or as #rrggbb; ``ratio`` is width and height."""
 
     colour: str = "black"
     ratio: Sequence[int] = (1, 1)
 
     def __post_init__(self) -> None:
-        _check(self.ratio)
+        _check_ratio(self.ratio)
         try:
             ImageColor.getrgb(self.colour)
         except ValueError:
@@ -84,7 +101,8 @@ class PlainColour:
             ) from None
 
     def open(self, height: int | None) -> FrameProvider:
-        size = _size(self.ratio[1], self.ratio[0], height or HEIGHT)
+        """Return the provider of its pictures."""
+        size = _even_size(self.ratio[1], self.ratio[0], height or HEIGHT)
         colour = torch.tensor(ImageColor.getrgb(self.colour)[:3]).view(1, 3, 1, 1) / 127.5 - 1
         return FrameProvider(size, lambda _: colour.expand(1, 3, *size).clone())
 
@@ -92,56 +110,74 @@ class PlainColour:
 @part("source/photograph")
 @dataclass(frozen=True)
 class Photograph:
-    """A picture of one's own."""
+    """A picture of your own, by its path."""
 
     path: str = ""
 
     def __post_init__(self) -> None:
-        _needs("photograph", "PICTURE", self.path)
+        _check_path("photograph", "PICTURE", self.path)
 
     def open(self, height: int | None) -> FrameProvider:
-        return _still(read_image(Path(self.path).expanduser()), height)
+        """Return the provider of its picture.
+
+        Raises:
+            RequestError: the picture cannot be read.
+        """
+        return _constant(read_image(Path(self.path).expanduser()), height)
+
+
+class GeneratorLoader(Protocol):
+    """A part of the group ``generator``."""
+
+    def load(self) -> Generator:
+        """Load the generator."""
+        ...
 
 
 @part("source/face")
 @dataclass(frozen=True)
 class GeneratedFace:
-    """A face that a generator paints."""
+    """A face that a generator makes."""
 
-    generator: Callable[[], Generator] = field(default_factory=NamedGenerator)
+    generator: GeneratorLoader = field(default_factory=NamedGenerator)
     latent: Latent = field(default_factory=Seed)
 
     @torch.no_grad()
     def open(self, height: int | None) -> FrameProvider:
-        generator = self.generator()
-        painted = generator.bind(self.latent(generator))(lambda x, layer: x)
-        return _still(painted[:, :3].expand(1, 3, -1, -1).clamp(-1, 1), height)
+        """Load the generator and return the provider of its face."""
+        generator = self.generator.load()
+        face = generator.bind(self.latent.sample(generator))(lambda x, layer: x)
+        return _constant(face[:, :3].expand(1, 3, -1, -1).clamp(-1, 1), height)
 
 
 @part("source/film")
 @dataclass(frozen=True)
 class VideoSource:
-    """A film, or the folder of a run with a film in it. What wants one picture takes that ``at`` a share of it: 1 is its last frame."""
+    """A film.
+
+    Args:
+        path: of the film, or of the folder of a finished run.
+        at: the picture for dreams that need only one, as a share of the film; 1 is the last.
+    """
 
     path: str = ""
     at: float = 1.0
 
     def __post_init__(self) -> None:
-        _needs("film", "FILM", self.path)
+        _check_path("film", "FILM", self.path)
         check_range("source.at", self.at, 0.0, 1.0)
 
     def open(self, height: int | None) -> FrameProvider:
-        found = next(
-            islice(
-                decoder.decode_frames(self.file),
-                max(0, round(self.at * (decoder.frame_count(self.file) - 1))),
-                None,
-            ),
-            None,
-        )
-        if found is None:
-            raise RequestError(f"{self.file} has no frame to dream of")
-        return _still(from_bytes(found), height)
+        """Return the provider of one of its pictures.
+
+        Raises:
+            RequestError: there is no film, or it cannot be read.
+        """
+        number = max(0, round(self.at * (decoder.frame_count(self.file) - 1)))
+        for index, frame in enumerate(decoder.decode_frames(self.file)):
+            if index == number:
+                return _constant(from_bytes(frame), height)
+        raise RequestError(f"{self.file} has no frame to dream of")
 
     @property
     def file(self) -> Path:
@@ -151,73 +187,84 @@ class VideoSource:
             RequestError: there is none.
         """
         path = Path(self.path).expanduser()
-        found = sorted(path.glob("film.*")) if path.is_dir() else [path]
-        if not found or not found[0].is_file():
+        films = sorted(path.glob("film.*")) if path.is_dir() else [path]
+        if not films or not films[0].is_file():
             raise RequestError(
-                f"there is no film at source.path={self.path}; name a film, or the folder of a finished run"
+                f"there is no film at source.path={self.path}; "
+                "name a film, or the folder of a finished run"
             )
-        return found[0]
+        return films[0]
 
     @property
     def rate(self) -> float:
-        """Frames a second."""
+        """Its frames a second."""
         return decoder.frame_rate(self.file)
 
-    def played(self, height: int | None, fps: float) -> FrameProvider:
-        """All of it, at ``fps``; at the end the last picture stays. It is decoded as it is looked at, from the first on."""
+    def play(self, height: int | None, fps: float) -> FrameProvider:
+        """Return the provider of all its pictures, at ``fps`` frames a second.
+
+        The film is decoded as its pictures are asked for. After its end the last picture stays.
+
+        Raises:
+            RequestError: there is no film, or it has no frames.
+        """
         first = next(decoder.decode_frames(self.file), None)
         if first is None:
             raise RequestError(f"{self.file} has no frame to dream of")
-        rate, size = (
-            self.rate,
-            _size(first.shape[0], first.shape[1], height or min(first.shape[0], HEIGHT)),
-        )
+        size = _even_size(first.shape[0], first.shape[1], height or min(first.shape[0], HEIGHT))
+        rate = self.rate
 
         def pictures() -> Iterator[Tensor]:
-            shown, number = decoder.decode_frames(self.file), 0
-            frame = next(shown)
+            frames = decoder.decode_frames(self.file)
+            frame: Frame = next(frames)
+            number = 0
             for index in count():
                 wanted = int(index * rate / fps + 1e-6)
-                *_, frame = frame, *islice(shown, max(0, wanted - number))
-                number = max(number, wanted)
+                while number < wanted:
+                    frame = next(frames, frame)
+                    number += 1
                 yield resize(from_bytes(frame), size)
 
-        return FrameProvider(size, _Reading(pictures))
+        return FrameProvider(size, _PictureSequence(pictures))
 
 
-class _Reading:
-    """A picture by index, of pictures that come one after another: best asked in order."""
+class _PictureSequence:
+    """Access by index to pictures that can only be made in order; going back starts them again."""
 
     def __init__(self, pictures: Callable[[], Iterator[Tensor]]) -> None:
-        self.pictures, self.at, self.coming = pictures, 0, pictures()
+        self.pictures = pictures
+        self.next_index, self.remaining = 0, pictures()
 
     def __call__(self, index: int) -> Tensor:
-        if index < self.at:
-            self.at, self.coming = 0, self.pictures()
-        skipped, self.at = index - self.at, index + 1
-        return next(islice(self.coming, skipped, None))
+        if index < self.next_index:
+            self.next_index, self.remaining = 0, self.pictures()
+        while self.next_index < index:
+            next(self.remaining)
+            self.next_index += 1
+        self.next_index += 1
+        return next(self.remaining)
 
 
-def _still(picture: Tensor, height: int | None) -> FrameProvider:
-    """The same picture in every frame."""
+def _constant(picture: Tensor, height: int | None) -> FrameProvider:
+    """Return the provider of the same picture for every frame."""
     high, wide = picture.shape[2:]
-    size = _size(high, wide, height or min(high, HEIGHT))
-    there = resize(picture, size)
-    return FrameProvider(size, lambda _: there)
+    size = _even_size(high, wide, height or min(high, HEIGHT))
+    resized = resize(picture, size)
+    return FrameProvider(size, lambda _: resized)
 
 
-def _size(high: int, wide: int, height: int) -> tuple[int, int]:
-    """Height and width, even, of a picture that was ``high`` and ``wide``."""
+def _even_size(high: int, wide: int, height: int) -> tuple[int, int]:
+    """Return ``height`` and the width in proportion to ``high`` and ``wide``, as even numbers."""
     return 2 * round(height / 2), max(2, 2 * round(height * wide / high / 2))
 
 
-def _check(ratio: Sequence[int]) -> None:
+def _check_ratio(ratio: Sequence[int]) -> None:
     if len(ratio) != 2 or not all(type(n) is int and 1 <= n <= 100 for n in ratio):
         raise RequestError(
             f"source.ratio must be two whole numbers up to 100, width and height, got {[*ratio]}"
         )
 
 
-def _needs(source: str, what: str, path: str) -> None:
+def _check_path(source: str, what: str, path: str) -> None:
     if not path:
-        raise RequestError(f"source={source} needs one: say source.path={what}")
+        raise RequestError(f"source={source} needs a path: say source.path={what}")
