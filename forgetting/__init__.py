@@ -98,7 +98,17 @@ _MODULES = {
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "Act", "Activation", "Amplify", "Average", "Binarise", "Blur", "Chained", "Cluster",
+    "Contagion", "Contribution", "Dilate", "Ease", "Erode", "Exponential", "FilmFile", "Flip",
+    "ForgettingError", "Freeze", "Gompertz", "Hooked", "Importance", "Invert", "Keyframes",
+    "Layer", "Layers", "Leak", "Level", "Linear", "Magnitude", "Mean", "Network", "Never",
+    "NoiseMap", "Oscillator", "Perceptual", "Plan", "Prune", "Quantise", "Random",
+    "RankRequest", "RequestError", "Rotate", "Saturate", "Scale", "Schedule", "ScoreFile",
+    "Seed", "Semantic", "SequentialOrdering", "Shift", "Shuffle", "Sigmoid", "Spatial",
+    "Spectral", "Steps", "Swap", "Together", "Track", "UnitPacing", "Units", "Zero", "frames",
+    "load", "load_plan", "make_plan", "part", "save_plan", "to_pil",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

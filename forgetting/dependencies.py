@@ -1,4 +1,4 @@
-"""Packages that only a part of the project needs: each part says which extra brings its own."""
+"""Packages that only some parts of the project need, and the extras that install them."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ LAUNCHERS: Mapping[str, str] = {
     "submitit_local": "slurm",
     "submitit_slurm": "slurm",
 }
-"""Hydra's launchers, and the extras that bring them."""
+"""Hydra's launchers -> the extras that install them."""
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module can be imported."""
+    """Return whether a module can be imported."""
     return importlib.util.find_spec(module) is not None
 
 
 def import_extra(module: str, extra: str) -> ModuleType:
-    """The module, imported.
+    """Import a module of an extra.
 
     Raises:
-        RequestError: it is not installed; the extra that brings it is named.
+        RequestError: it is not installed; the message names the extra.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        package = module.partition(".")[0]
+        if error.name != package:
             raise
-        raise missing_extra(module.partition(".")[0], extra) from None
+        raise missing_extra(package, extra) from None
 
 
 def missing_extra(what: str, extra: str) -> RequestError:
-    """What to say of a package that is not there."""
+    """Return the error for something that an extra would install."""
     return RequestError(
-        f"this needs {what}, which is not installed; pip install 'forgetting[{extra}]' brings it"
+        f"this needs {what}, which is not installed; pip install 'forgetting[{extra}]' installs it"
     )

@@ -1,7 +1,7 @@
-"""What can go wrong, told in one sentence.
+"""Errors, each in one sentence that says what was wrong, the value, and what to do.
 
-Every message says what was wrong, the offending value, and what to do about it. The command line prints the
-message alone and exits with the class's ``exit_code``: 2 for a wrong request, 1 for a run that failed.
+The command line prints the sentence alone and exits with the ``exit_code`` of the class: 2 for a wrong
+request, 1 for a run that failed.
 """
 
 from __future__ import annotations
@@ -14,73 +14,74 @@ from pathlib import Path
 
 
 class ForgettingError(Exception):
-    """A run that failed for a reason the user can understand."""
+    """A run failed for a reason that the user can understand."""
 
     exit_code = 1
 
 
 class RequestError(ForgettingError, ValueError):
-    """A request that cannot be carried out as it was written."""
+    """A request cannot be carried out as it was written."""
 
     exit_code = 2
 
 
 class Interrupted(ForgettingError):
-    """Somebody pressed Ctrl-C; the message says what is there and how to go on."""
+    """Ctrl-C was pressed; the message says what is finished and how to resume."""
 
 
 class CheckpointError(ForgettingError):
-    """A file of weights that is not what it should be."""
+    """A file of weights is not what it should be."""
 
 
 class FetchError(ForgettingError):
-    """A model that could not be brought to this machine."""
+    """A model cannot be brought to this machine."""
 
 
 def one_line(error: object, most: int = 200) -> str:
-    """What an error of somebody else's says, on one line, in so many characters."""
+    """Return the text of an error of another library on one line, in at most ``most`` characters."""
     return " ".join(str(error).split())[:most]
 
 
 @contextmanager
 def friendly_os_errors(folder: Path) -> Iterator[None]:
-    """Turn what the operating system says about writing into ``folder`` into one sentence."""
+    """Turn errors of the operating system about writing into ``folder`` into one sentence."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ForgettingError(
-                f"the disk is full at {folder}; free some space and say 'forgetting resume {folder}', what is finished is kept; "
-                "or choose another folder with hydra.run.dir=PATH"
+                f"the disk is full at {folder}; free some space and say 'forgetting resume {folder}', "
+                "what is finished is kept; or choose another folder with hydra.run.dir=PATH"
             ) from error
         raise ForgettingError(
-            f"cannot write into {folder} ({error.strerror or error}); choose another folder with hydra.run.dir=PATH"
+            f"cannot write into {folder} ({error.strerror or error}); "
+            "choose another folder with hydra.run.dir=PATH"
         ) from error
 
 
 def unknown_name(
-    what: str, name: str, known: Iterable[str], where: str = "there is"
+    what: str, name: str, known: Iterable[str], listing: str = "there is"
 ) -> RequestError:
-    """A failed look-up that lists what exists and names the nearest.
+    """Return the error of a failed look-up: it lists what exists and names the nearest.
 
-    >>> str(unknown("layer", "b99", ["b4", "b8"]))
+    >>> str(unknown_name("layer", "b99", ["b4", "b8"]))
     "no layer 'b99'; there is b4, b8"
     """
     known = list(known)
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return RequestError(f"no {what} {name!r}{hint}; {where} {', '.join(known) or 'nothing'}")
+    return RequestError(f"no {what} {name!r}{hint}; {listing} {', '.join(known) or 'nothing'}")
 
 
-def check_choice(what: str, value: str, known: Iterable[str]) -> None:
-    """Raise unless ``value`` is one of ``known``."""
-    known = list(known)
-    if value not in known:
-        raise unknown_name(what, str(value), known)
+def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
+    """Raise unless ``value`` is one of ``choices``."""
+    choices = list(choices)
+    if value not in choices:
+        raise unknown_name(what, str(value), choices)
 
 
 def check_range(what: str, value: float, low: float, high: float) -> None:
-    """Raise unless ``low <= value <= high`` (NaN is outside of everything)."""
+    """Raise unless ``low <= value <= high``; NaN is outside of every range."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise RequestError(f"{what} must be a number from {low:g} to {high:g}, got {value!r}")
     if not low <= value <= high:
@@ -93,7 +94,7 @@ def check_seed(what: str, value: int) -> None:
 
 
 def check_int(what: str, value: int, low: int, high: int) -> None:
-    """Raise unless ``value`` is a whole number in ``low..high``."""
+    """Raise unless ``value`` is a whole number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise RequestError(f"{what} must be a whole number from {low} to {high}, got {value!r}")
     if not low <= value <= high:

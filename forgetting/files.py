@@ -1,4 +1,4 @@
-"""The user's cache folder, and files that appear there whole or not at all."""
+"""Files that appear whole or not at all, the user's cache folder, and files that are safe to open."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ SHIPPED = Path(__file__).parent / "data"
 
 
 def cache_folder() -> Path:
-    """Where converted models and statistics are kept; ``FORGETTING_CACHE`` moves it."""
+    """Return the folder of converted models and statistics; ``FORGETTING_CACHE`` moves it.
+
+    Raises:
+        FetchError: the folder cannot be made.
+    """
     path = Path(
         os.environ.get("FORGETTING_CACHE") or user_cache_path("forgetting", appauthor=False)
     )
@@ -38,14 +42,14 @@ def cache_folder() -> Path:
 
 @contextmanager
 def process_lock(name: str) -> Iterator[None]:
-    """Wait until no other process of this machine brings the same thing."""
+    """Wait until no other process of this machine holds the lock of this name."""
     with FileLock(cache_folder() / f"{name}.lock"):
         yield
 
 
 @contextmanager
 def temporary_path(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` that is nobody else's on any machine; what is still there when the block ends is removed."""
+    """Yield a unique path beside ``path``; what exists there when the block ends is removed."""
     part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         yield part
@@ -54,7 +58,7 @@ def temporary_path(path: Path) -> Iterator[Path]:
 
 
 def remove_path(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -63,7 +67,7 @@ def remove_path(path: Path) -> None:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``, for a file or a folder, that takes the place of ``path`` when the block ends well."""
+    """Yield a temporary path for a file or a folder, which replaces ``path`` when the block ends without an error."""
     with temporary_path(path) as part:
         yield part
         if path.is_dir():  # a folder is not replaced by renaming alone
@@ -74,23 +78,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
             part.replace(path)
 
 
-def write_json(path: Path, told: Mapping[str, Any]) -> None:
-    """Note it; the file is there whole, or as it was."""
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write values as JSON; the file appears whole, or stays as it was."""
     with atomic_write(path) as part:
-        part.write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What is noted there; nothing, if it is not there or somebody wrote into it."""
+    """Return the values of a JSON file; an empty dictionary if it is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading; never waits for a pipe, and never touches a device.
+    """Open a file for reading, without waiting for a pipe and without touching a device.
 
     Raises:
         OSError: the file cannot be opened.

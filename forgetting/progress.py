@@ -1,7 +1,7 @@
-"""Progress of long work, told to whoever wants to show it.
+"""Progress of long work.
 
 The library calls :func:`track` around its loops and knows nothing of terminals; the command line sets
-:data:`display`. Nothing is shown unless somebody does.
+:data:`display`. Nothing is displayed unless somebody sets it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-
 Description = str | Callable[[], str]
-"""What is going on; where it changes, a function that tells what it is now."""
+"""What is being done; where that changes, a function that returns what it is now."""
 
 
 def _silent(items: Iterable[T], what: Description, total: int | None) -> Iterable[T]:
@@ -25,5 +24,11 @@ display: ContextVar[Callable[..., Iterable]] = ContextVar("display", default=_si
 
 
 def track(items: Iterable[T], what: Description, total: int | None = None) -> Iterator[T]:
-    """Iterate over ``items`` while the display, if there is one, tells how ``what`` is going."""
+    """Iterate over ``items`` while the display, if there is one, shows progress.
+
+    Args:
+        items: what is iterated over.
+        what: is being done.
+        total: number of items, if it is known.
+    """
     yield from display.get()(items, what, total)

@@ -173,9 +173,7 @@ def _explain(error: Exception, arguments: list[str], verb: str = "render") -> Fo
         if group == "hydra/launcher" and name in LAUNCHERS:
             return missing_extra(f"Hydra's launcher {name}", LAUNCHERS[name])
         return unknown_name(group or "config", name, error.options)
-    if isinstance(error, HydraException) and (
-        other := experiment_of_other_verb(arguments, verb)
-    ):
+    if isinstance(error, HydraException) and (other := experiment_of_other_verb(arguments, verb)):
         right = "render" if verb == "dream" else "dream"
         return RequestError(
             f"experiment={other} is not one of forgetting {verb}; "
@@ -217,9 +215,7 @@ def _renamed_key(arguments: list[str]) -> str | None:
     return None
 
 
-def _no_progress(
-    items: Iterable[T], what: progress.Description, total: int | None
-) -> Iterator[T]:
+def _no_progress(items: Iterable[T], what: progress.Description, total: int | None) -> Iterator[T]:
     yield from items
 
 
@@ -257,7 +253,9 @@ def _progress_lines(
         now = time.monotonic()
         if now - printed >= LINE_SECONDS:
             printed = now
-            err.print(f"{escape(describe())}: {_share(count, total, now - started)}", soft_wrap=True)
+            err.print(
+                f"{escape(describe())}: {_share(count, total, now - started)}", soft_wrap=True
+            )
 
 
 def _share(count: int, total: int | None, seconds: float) -> str:

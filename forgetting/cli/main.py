@@ -180,7 +180,9 @@ def compare(
     ),
     by: Annotated[
         str,
-        typer.Option(help="the figure to rank by: half_life.structure, last_person, last_face, ..."),
+        typer.Option(
+            help="the figure to rank by: half_life.structure, last_person, last_face, ..."
+        ),
     ] = "half_life.structure",
 ) -> None:
     with report_errors([]):

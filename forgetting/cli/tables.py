@@ -18,9 +18,7 @@ COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "interrupted
 def sweep_table(folder: Path, statuses: Sequence[RunStatus]) -> Table:
     """Return how far the runs of a sweep are."""
     states = [status.state for status in statuses]
-    counts = ", ".join(
-        f"{states.count(state)} {state}" for state in COLOURS if state in states
-    )
+    counts = ", ".join(f"{states.count(state)} {state}" for state in COLOURS if state in states)
     # Of the sweep that was asked for last: several sweeps may share a folder.
     total = expected_runs(folder) or 0
     count = len(statuses)

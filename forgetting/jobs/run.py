@@ -46,12 +46,12 @@ def render(job: Job, folder: Path, executor: Executor | None = None) -> Path:
     if earlier is not None:
         changes = _changes(earlier, job, folder)
     existing = earlier if earlier is not None and not changes else None
-    if existing is not None and (film := run.finished_film(existing)):
+    if existing is not None and (finished := run.finished_film(existing)):
         run.remove_leftovers()
         log.info(
             "the film in %s is finished already; another hydra.run.dir=PATH makes it again", folder
         )
-        return film
+        return finished
     since = time.monotonic()
     with (
         nullcontext(executor)
