@@ -112,7 +112,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first used: torch takes seconds to import, and help needs none of it."""
+    """Import a name when it is first used.
+
+    Torch takes seconds to import, and help needs none of it.
+    """
     if name in _HOMES:
         return getattr(import_module(f"forgetting.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'forgetting' has no attribute {name!r}")

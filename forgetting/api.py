@@ -1,12 +1,12 @@
 """What ``import forgetting`` offers: networks, plans and films for scripts and notebooks.
 
-    import forgetting as fg
+import forgetting as fg
 
-    network = fg.load("digiface-dcgan")
-    network.image(seed=7)                                  # a PIL image, which a notebook shows
-    network.ablate("b16.conv:0-99").image(seed=7)          # the same face without 100 units
-    plan = network.plan(seed=7, frames=120, ordering=fg.Random(seed=1))
-    network.film(plan, "film.mp4", seed=7)                 # shown as a video
+network = fg.load("digiface-dcgan")
+network.image(seed=7)                                  # a PIL image, which a notebook shows
+network.ablate("b16.conv:0-99").image(seed=7)          # the same face without 100 units
+plan = network.plan(seed=7, frames=120, ordering=fg.Random(seed=1))
+network.film(plan, "film.mp4", seed=7)                 # shown as a video
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from torch import Tensor
 
 from forgetting.ablation.activations import visit_activations
 from forgetting.ablation.edits import AblationTask, Target, eager_edit
-from forgetting.ablation.operators.removal import Operator, Zero
+from forgetting.ablation.operators.operator import Operator
+from forgetting.ablation.operators.removal import Zero
 from forgetting.ablation.orderings.basic import Contribution
 from forgetting.ablation.orderings.ordering import Ordering
 from forgetting.ablation.pacing import Pacing, UnitPacing
@@ -34,10 +35,10 @@ from forgetting.ablation.tracks import make_plan as make_tracks_plan
 from forgetting.engines.engine import Engine, Frame, from_bytes, render_rows, to_bytes
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.errors import RequestError
+from forgetting.files import atomic_write
 from forgetting.film.contact_sheet import draw_sheet, sample_positions, thumbnail
 from forgetting.film.encoder import encode, resolve_encoder
 from forgetting.film.settings import FilmSettings
-from forgetting.files import atomic_write
 from forgetting.models import generator_zoo
 from forgetting.models.checkpoints.foreign import CheckpointFile
 from forgetting.models.generator import Generator
@@ -66,7 +67,7 @@ def load(name: str | Path) -> Network:
 
 
 def to_pil(image: Tensor | Frame) -> Image.Image:
-    """Convert a picture [1, C, H, W] or [C, H, W] in [-1, 1], or a frame [H, W, 3] uint8, to a PIL image."""
+    """Convert a picture [C, H, W] in [-1, 1], or a frame [H, W, 3] uint8, to a PIL image."""
     if isinstance(image, Tensor):
         batch = image if image.ndim == 4 else image[None]
         image = to_bytes(batch.detach().cpu())[0].contiguous().numpy()
@@ -75,7 +76,10 @@ def to_pil(image: Tensor | Frame) -> Image.Image:
 
 @dataclass(frozen=True)
 class Ablation:
-    """Units that are ablated in a network: their ``addresses``, the ``operator``, and how far, in [0, 1]."""
+    """Units that are ablated in a network.
+
+    Their ``addresses``, the ``operator``, and how far, in [0, 1].
+    """
 
     addresses: tuple[str, ...]
     operator: Operator
@@ -140,9 +144,7 @@ class Network:
         edit = eager_edit(bound, torch.cat(rows)[None])
         return edit(self.generator.bind(ws, edit)(edit), PICTURE)
 
-    def image(
-        self, seed: int = 10, psi: float = 0.7, label: int | None = None
-    ) -> Image.Image:
+    def image(self, seed: int = 10, psi: float = 0.7, label: int | None = None) -> Image.Image:
         """Return the picture of a seed as a PIL image."""
         return to_pil(self.picture(seed, psi, label))
 
@@ -204,7 +206,7 @@ class Network:
         indices: Iterable[int] | None = None,
         psi: float = 0.7,
     ) -> Iterator[Frame]:
-        """Render the frames [H, W, 3] of a plan, all of them or those of ``indices``, one at a time."""
+        """Render the frames [H, W, 3] of a plan one at a time: all, or those of ``indices``."""
         face = self.face(seed, psi)
         return frames(self.generator, face, plan, operator or Zero(), indices)
 
@@ -216,7 +218,7 @@ class Network:
         count: int = 16,
         psi: float = 0.7,
     ) -> Image.Image:
-        """Return a contact sheet of ``count`` frames, each labelled with the share of ablated units."""
+        """Return a contact sheet of ``count`` frames, labelled with the share of ablated units."""
         positions = sample_positions(len(plan), count)
         pictures = self.frames(plan, seed, operator, positions, psi)
         thumbnails = {
@@ -233,7 +235,10 @@ class Network:
         fps: float = 24,
         psi: float = 0.7,
     ) -> FilmFile:
-        """Render a plan into an .mp4, in the reference precision; the film appears whole or not at all."""
+        """Render a plan into an .mp4, in the reference precision.
+
+        The film appears whole or not at all.
+        """
         path = Path(path)
         settings = FilmSettings(fps=fps, duration=len(plan) / fps)
         settings = resolve_encoder(settings, "cpu")
@@ -245,7 +250,9 @@ class Network:
     def __repr__(self) -> str:
         height, width = self.generator.size
         layers, units = self.generator.layers, len(self.units)
-        text = f"{self.name}: {units:,} units in {len(layers)} layers, pictures of {width} x {height}"
+        text = (
+            f"{self.name}: {units:,} units in {len(layers)} layers, pictures of {width} x {height}"
+        )
         return f"<{text}>" if not self.ablations else f"<{text}, ablated: {len(self.ablations)}>"
 
 

@@ -1,7 +1,7 @@
 """Errors, each in one sentence that says what was wrong, the value, and what to do.
 
-The command line prints the sentence alone and exits with the ``exit_code`` of the class: 2 for a wrong
-request, 1 for a run that failed.
+The command line prints the sentence alone and exits with the ``exit_code`` of the class: 2 for a
+wrong request, 1 for a run that failed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FetchError(ForgettingError):
 
 
 def one_line(error: object, most: int = 200) -> str:
-    """Return the text of an error of another library on one line, in at most ``most`` characters."""
+    """Return the text of another library's error on one line, cut to ``most`` characters."""
     return " ".join(str(error).split())[:most]
 
 
@@ -50,7 +50,8 @@ def friendly_os_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ForgettingError(
-                f"the disk is full at {folder}; free some space and say 'forgetting resume {folder}', "
+                f"the disk is full at {folder}; free some space and say 'forgetting resume "
+                f"{folder}', "
                 "what is finished is kept; or choose another folder with hydra.run.dir=PATH"
             ) from error
         raise ForgettingError(

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, the user's cache folder, and files that are safe to open."""
+"""Files that appear whole or not at all, the cache folder, and files that are safe to open."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def cache_folder() -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FetchError(
-            f"the cache folder {path} cannot be made ({error.strerror}); set FORGETTING_CACHE to another"
+            f"the cache folder {path} cannot be made ({error.strerror}); set FORGETTING_CACHE to "
+            "another"
         ) from None
     return path
 
@@ -67,7 +68,7 @@ def remove_path(path: Path) -> None:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path for a file or a folder, which replaces ``path`` when the block ends without an error."""
+    """Yield a temporary path; what is written there replaces ``path`` unless an error is raised."""
     with temporary_path(path) as part:
         yield part
         if path.is_dir():  # a folder is not replaced by renaming alone

@@ -1,11 +1,13 @@
 """The registry of parts: public names such as ``ordering/random``, and the classes behind them.
 
 Configs, recipes, plans and hashes name parts by these names and never by module paths. A part is a
-frozen dataclass with the decorator :func:`part`. Only the module of a part that is named is imported.
+frozen dataclass with the decorator :func:`part`. Only the module of a part that is named is
+imported.
 
 Packages can bring parts of their own through the entry point group ``forgetting.parts``: an entry
-point ``ordering/greenest`` of the distribution ``my-parts`` is the part ``ordering/my_parts.greenest``.
-A name with a dot always belongs to a package, so no package can replace a part of ours.
+point ``ordering/greenest`` of the distribution ``my-parts`` is the part
+``ordering/my_parts.greenest``. A name with a dot always belongs to a package, so no package can
+replace a part of ours.
 """
 
 from __future__ import annotations

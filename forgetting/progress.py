@@ -1,7 +1,7 @@
 """Progress of long work.
 
-The library calls :func:`track` around its loops and knows nothing of terminals; the command line sets
-:data:`display`. Nothing is displayed unless somebody sets it.
+The library calls :func:`track` around its loops and knows nothing of terminals; the command line
+sets :data:`display`. Nothing is displayed unless somebody sets it.
 """
 
 from __future__ import annotations

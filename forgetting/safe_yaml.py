@@ -1,4 +1,4 @@
-"""YAML from strangers: plain values only, within limits that are checked before anything is built."""
+"""YAML from strangers: plain values, within limits that are checked before anything is built."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def load_yaml(text: str, name: str) -> Any:
 
 
 def _check_limits(text: str, name: str) -> None:
-    """Refuse a document that is too deep or, with its aliases expanded, too large; reads events and builds nothing."""
+    """Refuse a document that is too deep or, with its aliases expanded, too large.
+
+    Reads events and builds nothing.
+    """
     sizes, counts, anchors, total = dict[str, int](), [0], list[str | None](), 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         size = 0
@@ -65,12 +68,14 @@ def _check_limits(text: str, name: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 raise RequestError(
-                    f"{name} holds an alias, *{event.anchor}, of something that is not complete; write it out"
+                    f"{name} holds an alias, *{event.anchor}, of something that is not complete; "
+                    "write it out"
                 )
             size = sizes[event.anchor]
             total += size
         counts[-1] += size
         if total > MAX_NODES or len(counts) > MAX_DEPTH:
             raise RequestError(
-                f"{name} is larger than a config can be: up to {MAX_NODES} values, {MAX_DEPTH} deep, are read; shorten it"
+                f"{name} is larger than a config can be: up to {MAX_NODES} values, {MAX_DEPTH} "
+                "deep, are read; shorten it"
             )

@@ -1,8 +1,8 @@
 """Edits: the functions that replace activations while a network runs.
 
-A *target* is an operator and the units it applies to. A row of a plan says how far every unit of every
-target is ablated; the targets' units stand one after another in it. A unit that belongs to several
-targets is edited by each of them in turn.
+A *target* is an operator and the units it applies to. A row of a plan says how far every unit of
+every target is ablated; the targets' units stand one after another in it. A unit that belongs to
+several targets is edited by each of them in turn.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from forgetting.ablation.operators.removal import Operator
+from forgetting.ablation.operators.operator import Operator
 from forgetting.errors import RequestError
 from forgetting.models.activity import cell_activity, map_layers
 from forgetting.models.generator import Edit, Generator
@@ -65,7 +65,10 @@ class AblationTask:
 
     @property
     def rebinds(self) -> bool:
-        """Whether every frame binds its face anew: it moves, or units are ablated that binding folds in."""
+        """Whether every frame binds its face anew.
+
+        It moves, or units are ablated that binding folds in.
+        """
         return self.moving or any(
             layer.kind not in ("channels", "picture")
             for target in self.targets
@@ -126,7 +129,10 @@ def recording_edit(
 
 
 def eager_edit(bound: Sequence[BoundOperator], rows: Tensor) -> Edit:
-    """Return the edit that ablates by ``rows`` [B, R] in [0, 1], one row for every face; it works in place."""
+    """Return the edit that ablates by ``rows`` [B, R] in [0, 1], one row for every face.
+
+    It works in place.
+    """
     split = _split_rows(bound, rows)
 
     def edit(x: Tensor, layer: Layer) -> Tensor:
@@ -146,7 +152,7 @@ def eager_edit(bound: Sequence[BoundOperator], rows: Tensor) -> Edit:
 
 
 def traceable_edit(bound: Sequence[BoundOperator], rows: Tensor) -> Edit:
-    """Return the same edit without branches on values and without writing in place, for tracing and gradients."""
+    """Return the same edit for tracing and gradients: no branches on values, nothing in place."""
     split = _split_rows(bound, rows)
 
     def edit(x: Tensor, layer: Layer) -> Tensor:

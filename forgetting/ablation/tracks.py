@@ -1,4 +1,7 @@
-"""Track specs: which units are ablated, by what, in which order and when. They become the tracks of a plan."""
+"""Track specs: which units are ablated, by what, in which order and when.
+
+They become the tracks of a plan.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from torch import Tensor
 
 from forgetting.ablation.edits import AblationTask, Target
 from forgetting.ablation.operators.bending import Amplify
-from forgetting.ablation.operators.removal import Level, Operator
+from forgetting.ablation.operators.operator import Operator
+from forgetting.ablation.operators.removal import Level
 from forgetting.ablation.orderings.basic import Together
 from forgetting.ablation.orderings.ordering import Ordering, RankRequest
 from forgetting.ablation.pacing import Pacing, UnitPacing
@@ -51,7 +55,10 @@ class TrackSpec:
 
     @property
     def softness(self) -> float:
-        """The share of the ranks' axis that a unit takes to fade; the operator counts it up to the schedule's end."""
+        """The share of the ranks' axis that a unit takes to fade.
+
+        The operator counts it up to the schedule's end.
+        """
         return self.operator.softness * max(self.schedule.waypoints)
 
     def target(self, generator: Generator) -> Target:
@@ -76,7 +83,7 @@ ENDINGS: Mapping[str, float | None] = {
     "white": 1.0,
     "clear": None,
 }
-"""How a film can end -> the level in [-1, 1] that the picture fades to, or None where it does not."""
+"""How a film can end -> the level in [-1, 1] that the picture fades to, or None."""
 
 ENDING_SHARE = 0.08
 """Share of a film that its ending takes where the schedule leaves less."""
@@ -114,7 +121,7 @@ def _with_holds(schedule: Schedule, near: float, far: float) -> Schedule:
 
 
 def sample_rows(specs: Sequence[TrackSpec], ranks: Sequence[Tensor], count: int) -> Tensor:
-    """Return ``count`` rows [count, R] spread evenly from intact to the far end of every schedule."""
+    """Return ``count`` rows [count, R], spread evenly from intact to the schedules' far ends."""
     rows = []
     for spec, rank in zip(specs, ranks, strict=True):
         fraction = torch.linspace(0, max(spec.schedule.waypoints), count, dtype=torch.float64)
@@ -152,7 +159,8 @@ def make_plan(
         ) -> Tensor:
             if render_row is None:
                 raise RequestError(
-                    "pacing=perceptual cannot look at the pictures of a dream before it is dreamed; "
+                    "pacing=perceptual cannot look at the pictures of a dream before it is "
+                    "dreamed; "
                     "take pacing=units"
                 )
             rows = [torch.zeros(1, width) for width in widths]

@@ -16,7 +16,8 @@ def complete_override(
 ) -> list[tuple[str, str]]:
     """Return the words that complete ``incomplete``, each with its help.
 
-    Shells differ in whether ``ordering=ra`` is one word: bash hands over ``ordering``, ``=`` and ``ra``.
+    Shells differ in whether ``ordering=ra`` is one word: bash hands over ``ordering``, ``=`` and
+    ``ra``.
     """
     verb = VERBS.get(str(context.info_name), "render")
     if incomplete == "=" and args:

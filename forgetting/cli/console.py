@@ -113,7 +113,8 @@ def print_timed(task: Callable[[], Path]) -> None:
 def _exit_after_interrupt() -> Iterator[None]:
     """End the process soon after Ctrl-C, whatever is running: compilers do not react to it.
 
-    Nothing is lost: what is unfinished has no finished name, and the next run resumes what is finished.
+    Nothing is lost: what is unfinished has no finished name, and the next run resumes what is
+    finished.
     """
     reading, writing = socket.socketpair()
     writing.setblocking(False)
@@ -245,7 +246,7 @@ def _show_progress(
 def _progress_lines(
     items: Iterable[T], describe: Callable[[], str], total: int | None
 ) -> Iterator[T]:
-    """Print a line at the start, and every minute one with the share, the rate and the time left."""
+    """Print a line at the start, then one a minute with the share, the rate and the time left."""
     err.print(f"{escape(describe())} ...", soft_wrap=True)
     started = printed = time.monotonic()
     for count, item in enumerate(items, 1):

@@ -103,9 +103,11 @@ def print_help(verb: str) -> None:
                 table.add_row(f"[cyan]{group}={option_name}", f"of the package {package}")
         out.print(table)
     out.print(
-        "\nThe files of a run are in a folder of their own under [b]outputs/[/b]. Your own experiments:"
+        "\nThe files of a run are in a folder of their own under [b]outputs/[/b]. Your own "
+        "experiments:"
         "\nwrite [b]DIR/experiment/NAME.yaml[/b] and say [b]--config-dir DIR experiment=NAME[/b]."
-        "\nSettings are Hydra's: sweeps (-m), launchers, and [b]--cfg job[/b], which prints the config,"
+        "\nSettings are Hydra's: sweeps (-m), launchers, and [b]--cfg job[/b], which prints the "
+        "config,"
         "\nwork as its manual says.\n"
     )
 

@@ -81,7 +81,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
             sweep.raise_failures(folder, started)
             name = escape(str(folder))
             out.print(
-                f"[dim]compare them: forgetting compare {name}; show them: forgetting gallery {name}",
+                f"[dim]compare them: forgetting compare {name}; show them: forgetting gallery "
+                f"{name}",
                 soft_wrap=True,
             )
         elif failures:
@@ -90,7 +91,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
 
 @contextmanager
 def _hydra_command_line(verb: str, quoted: list[str]) -> Iterator[None]:
-    """Let Hydra read these arguments, and raise errors instead of printing them, while the block runs."""
+    """Let Hydra read these arguments, and raise its errors, while the block runs."""
     argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [f"forgetting {verb}", *quoted]
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -154,6 +155,9 @@ def _plain(config: Any) -> dict[str, Any]:
 
 
 def _overridden(arguments: Iterable[str]) -> list[str]:
-    """Return the dotted keys that overrides set: ``ordering@ordering.inside=random`` sets ordering.inside."""
+    """Return the dotted keys that overrides set.
+
+    ``ordering@ordering.inside=random`` sets ordering.inside.
+    """
     keys = (argument.partition("=")[0].lstrip("+~") for argument in arguments)
     return [key.partition("@")[2] or key for key in keys]

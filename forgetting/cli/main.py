@@ -1,7 +1,7 @@
 """The command line: Typer has the verbs, Hydra the settings behind them.
 
-Everything behind ``render``, ``dream`` and ``preview`` is Hydra's: ``key=value``, and ``-m`` for sweeps.
-Imports of torch wait until a verb needs them, so that help appears at once.
+Everything behind ``render``, ``dream`` and ``preview`` is Hydra's: ``key=value``, and ``-m`` for
+sweeps. Imports of torch wait until a verb needs them, so that help appears at once.
 """
 
 from __future__ import annotations

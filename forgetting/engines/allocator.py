@@ -1,7 +1,8 @@
 """Keep freed memory instead of giving it back between frames.
 
-A frame at 1024x1024 takes and frees several hundred megabytes. glibc returns blocks of that size to the kernel at
-once and spends most of a frame's time in page faults getting them again; told to keep them, it needs a third.
+A frame at 1024x1024 takes and frees several hundred megabytes. glibc returns blocks of that size
+to the kernel at once and spends most of a frame's time in page faults getting them again; told to
+keep them, it needs a third.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
 def keep_memory() -> bool:
-    """Tell the allocator of this process to hold on to freed memory; False where there is no such allocator."""
+    """Tell the allocator of this process to hold on to freed memory.
+
+    False where there is no such allocator.
+    """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
@@ -25,6 +29,9 @@ def keep_memory() -> bool:
 
 
 def release_memory() -> None:
-    """Give what is free back to the system after all: compiling takes and frees more than filming ever needs."""
+    """Give what is free back to the system after all.
+
+    Compiling takes and frees more than filming ever needs.
+    """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

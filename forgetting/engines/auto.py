@@ -1,4 +1,7 @@
-"""The engine that is chosen by itself: the fastest one on this machine that can do what is asked."""
+"""The engine that is chosen by itself.
+
+The fastest one on this machine that can do what is asked.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The contract of engines: rows of ablation in, frames of bytes out.
 
-An engine is started once for an ablation task and then renders rows of a plan. ``torch`` in float32
-on the CPU is the reference that all others are compared with; the other engines run the same network
-as one torch module that is traced, captured or batched.
+An engine is started once for an ablation task and then renders rows of a plan. ``torch`` in
+float32 on the CPU is the reference that all others are compared with; the other engines run the
+same network as one torch module that is traced, captured or batched.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Frame = NDArray[np.uint8]
 
 
 class FrameRequest(NamedTuple):
-    """A frame to render: its row [R] of ablation in [0, 1] and, where the face moves, its face [1, L, W]."""
+    """A frame to render: its row [R] in [0, 1] and, where the face moves, its face [1, L, W]."""
 
     row: Tensor
     ws: Tensor | None = None
@@ -57,7 +57,7 @@ class EngineInfo(Protocol):
         ...
 
     def versions(self) -> Mapping[str, str]:
-        """Return the versions of the packages that its frames depend on, besides torch and numpy."""
+        """Return the versions of packages that its frames depend on, besides torch's."""
         ...
 
 
@@ -110,13 +110,19 @@ def to_bytes(image: Tensor) -> Tensor:
 
 
 def from_bytes(frame: Frame) -> Tensor:
-    """Convert [H, W, 3] uint8 to [1, 3, H, W] in [-1, 1]: the inverse of :func:`to_bytes` up to rounding."""
+    """Convert [H, W, 3] uint8 to [1, 3, H, W] in [-1, 1].
+
+    This is the inverse of :func:`to_bytes` up to rounding.
+    """
     image = torch.from_numpy(np.require(frame, requirements="W")).permute(2, 0, 1)[None]
     return image.float() / 127.5 - 1
 
 
 def psnr(frames: Iterable[Frame], reference: Sequence[Frame]) -> float:
-    """Return the peak signal-to-noise ratio in dB of the worst frame; infinite where all are equal."""
+    """Return the peak signal-to-noise ratio in dB of the worst frame.
+
+    It is infinite where all frames are equal.
+    """
     errors = [
         float(np.square(a.astype(np.float32) - b).mean())
         for a, b in zip(frames, reference, strict=True)

@@ -20,12 +20,13 @@ from forgetting.models.units import PICTURE, Layer
 
 
 class FrameModule(nn.Module):
-    """Rows [B, R] -> frames [B, H, W, 3] uint8, and activity [B, M] of the cells of ``layers`` if any.
+    """Rows [B, R] -> frames [B, H, W, 3] uint8, and activity [B, M] of the cells of ``layers``.
 
-    There are no branches on values, and nothing is written in place. ``synthesis`` is of one face; it
-    begins with a constant wherever it can (see :func:`~forgetting.engines.prefix_reuse.truncate_prefix`).
-    That the constant is a leaf of the graph matters: OpenVINO 2026.4 computes a constant first layer
-    once, and then lets the edit write into it.
+    There are no branches on values, and nothing is written in place. ``synthesis`` is of one face;
+    it begins with a constant wherever it can (see
+    :func:`~forgetting.engines.prefix_reuse.truncate_prefix`). That the constant is a leaf of the
+    graph matters: OpenVINO 2026.4 computes a constant first layer once, and then lets the edit
+    write into it.
     """
 
     def __init__(
@@ -60,7 +61,10 @@ class PerFrameModule(nn.Module):
 def place_task(
     task: AblationTask, device: str, precision: str
 ) -> tuple[Generator, Tensor, list[BoundOperator]]:
-    """Return network, face and bound operators on a device in a precision; copies only what must change."""
+    """Return network, face and bound operators on a device in a precision.
+
+    Copies only what must change.
+    """
     dtype, generator = getattr(torch, precision), task.generator
     bound = task.bind_operators(device, dtype)
     if (device, precision) != ("cpu", "float32"):

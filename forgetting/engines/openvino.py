@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: one graph compiled from the torch module, with the row of ablation as its input."""
+"""OpenVINO on the CPU: a graph compiled from the torch module, whose input is the row."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
 
 MAX_LATE_SHARE = 0.5
-"""A graph of its own is compiled for frames that have at most this share of all multiply-adds left."""
+"""Frames with at most this share of all multiply-adds left get a graph of their own."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,10 @@ class GraphSource:
         with torch.inference_mode(False), torch.no_grad():
             synthesis = truncate_prefix(self.synthesis, self.bound[0][1], start)
             module = FrameModule(self.bound, synthesis, self.layers)
-        # Traced with a batch of no rows: every operation is recorded and none computes anything, where
-        # tracing one row keeps a gigabyte of intermediate results. Modules of others may not take it.
+        # Traced with a batch of no rows: every operation is recorded and none computes anything,
+        # where
+        # tracing one row keeps a gigabyte of intermediate results. Modules of others may not take
+        # it.
         rows = 0 if isinstance(self.synthesis, Chain) else 1
         return _trace(module, torch.zeros(rows, width))
 
@@ -144,10 +146,10 @@ class OpenVINOConfig:
 
 @dataclass(frozen=True)
 class OpenVINOEngine:
-    """A compiled graph and the request that runs it, with shorter graphs for frames that start late.
+    """A compiled graph and its infer request, with shorter graphs for frames that start late.
 
-    Without a ``source`` every frame runs from the start. A graph that binds the face for every frame
-    has the face as a second input; ``ws`` is used for requests without one.
+    Without a ``source`` every frame runs from the start. A graph that binds the face for every
+    frame has the face as a second input; ``ws`` is used for requests without one.
     """
 
     task: AblationTask
@@ -198,7 +200,8 @@ def _trace(module: nn.Module, *example: Tensor) -> Any:
     import openvino
 
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        # Tracing warns that it is deprecated and that shapes become constants. The first is OpenVINO's
+        # Tracing warns that it is deprecated and that shapes become constants. The first is
+        # OpenVINO's
         # own way in (graphs from torch.export ran half as fast), the second is intended.
         warnings.simplefilter("ignore")
         inputs = tuple(x.clone() for x in example)

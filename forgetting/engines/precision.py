@@ -1,4 +1,7 @@
-"""The choice of a precision: the fastest one that keeps the picture, measured on frames of the film itself."""
+"""The choice of a precision.
+
+The fastest one that keeps the picture, measured on frames of the film itself.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ def choose_precision(
 
 
 def _fastest_seconds(engine: Engine, sample: Tensor, repeats: int = 2) -> float:
-    """Return the seconds of the fastest of a few rounds: disturbances only ever make a round slower."""
+    """Return the seconds of the fastest of a few rounds.
+
+    Disturbances only ever make a round slower.
+    """
     best = float("inf")
     for _ in range(repeats):
         started = time.perf_counter()

@@ -1,10 +1,11 @@
 """Prefix reuse: at which layer a frame can start, as a function of its row alone.
 
-In films by layer most of the network is either intact or fully ablated. The activation in front of the
-first layer that is neither is then a constant of the face, and a frame can start there:
+In films by layer most of the network is either intact or fully ablated. The activation in front of
+the first layer that is neither is then a constant of the face, and a frame can start there:
 
 - a layer whose units are all intact, or all fully ablated, needs no row;
-- where replacements do not depend on activations, a fully ablated layer cuts off everything in front
+- where replacements do not depend on activations, a fully ablated layer cuts off everything in
+  front
   of it, unless a part of the picture bypasses it.
 
 No frame looks at another one: two frames with the same row start at the same layer.
@@ -23,7 +24,10 @@ from forgetting.models.generator import Chain, Edit, State, Synthesis
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A frame starts at the layer number ``layer``; of the layers before, ``ablated`` are fully ablated, the others intact."""
+    """A frame starts at the layer number ``layer``.
+
+    Of the layers before, ``ablated`` are fully ablated, the others intact.
+    """
 
     layer: int
     ablated: frozenset[int] = frozenset()

@@ -53,7 +53,7 @@ class TorchConfig:
 
     @torch.inference_mode()
     def choose(self, task: AblationTask, sample: Tensor) -> tuple[Engine, str]:
-        """Start for a task; on a GPU, ``precision=auto`` compares precisions on the ``sample`` [N, R]."""
+        """Start for a task; on a GPU, ``precision=auto`` compares them on the ``sample`` [N, R]."""
         device = resolve_device(self.device)
         if device == "cpu" or self.precision != "auto":
             engine = self.start(task)

@@ -108,7 +108,9 @@ class TorchGPU:
         outputs = self.run(*inputs)
         if self.device != "cuda":
             return [output.cpu() for output in outputs], lambda: None
-        hosts = [torch.empty(output.shape, dtype=output.dtype, pin_memory=True) for output in outputs]
+        hosts = [
+            torch.empty(output.shape, dtype=output.dtype, pin_memory=True) for output in outputs
+        ]
         for host, output in zip(hosts, outputs, strict=True):
             host.copy_(output, non_blocking=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -117,7 +119,10 @@ class TorchGPU:
 
 
 def _exact_float32() -> AbstractContextManager[None]:
-    """Switch TF32 off while a network runs: float32 means float32, 16 bits are a setting of their own."""
+    """Switch TF32 off while a network runs.
+
+    Float32 means float32, 16 bits are a setting of their own.
+    """
     cudnn = torch.backends.cudnn
     flags = {"benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
     return cudnn.flags(enabled=True, allow_tf32=False, **flags)
@@ -131,9 +136,12 @@ def _collect(count: int, hosts: list[Tensor], wait: Callable[[], None]) -> Itera
 
 
 def _captured(module: nn.Module, inputs: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
-    """Capture ``module`` as one CUDA graph: a frame is some hundred small kernels, and each launch costs.
+    """Capture ``module`` as one CUDA graph.
 
-    See "CUDA Graphs" in PyTorch's notes: warm up on a side stream, capture, replay on the same memory.
+    A frame is some hundred small kernels, and each launch costs.
+
+    See "CUDA Graphs" in PyTorch's notes: warm up on a side stream, capture, replay on the same
+    memory.
     """
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())

@@ -30,7 +30,7 @@ class Caption:
 
 
 def act_captions(schedules: Sequence[Schedule], film: FilmSettings) -> list[Caption]:
-    """Return the captions of all acts of these schedules, with the seconds at which they are shown."""
+    """Return the captions of all acts of these schedules, with the seconds they are shown at."""
     captions = []
     for schedule in schedules:
         start, end = schedule.holds

@@ -1,7 +1,10 @@
-"""The files that a film depends on: where a config names them, and what is recorded of their content.
+"""The files that a film depends on.
 
-A recipe holds the SHA-256 and the size of every such file, by the dotted key that names it. A plan may come from a
-stranger, so a file that its recipe names is used only if it is the file that was recorded, or if the command line names it.
+Where a config names them, and what is recorded of their content.
+
+A recipe holds the SHA-256 and the size of every such file, by the dotted key that names it. A plan
+may come from a stranger, so a file that its recipe names is used only if it is the file that was
+recorded, or if the command line names it.
 """
 
 from __future__ import annotations
@@ -32,7 +35,10 @@ def paths(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def references(node: Any, parent: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Every file that a config names: dotted key of the mapping, the mapping itself, and the key within it."""
+    """Every file that a config names.
+
+    Dotted key of the mapping, the mapping itself, and the key within it.
+    """
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key in FILES and isinstance(value, str) and value:
@@ -92,7 +98,8 @@ def verify(
         config: the config in the recipe of ``plan``.
         recorded: what the recipe holds under ``files``.
         verb: that renders such a config.
-        explicit: the dotted keys that the command line sets; the files under them are the user's own choice.
+        explicit: the dotted keys that the command line sets; the files under them are the user's
+            own choice.
 
     Raises:
         RequestError: a file is missing, not a regular file, or not the recorded one.
@@ -113,5 +120,6 @@ def verify(
             reason = "and that file is another one than when the plan was made"
         command = f"forgetting {verb} plan={shlex.quote(str(plan))} {key}={shlex.quote(path)}"
         raise RequestError(
-            f"the recipe in {plan} names {key}={path}, {reason}; to use a file of your choice, say: {command}"
+            f"the recipe in {plan} names {key}={path}, {reason}; to use a file of your choice, "
+            f"say: {command}"
         )

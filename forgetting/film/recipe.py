@@ -1,4 +1,4 @@
-"""The recipe: YAML that says how a film was made, and with the plan all that its pictures depend on."""
+"""The recipe: YAML that says how a film was made. Its pictures depend on it and the plan."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ from forgetting.parts import TARGET, find_part, part_fields, part_modules
 from forgetting.safe_yaml import load_yaml, strings
 
 EXECUTION_KEYS = ("render", "measure", "cluster", "trust")
-"""Keys of a config that say how a film is made and measured; none of its pictures depend on them."""
+"""Keys of a config that say how a film is made and measured.
+
+None of its pictures depend on them.
+"""
 
 PLAN_KEYS = ("units", "tracks", "ordering", "schedule", "pacing", "experiment")
 """Keys of a config that make a plan; they have no effect once there is one."""
@@ -77,7 +80,10 @@ def write_recipe(
 
 
 def run_id(config: Mapping[str, Any]) -> str:
-    """Return the name of a run's folder in a sweep: a hash of all of its config that its film depends on."""
+    """Return the name of a run's folder in a sweep.
+
+    A hash of all of its config that its film depends on.
+    """
     identity = film_config(config) | {"plan": config.get("plan")}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -156,7 +162,10 @@ def config_of(recipe: DictConfig) -> dict[str, Any]:
 
 
 def files_of(recipe: DictConfig) -> Mapping[str, Any]:
-    """Return hash and size of the files that a recipe depends on, by dotted key; empty if there are none."""
+    """Return hash and size of the files that a recipe depends on, by dotted key.
+
+    Empty if there are none.
+    """
     recorded = recipe.get("files")
     return plain_values(recorded) if isinstance(recorded, DictConfig) else {}
 
@@ -178,14 +187,20 @@ def public_recipe(recipe: DictConfig) -> dict[str, Any]:
 
 
 def with_config(recipe: str, config: Mapping[str, Any]) -> str:
-    """Return the recipe with another config for the same film: on other machines files lie elsewhere."""
+    """Return the recipe with another config for the same film.
+
+    On other machines files lie elsewhere.
+    """
     return OmegaConf.to_yaml(
         OmegaConf.create(safe_load(recipe) | {"config": _recorded_config(config)})
     )
 
 
 def engine_config(recipe: DictConfig) -> dict[str, Any]:
-    """Return the config node of the engine that rendered a film: not ``auto`` but what it chose then."""
+    """Return the config node of the engine that rendered a film.
+
+    Not ``auto`` but what it chose then.
+    """
     rendered_by, requested = recipe.get("engine"), OmegaConf.select(recipe, "config.engine")
     rendered_by = plain_values(rendered_by) if isinstance(rendered_by, DictConfig) else {}
     requested = plain_values(requested) if isinstance(requested, DictConfig) else {}
@@ -207,7 +222,10 @@ def segment_key(plan: Plan) -> str:
 
 
 def film_identity(plan: Plan) -> dict[str, Any]:
-    """Return the recipe of a plan without what changes no picture: why its engine was chosen, and measures."""
+    """Return the recipe of a plan without what changes no picture.
+
+    Why its engine was chosen, and measures.
+    """
     recipe = read_recipe(plan, "of this run")
     recipe["config"].pop("measure", None)
     if isinstance(recipe.get("engine"), DictConfig):
@@ -233,7 +251,9 @@ def config_with_plan(
     verb: str,
     explicit: Iterable[str] | None = None,
 ) -> dict[str, Any]:
-    """Return the config to render ``config["plan"]`` by: that of the plan's recipe, with overrides on top.
+    """Return the config to render ``config["plan"]`` by.
+
+    That of the plan's recipe, with overrides on top.
 
     Args:
         config: resolved, as plain values.

@@ -1,8 +1,9 @@
 """Plan -> film: frames of faces, and the segments that any frame source is written into.
 
-A frame's row of the plan goes to the engine; bytes come back, are composed, and go to the encoder of
-their segment in a thread of its own, while the next frame is rendered. A frame of a face never looks
-at another frame, so any frame can be rendered alone, and segments in any order on any machine.
+A frame's row of the plan goes to the engine; bytes come back, are composed, and go to the encoder
+of their segment in a thread of its own, while the next frame is rendered. A frame of a face never
+looks at another frame, so any frame can be rendered alone, and segments in any order on any
+machine.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from forgetting.models.activity import Activity
 from forgetting.progress import track
 
 RECORDING_STEP = 12
-"""Every so many frames of the plan the activity of units is recorded: twice a second at 24 frames a second."""
+"""Every so many frames of the plan the activity of units is recorded.
+
+Twice a second at 24 frames a second.
+"""
 
 
 class FrameSource(Protocol):
@@ -49,7 +53,10 @@ class FrameSource(Protocol):
         ...
 
     def with_plan(self, plan: Plan, folder: Path | None) -> FrameSource:
-        """Return the same source for an existing plan; checkpoints for resuming are kept in ``folder``."""
+        """Return the same source for an existing plan.
+
+        Checkpoints for resuming are kept in ``folder``.
+        """
         ...
 
     def frames(self, indices: Sequence[int]) -> Iterator[Rendered]:
@@ -74,11 +81,12 @@ class FaceFrames:
     Args:
         engine: renders the face.
         compositor: composes its frames.
-        face_at: the face [1, L, W] of a frame in films whose face moves, by the frame's index and the
+        face_at: the face [1, L, W] of a frame in films whose face moves, by the frame's index and
+            the
             number of the face in a grid.
         recorder: the same engine, which records activity, where the compositor draws a memory map.
-            Recording is slower, so it runs at every ``RECORDING_STEP``-th frame of the plan; between
-            two of these activity is interpolated, because it changes slowly.
+            Recording is slower, so it runs at every ``RECORDING_STEP``-th frame of the plan;
+            between two of these activity is interpolated, because it changes slowly.
     """
 
     engine: Engine

@@ -69,7 +69,10 @@ class Option:
 
 
 def group_options(group: str, verb: str = "render") -> list[Option]:
-    """Return the options of a group, the default first; settings of experiments are left to their files."""
+    """Return the options of a group, the default first.
+
+    Settings of experiments are left to their files.
+    """
     root = (CONFIGS / f"{root_config(verb)}.yaml").read_text(encoding="utf-8")
     options = []
     for path in sorted((CONFIGS / group).glob("*.yaml")):

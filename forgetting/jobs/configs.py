@@ -1,8 +1,8 @@
 """From a resolved config to parts: every value is checked here, before anything slow begins.
 
 A config is a tree of plain values; a node with the key ``_target_`` names a part of the registry
-(:mod:`forgetting.parts`). Nothing outside of the registry is ever built, so a config from a stranger
-is data and no more.
+(:mod:`forgetting.parts`). Nothing outside of the registry is ever built, so a config from a
+stranger is data and no more.
 """
 
 from __future__ import annotations
@@ -172,7 +172,8 @@ def require_code_consent(config: Mapping[str, Any], overrides: Iterable[str], ve
     for key, factory in _factories(config):
         if f"{key}={factory}" not in overrides:
             raise RequestError(
-                f"this asks to run code, {factory!r}; if you trust it, name it on the command line: "
+                f"this asks to run code, {factory!r}; if you trust it, name it on the command "
+                "line: "
                 f"forgetting {verb} ... {key}={factory} hydra.run.dir=FOLDER"
             )
     chosen = {override.partition("=")[2] for override in overrides}

@@ -68,7 +68,9 @@ class DreamJob:
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> DreamJob:
-        """Parse a resolved config; a film over a film takes its rate and length where the config leaves them out.
+        """Parse a resolved config.
+
+        A film over a film takes its rate and length where the config leaves them out.
 
         Raises:
             RequestError: a value that is not possible; nothing slow has begun.
@@ -89,7 +91,8 @@ class DreamJob:
             raise RequestError(f"dreams need gradients: take engine=torch or auto, not {engine!r}")
         if film.grid is not None:
             raise RequestError(
-                f"film.grid shows several faces, and a dream has none, got {film.grid}; leave it out"
+                f"film.grid shows several faces, and a dream has none, got {film.grid}; leave it "
+                "out"
             )
         return DreamJob(
             config,
@@ -174,7 +177,10 @@ class DreamJob:
 
 
 def _with_source_timing(config: Mapping[str, Any], source: DreamSource) -> dict[str, Any]:
-    """Return the config with ``film.fps`` and ``film.duration``: those of the source where they are null."""
+    """Return the config with ``film.fps`` and ``film.duration``.
+
+    Those of the source where they are null.
+    """
     film = config["film"]
     if film["fps"] is not None and film["duration"] is not None:
         return dict(config)

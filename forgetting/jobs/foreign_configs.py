@@ -1,8 +1,9 @@
 """Checks of the config files that users bring, before Hydra acts on them.
 
-Hydra configures logging, sets environment variables and instantiates callbacks, launchers and sweepers as a config says.
-Experiments may be a stranger's, so their files may not say any of this: all YAML files below ``--config-dir`` and
-``hydra.searchpath`` are read here first. They set settings of the film and nothing else.
+Hydra configures logging, sets environment variables and instantiates callbacks, launchers and
+sweepers as a config says. Experiments may be a stranger's, so their files may not say any of this:
+all YAML files below ``--config-dir`` and ``hydra.searchpath`` are read here first. They set
+settings of the film and nothing else.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ PLAIN = re.compile(r"\$\{[\w.\[\]-]*\}")
 
 NAME = r"[\w-][\w.-]*"
 OPTION = re.compile(rf"/?{NAME}(?:/{NAME})*")
-"""A group or an option in a defaults list: a path without ``..``, hidden folders, and interpolations."""
+"""A group or an option in a defaults list.
+
+A path without ``..``, hidden folders, and interpolations.
+"""
 
 
 def check(arguments: Sequence[str]) -> None:
-    """Refuse command lines whose config files could make Hydra run code or leave the film's settings.
+    """Refuse command lines whose config files set more than settings of the film.
 
     Args:
         arguments: what stands behind the verb, quoted for Hydra's grammar.
@@ -49,12 +53,14 @@ def check(arguments: Sequence[str]) -> None:
     ):
         if value is not None:
             raise RequestError(
-                f"{option}={value} would replace the config that every film begins with; put your settings into "
+                f"{option}={value} would replace the config that every film begins with; put your "
+                "settings into "
                 "DIR/experiment/NAME.yaml and say: --config-dir DIR experiment=NAME"
             )
     if given.experimental_rerun is not None:
         raise RequestError(
-            f"--experimental-rerun={given.experimental_rerun} would load a pickle, which can run any code; "
+            f"--experimental-rerun={given.experimental_rerun} would load a pickle, which can run "
+            "any code; "
             "say plan=PATH to render a plan again"
         )
     folders = _folders(given)
@@ -77,7 +83,10 @@ def check(arguments: Sequence[str]) -> None:
 
 
 def overrides(arguments: Sequence[str]) -> list[str]:
-    """The overrides in ``arguments`` for ``hydra.compose``, which has no ``--config-dir``: it becomes a search path."""
+    """The overrides in ``arguments`` for ``hydra.compose``, which has no ``--config-dir``.
+
+    It becomes a search path.
+    """
     given = _given(arguments)
     kept = [one.input_line for one in _parsed(given.overrides) if not _is_search_path(one)]
     folders = [str(folder.resolve()).replace("'", "\\'") for folder in _folders(given)]
@@ -134,7 +143,8 @@ def _folders(given: argparse.Namespace) -> list[Path]:
                 or ("://" in name and not name.startswith("file://"))
             ):
                 raise RequestError(
-                    f"{override.input_line} must be a list of folders, as in hydra.searchpath=[file:///home/me/configs]; "
+                    f"{override.input_line} must be a list of folders, as in "
+                    "hydra.searchpath=[file:///home/me/configs]; "
                     "--config-dir DIR does the same for one"
                 )
             names.append(name.removeprefix("file://"))
@@ -146,12 +156,14 @@ def check_folder(folder: Path) -> None:
     """Read every YAML file below ``folder``, but for hidden folders, which no file can name.
 
     Raises:
-        RequestError: a file sets what only the command line may set; or the folder cannot be checked.
+        RequestError: a file sets what only the command line may set; or the folder cannot be
+            checked.
     """
     for name in sorted(path.name for path in folder.iterdir()):
         if name.casefold() in COMMAND_LINE_ONLY and (folder / name).is_dir():
             raise RequestError(
-                f"{folder / name} would add options to the group {name.casefold()}, which come with the program alone; "
+                f"{folder / name} would add options to the group {name.casefold()}, which come "
+                "with the program alone; "
                 "remove that folder, and set what you need on the command line"
             )
     files = list[Path]()
@@ -160,12 +172,14 @@ def check_folder(folder: Path) -> None:
         for name in folders:
             if (Path(where) / name).is_symlink():
                 raise RequestError(
-                    f"{Path(where) / name} is a link to a folder, which is not followed; copy the folder"
+                    f"{Path(where) / name} is a link to a folder, which is not followed; copy the "
+                    "folder"
                 )
         files += [Path(where) / name for name in sorted(names) if name.lower().endswith(".yaml")]
         if len(files) > MAX_FILES:
             raise RequestError(
-                f"{folder} holds more than {MAX_FILES} YAML files; keep your experiments in a folder of their own"
+                f"{folder} holds more than {MAX_FILES} YAML files; keep your experiments in a "
+                "folder of their own"
             )
     groups = {
         path.name for parent in (CONFIGS, folder) for path in parent.iterdir() if path.is_dir()
@@ -200,7 +214,8 @@ def _check_file(path: Path, groups: Collection[str]) -> None:
     for key, value in strings(tree):
         if "${" in PLAIN.sub("", value):
             raise RequestError(
-                f"{path} holds {_short(value)} at {key}; a config file may name other keys of the same config, as in "
+                f"{path} holds {_short(value)} at {key}; a config file may name other keys of the "
+                "same config, as in "
                 "${film.fps}, and nothing else, so write the value itself"
             )
         if re.search(r"\$\{\.*hydra\b", value):
@@ -236,7 +251,10 @@ def _check_hydra(path: Path, node: Any, groups: Collection[str]) -> None:
 
 
 def _check_param(path: Path, key: str, value: Any, groups: Collection[str]) -> None:
-    """Refuse a sweep over anything but settings of the film: Hydra reads ``key=value`` as if the command line said it."""
+    """Refuse a sweep over anything but settings of the film.
+
+    Hydra reads ``key=value`` as if the command line said it.
+    """
     where = f"hydra.sweeper.params.{key}"
     match = re.fullmatch(r"[+~]{0,2}([\w/.-]+)(?:@([\w.:-]*))?", key)
     if match is None:
@@ -286,7 +304,8 @@ def _check_defaults(path: Path, entries: Any) -> None:
             for name in (option, *_values(path, entry, value)):
                 if not OPTION.fullmatch(name):
                     raise RequestError(
-                        f"{path} names {_short(name)} in its defaults, which is not the plain name of an option; "
+                        f"{path} names {_short(name)} in its defaults, which is not the plain "
+                        "name of an option; "
                         "name a file of the config folder without its ending"
                     )
             parts = [part.casefold() for part in option.strip("/").split("/")]
@@ -325,7 +344,8 @@ def _refused(
     path: Path, key: str, command: str, reason: str = "it decides what runs on this machine"
 ) -> RequestError:
     return RequestError(
-        f"{path} sets {_short(key)}, and only the command line may, because {reason}; remove it there, and if you trust it "
+        f"{path} sets {_short(key)}, and only the command line may, because {reason}; remove it "
+        "there, and if you trust it "
         f"say: {command} (of hydra, files may set hydra.mode and hydra.sweeper.params)"
     )
 

@@ -13,8 +13,8 @@ from forgetting.parts import TARGET, find_part, package_of, package_parts, part_
 def register_package_parts(arguments: Iterable[str] = ()) -> None:
     """Add the option ``GROUP=PACKAGE.NAME`` for every part that installed packages bring.
 
-    A part that the command line names is imported, and its option has the settings of its dataclass.
-    Nothing else is imported: an option that a file names holds the part's name alone.
+    A part that the command line names is imported, and its option has the settings of its
+    dataclass. Nothing else is imported: an option that a file names holds the part's name alone.
 
     Args:
         arguments: of the command line.

@@ -1,4 +1,4 @@
-"""Plans of jobs: the one that exists already, whether it fits, and the recipe that is written into it."""
+"""Plans of jobs: one that exists already, whether it fits, and the recipe in it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def with_recipe(
     film: FilmSettings,
     size: tuple[int, int],
 ) -> tuple[Plan, FilmSettings]:
-    """Return the plan with the recipe of its film, and the film's settings with their encoder resolved.
+    """Return the plan with its recipe, and the film's settings with their encoder resolved.
 
     Args:
         plan: of the film.

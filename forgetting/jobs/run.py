@@ -61,7 +61,8 @@ def render(job: Job, folder: Path, executor: Executor | None = None) -> Path:
         render_job = renderer.start(job, existing)
         if shard is not None and render_job.sequential:
             raise RequestError(
-                "frames of this dream depend on the frames before, so no part of it can be rendered "
+                "frames of this dream depend on the frames before, so no part of it can be "
+                "rendered "
                 f"alone; leave out render.shard={shard}"
             )
         plan = _chosen_plan(existing, render_job.plan)
@@ -85,7 +86,10 @@ def render(job: Job, folder: Path, executor: Executor | None = None) -> Path:
 
 
 def _changes(plan: Plan, job: Job, folder: Path) -> list[str]:
-    """Return in what a job differs from the run in its folder, as sentences; nothing means the same film."""
+    """Return in what a job differs from the run in its folder, as sentences.
+
+    Nothing means the same film.
+    """
     recipe = recipes.read_recipe(plan, folder)
     before, after = recipes.film_config(recipes.config_of(recipe)), recipes.film_config(job.config)
     changes = recipes.differences(before, after)
@@ -154,7 +158,8 @@ def trusted_config(
     """Return the config of a run that may be a stranger's.
 
     Raises:
-        RequestError: it would run ``code`` that the command line does not name, or open a file other
+        RequestError: it would run ``code`` that the command line does not name, or open a file
+            other
             than those that its recipe records.
     """
     recipe = recipes.read_recipe(plan, folder)
@@ -167,7 +172,7 @@ def trusted_config(
 
 
 def measure(path: Path, settings: MeasureSettings, trust: Sequence[str] = ()) -> Path:
-    """Measure the film of the run in ``path``, through its network, or the film that is the file ``path``.
+    """Measure the film of the run in ``path`` through its network, or the film file ``path``.
 
     Returns:
         The path of the curve.
@@ -222,7 +227,10 @@ def join(folders: Sequence[Path], into: Path) -> Path:
 
 
 def preview(job: Job, folder: Path) -> Path:
-    """Draw the contact sheet that ``render`` would draw, without the film, and keep the plan; return its path."""
+    """Draw the contact sheet that ``render`` would draw, without the film, and keep the plan.
+
+    Return its path.
+    """
     source = job.prepare()
     plan, run = source.compositor.plan, RunFolder(folder)
     store = run.store(plan)

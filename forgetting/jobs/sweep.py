@@ -135,7 +135,10 @@ class SweepJob:
 
 
 MAX_OPEN_FILMS = 256
-"""Films of a sweep that a cluster works on at once: no worker waits for the last segments of another film."""
+"""Films of a sweep that a cluster works on at once.
+
+No worker waits for the last segments of another film.
+"""
 
 
 def render_together(jobs: Sequence[SweepJob]) -> None:
