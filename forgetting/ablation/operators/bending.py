@@ -1,237 +1,314 @@
-"""Network bending: operators that change what a unit says instead of taking it away.
+"""Network bending: operators that change the activations of units instead of removing them.
 
-Broad, Leymarie and Grierson 2021, "Network Bending: Expressive Manipulation of Generative Models in Multiple Domains",
-inserts such filters between the layers of a generator; all of theirs are here. Each is defined by what stands at the far
-end of ``lerp(x, bend(x), ablation)``; on the way there the two are mixed. Nothing here branches on values, so a bend is
-part of a compiled graph like everything else.
+Broad, Leymarie and Grierson 2021, "Network Bending: Expressive Manipulation of Generative Models in
+Multiple Domains", insert such filters between the layers of a generator; here are all of theirs and
+some more. An operator defines the far end of ``lerp(x, operator(x), ablation)``; on the way there
+both are mixed. Operators that move things in space are in
+:mod:`forgetting.ablation.operators.spatial`.
 
-Maps are [B, C, H, W]. Lengths are shares of a map's size, so that a bend means the same in every layer. What has no map -
-a style, a synapse, a neuron - is measured against the others in its layer where a bend asks for a mean or a range.
+Styles, weights and mapping units have no map. Where an operator needs a mean or a range, it takes
+that of all units in their layer.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from forgetting import errors
-from forgetting.ablation.activations import visit_activations
-from forgetting.ablation.operators.removal import SOFTNESS, Operator
+from forgetting.ablation.operators.operator import Operator, OperatorSettings
+from forgetting.ablation.operators.per_layer import (
+    activations_of_face,
+    cached_per_layer,
+    layer_random,
+    noise_maps,
+)
 from forgetting.errors import RequestError, check_choice, check_int, check_range
 from forgetting.models.generator import Edit, Generator
 from forgetting.models.latents import Seed
-from forgetting.models.unit_kinds import units_of_kinds
-from forgetting.models.units import PICTURE, Layer
+from forgetting.models.units import Layer
 from forgetting.parts import part
-
-
-@dataclass(frozen=True, kw_only=True)
-class BendingOperator:
-    """What all bends have: ``softness``, as every operator."""
-
-    constant: ClassVar[bool] = False
-    softness: float = SOFTNESS
-
-    def __post_init__(self) -> None:
-        check_range("operator.softness", self.softness, 0.0, 1.0)
-        self.check()
-
-    def check(self) -> None:
-        """Raise unless the settings are possible."""
-
-    def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        return self.bend
-
-    def bend(self, x: Tensor, layer: Layer) -> Tensor:
-        raise NotImplementedError
 
 
 @part("operator/noise")
 @dataclass(frozen=True, kw_only=True)
-class NoiseMap(BendingOperator):
-    """Noise with the mean of the map and ``amount`` times its standard deviation."""
+class NoiseMap(OperatorSettings):
+    """Replaces a map by noise with its mean.
+
+    Args:
+        amount: the noise's standard deviation, as a multiple of the map's.
+        seed: draws the noise.
+        softness: share of the ranks' axis that a unit takes to fade.
+    """
 
     amount: float = 1.0
     seed: int = 0
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_range("operator.amount", self.amount, 0.0, 100.0)
         errors.check_seed("operator.seed", self.seed)
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        drawn = cache(lambda layer: _drawn(layer, self.seed))
-        pool, choice = (
-            cached_per_layer(lambda layer: drawn(layer)[0]),
-            cached_per_layer(lambda layer: drawn(layer)[1]),
-        )
+        """Return the replacement."""
+        draw = cache(lambda layer: noise_maps(layer, self.seed))
+        pool = cached_per_layer(lambda layer: draw(layer)[0])
+        choice = cached_per_layer(lambda layer: draw(layer)[1])
 
-        def bend(x: Tensor, layer: Layer) -> Tensor:
+        def replacement(x: Tensor, layer: Layer) -> Tensor:
             mean, std = _moments(x)
             return mean + self.amount * std * pool(x, layer).index_select(1, choice(x, layer))
 
-        return bend
+        return replacement
 
 
 @part("operator/freeze")
 @dataclass(frozen=True, kw_only=True)
-class Freeze(BendingOperator):
-    """What it said for the face of the first frame, or for that of ``seed``, whatever becomes of the rest."""
+class Freeze(OperatorSettings):
+    """Replaces activations by those of the intact network for one face.
+
+    Args:
+        seed: of that face; None takes the face of the first frame.
+        psi: how far that face is from the average face, as in ``latent.psi``.
+        softness: share of the ranks' axis that a unit takes to fade.
+    """
 
     constant: ClassVar[bool] = True
     seed: int | None = None
     psi: float = 0.7
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         _check_face(self.seed, self.psi)
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        return _said(generator, ws if self.seed is None else Seed(self.seed, self.psi)(generator))
+        """Return the replacement."""
+        if self.seed is not None:
+            ws = Seed(self.seed, self.psi)(generator)
+        return activations_of_face(generator, ws)
 
 
 @part("operator/swap")
 @dataclass(frozen=True, kw_only=True)
-class Swap(BendingOperator):
-    """What the same unit says for another face."""
+class Swap(OperatorSettings):
+    """Replaces activations by those of the same unit for another face.
+
+    Args:
+        seed: of the other face.
+        psi: how far that face is from the average face, as in ``latent.psi``.
+        softness: share of the ranks' axis that a unit takes to fade.
+    """
 
     constant: ClassVar[bool] = True
     seed: int = 1
     psi: float = 0.7
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         _check_face(self.seed, self.psi)
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        return _said(generator, Seed(self.seed, self.psi)(generator))
+        """Return the replacement."""
+        return activations_of_face(generator, Seed(self.seed, self.psi)(generator))
 
 
 @part("operator/invert")
 @dataclass(frozen=True, kw_only=True)
-class Invert(BendingOperator):
-    """Its negative: mirrored about its own mean, which keeps its level, or about ``zero``."""
+class Invert(OperatorSettings):
+    """Replaces a map by its negative.
+
+    Args:
+        about: ``mean`` mirrors values about the map's mean, which stays; ``zero`` changes their
+            sign.
+        softness: share of the ranks' axis that a unit takes to fade.
+    """
 
     about: str = "mean"
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_choice("operator.about", self.about, ("mean", "zero"))
 
-    def bend(self, x: Tensor, layer: Layer) -> Tensor:
-        return -x if self.about == "zero" else 2 * _moments(x)[0] - x
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        """Return the replacement."""
+        if self.about == "zero":
+            return lambda x, layer: -x
+        return lambda x, layer: 2 * _moments(x)[0] - x
 
 
 @part("operator/amplify")
 @dataclass(frozen=True, kw_only=True)
-class Amplify(BendingOperator):
-    """``factor`` times as loud; between 0 and 1 it is quieter."""
+class Amplify(OperatorSettings):
+    """Multiplies activations.
+
+    Args:
+        factor: between 0 and 1 activations become weaker; below 0 they change their sign.
+        softness: share of the ranks' axis that a unit takes to fade.
+    """
 
     factor: float = 3.0
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_range("operator.factor", self.factor, -1000.0, 1000.0)
 
-    def bend(self, x: Tensor, layer: Layer) -> Tensor:
-        return x * self.factor
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        """Return the replacement."""
+        return lambda x, layer: x * self.factor
 
 
 @part("operator/saturate")
 @dataclass(frozen=True, kw_only=True)
-class Saturate(BendingOperator):
-    """Driven into its limits: ``limit`` times its root mean square is as loud as it gets."""
+class Saturate(OperatorSettings):
+    """Limits activations softly, by a hyperbolic tangent.
+
+    Args:
+        drive: the gain before the limit.
+        limit: the largest absolute value, as a multiple of the map's root mean square.
+        softness: share of the ranks' axis that a unit takes to fade.
+    """
 
     drive: float = 4.0
     limit: float = 1.0
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_range("operator.drive", self.drive, 0.01, 1000.0)
         check_range("operator.limit", self.limit, 0.01, 1000.0)
 
-    def bend(self, x: Tensor, layer: Layer) -> Tensor:
-        mean, std = _moments(x)
-        most = self.limit * (mean.square() + std.square()).sqrt() + 1e-8
-        return most * torch.tanh(self.drive * x / most)
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        """Return the replacement."""
+
+        def replacement(x: Tensor, layer: Layer) -> Tensor:
+            mean, std = _moments(x)
+            limit = self.limit * (mean.square() + std.square()).sqrt() + 1e-8
+            return limit * torch.tanh(self.drive * x / limit)
+
+        return replacement
 
 
 @part("operator/quantise")
 @dataclass(frozen=True, kw_only=True)
-class Quantise(BendingOperator):
-    """In ``levels`` steps from its least to its largest value."""
+class Quantise(OperatorSettings):
+    """Rounds activations to a few values, evenly spaced from the map's smallest to its largest.
+
+    Args:
+        levels: number of values.
+        softness: share of the ranks' axis that a unit takes to fade.
+    """
 
     levels: int = 4
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_int("operator.levels", self.levels, 2, 256)
 
-    def bend(self, x: Tensor, layer: Layer) -> Tensor:
-        space = _space(x)
-        low, high = x.amin(dim=space, keepdim=True), x.amax(dim=space, keepdim=True)
-        step = (high - low) / (self.levels - 1) + 1e-12
-        return low + torch.round((x - low) / step) * step
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        """Return the replacement."""
+
+        def replacement(x: Tensor, layer: Layer) -> Tensor:
+            dims = _unit_dims(x)
+            low, high = x.amin(dim=dims, keepdim=True), x.amax(dim=dims, keepdim=True)
+            step = (high - low) / (self.levels - 1) + 1e-12
+            return low + torch.round((x - low) / step) * step
+
+        return replacement
 
 
 @part("operator/binarise")
 @dataclass(frozen=True, kw_only=True)
-class Binarise(BendingOperator):
-    """Two values: a standard deviation above its mean where it is larger than that, and one below it elsewhere."""
+class Binarise(OperatorSettings):
+    """Replaces values above the map's mean by mean + standard deviation, others by mean -
+    deviation.
 
-    def bend(self, x: Tensor, layer: Layer) -> Tensor:
-        mean, std = _moments(x)
-        return torch.where(x > mean, mean + std, mean - std)
+    Args:
+        softness: share of the ranks' axis that a unit takes to fade.
+    """
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        """Return the replacement."""
+
+        def replacement(x: Tensor, layer: Layer) -> Tensor:
+            mean, std = _moments(x)
+            return torch.where(x > mean, mean + std, mean - std)
+
+        return replacement
 
 
 @part("operator/shuffle")
 @dataclass(frozen=True, kw_only=True)
-class Shuffle(BendingOperator):
-    """Units swap places: each says what another one in its layer says."""
+class Shuffle(OperatorSettings):
+    """Permutes the units of a layer: each gets the activations of another.
+
+    Args:
+        seed: draws the permutation of every layer.
+        softness: share of the ranks' axis that a unit takes to fade.
+    """
 
     seed: int = 0
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         errors.check_seed("operator.seed", self.seed)
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        """Return the replacement."""
         order = cached_per_layer(
-            lambda layer: torch.from_numpy(_generator(layer, self.seed).permutation(layer.channels))
+            lambda layer: torch.from_numpy(
+                layer_random(layer, self.seed).permutation(layer.channels)
+            )
         )
         return lambda x, layer: x.index_select(1, order(x, layer))
 
 
 @part("operator/leak")
 @dataclass(frozen=True, kw_only=True)
-class Leak(BendingOperator):
-    """What its whole layer says on average: it loses what is its own."""
+class Leak(OperatorSettings):
+    """Replaces a map by the mean map of its layer.
 
-    def bend(self, x: Tensor, layer: Layer) -> Tensor:
-        return x.mean(dim=1, keepdim=True)
+    Args:
+        softness: share of the ranks' axis that a unit takes to fade.
+    """
+
+    def bind(self, generator: Generator, ws: Tensor) -> Edit:
+        """Return the replacement."""
+        return lambda x, layer: x.mean(dim=1, keepdim=True)
 
 
 @part("operator/chained")
 @dataclass(frozen=True, kw_only=True)
-class Chained(BendingOperator):
-    """One operator after the other."""
+class Chained(OperatorSettings):
+    """Applies several operators in turn.
+
+    Args:
+        operators: in the order in which they are applied; their own softness does not count.
+        softness: share of the ranks' axis that a unit takes to fade.
+    """
 
     operators: Sequence[Operator] = ()
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.operators:
             raise RequestError(
                 "operator=chained needs operators: a list of them, each with its _target_"
             )
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
-        found = [operator.bind(generator, ws) for operator in self.operators]
+        """Return the replacement."""
+        replacements = [operator.bind(generator, ws) for operator in self.operators]
 
-        def bend(x: Tensor, layer: Layer) -> Tensor:
-            for dead in found:
-                x = dead(x, layer).expand_as(x)
+        def replacement(x: Tensor, layer: Layer) -> Tensor:
+            for replace in replacements:
+                x = replace(x, layer).expand_as(x)
             return x
 
-        return bend
+        return replacement
 
 
 def _check_face(seed: int | None, psi: float) -> None:
@@ -240,74 +317,12 @@ def _check_face(seed: int | None, psi: float) -> None:
     check_range("operator.psi", psi, -2.0, 2.0)
 
 
-def _space(x: Tensor) -> tuple[int, ...]:
-    """The dimensions over which a unit is measured: space, or its layer where it has none."""
+def _unit_dims(x: Tensor) -> tuple[int, ...]:
+    """Return the dimensions of a unit's statistics: space, or the whole layer without maps."""
     return (2, 3) if x.shape[2] * x.shape[3] > 1 else (1, 2, 3)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every unit."""
-    mean = x.mean(dim=_space(x), keepdim=True)
-    return mean, (x - mean).square().mean(dim=_space(x), keepdim=True).sqrt()
-
-
-def _generator(layer: Layer, seed: int) -> np.random.RandomState:
-    """Every layer draws for itself, the same on every machine."""
-    return np.random.RandomState([seed, zlib.crc32(layer.name.encode())])
-
-
-POOL = 16
-"""Maps of noise that the units of a layer share: one for each would take as much memory as all the network's maps."""
-
-
-def _drawn(layer: Layer, seed: int) -> tuple[Tensor, Tensor]:
-    """[1, P, H, W] of noise with mean 0 and variance 1, and which of it each unit takes, [C]."""
-    draw, (height, width) = _generator(layer, seed), layer.size
-    if height * width == 1:
-        return torch.from_numpy(draw.randn(1, layer.channels, 1, 1)).float(), torch.arange(
-            layer.channels
-        )
-    pool = torch.from_numpy(draw.randn(min(POOL, layer.channels), height, width)).float()
-    pool = (pool - pool.mean(dim=(1, 2), keepdim=True)) / pool.std(
-        dim=(1, 2), keepdim=True, correction=0
-    )
-    return pool[None], torch.from_numpy(draw.randint(len(pool), size=layer.channels))
-
-
-def actual_layer(x: Tensor, layer: Layer) -> Layer:
-    """The layer as large as it is: the picture's size is the network's."""
-    return (
-        replace(layer, channels=int(x.shape[1]), size=(int(x.shape[2]), int(x.shape[3])))
-        if layer == PICTURE
-        else layer
-    )
-
-
-def cached_per_layer(make: Callable[[Layer], Tensor]) -> Edit:
-    """What belongs to a layer alone, made once and kept where it is needed."""
-    made: dict[tuple[str, tuple[int, int], torch.device, torch.dtype], Tensor] = {}
-
-    def kept(x: Tensor, layer: Layer) -> Tensor:
-        layer = actual_layer(x, layer)
-        key = (layer.name, layer.size, x.device, x.dtype)
-        if key not in made:
-            found = make(layer)
-            made[key] = found.to(x.device, x.dtype if found.is_floating_point() else None)
-        return made[key]
-
-    return kept
-
-
-def _said(generator: Generator, ws: Tensor) -> Edit:
-    """What every unit says for the face ``ws``; listened to when first asked for a kind."""
-    heard: dict[str, Tensor] = {}
-
-    def said(x: Tensor, layer: Layer) -> Tensor:
-        if layer.name not in heard:
-            units = units_of_kinds(generator, layer.kind)
-            visit_activations(
-                generator, units, ws, lambda there, at: heard.setdefault(at.name, there.clone())
-            )
-        return heard[layer.name]
-
-    return said
+    """Return mean and standard deviation of every unit."""
+    mean = x.mean(dim=_unit_dims(x), keepdim=True)
+    return mean, (x - mean).square().mean(dim=_unit_dims(x), keepdim=True).sqrt()
