@@ -24,8 +24,9 @@ from forgetting.film.render import composed_frames
 from forgetting.film.run_folder import RunFolder
 from forgetting.film.segments import SegmentStore
 from forgetting.jobs.configs import require_code_consent
-from forgetting.jobs.executor import Executor, RenderJob, start_executor
+from forgetting.jobs.executor import Executor, start_executor
 from forgetting.jobs.job import Job, job_class, parse_job
+from forgetting.jobs.render_job import RenderJob
 from forgetting.progress import track
 
 log = logging.getLogger(__name__)
