@@ -1,0 +1,1 @@
+"""Renders the segments of films on a Ray cluster."""

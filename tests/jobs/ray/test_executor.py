@@ -1,0 +1,512 @@
+"""Films rendered by a Ray cluster whose workers, nodes, disks and driver fail."""
+
+import errno
+import importlib.util
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from test_dreams import dream, weights  # noqa: F401 (fixtures)
+from test_experiment import config
+from test_run import SETTINGS, files
+from typer.testing import CliRunner
+
+from forgetting import dependencies
+from forgetting import files as cache
+from forgetting.cli.main import app
+from forgetting.errors import ForgettingError, Interrupted, RequestError
+from forgetting.jobs import run, sweep
+
+FILM = [*SETTINGS, "film.duration=6"]
+"""Sixty frames in six segments."""
+
+real = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None and not os.environ.get("CI"),
+    reason="ray is not installed: pip install 'forgetting[ray]'",
+)
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A cluster of three nodes of one processor, on this machine."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    # Workers cannot import this file, so its classes travel whole.
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+class Log:
+    """What workers did, in a folder that they and the test share; numbers their calls."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def add(self, **entry):
+        """Add an entry; return its number."""
+        number = 0
+        while True:
+            try:
+                file = os.open(f"{self.folder}/{number}", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            except FileExistsError:
+                number += 1
+                continue
+            os.write(file, json.dumps(entry).encode())
+            os.close(file)
+            return number
+
+    def entries(self):
+        paths = sorted(
+            (path for path in Path(self.folder).iterdir() if path.name.isdigit()),
+            key=lambda path: int(path.name),
+        )
+        return [json.loads(path.read_text()) for path in paths]
+
+    def begin(self, **faults):
+        """Forget the entries; ``faults`` are what happens at which render calls."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        Path(self.folder).mkdir(parents=True)
+        Path(self.folder, "faults").write_text(json.dumps(faults))
+
+    def faults(self):
+        return json.loads(Path(self.folder, "faults").read_text())
+
+
+def echo(log):
+    """A class of workers that only log their calls and fail as they are asked to."""
+
+    class Echo:
+        def ready(self):
+            import ray
+
+            return ray.get_runtime_context().get_node_id()
+
+        def hold(self):
+            time.sleep(3600)
+
+        def render(self, film, number, what="return"):
+            node = self.ready()
+            log.add(film=film, number=number, node=node, pid=os.getpid())
+            if what == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if what == "refuse":
+                from forgetting.errors import RequestError
+
+                raise RequestError("no such layer")
+            if what == "sleep":
+                time.sleep(3600)
+            if what == "full" and (log.faults()["all"] or node == log.entries()[0]["node"]):
+                from forgetting.jobs.ray.worker import DiskFull
+
+                raise DiskFull("the disk of a node is full")
+            time.sleep(0.02)
+            return number
+
+    return Echo
+
+
+@pytest.fixture
+def log(tmp_path):
+    log = Log(tmp_path / "log")
+    log.begin()
+    return log
+
+
+@pytest.fixture
+def echoes(nodes, log):
+    """An executor whose workers start fast and fail as they are asked to."""
+    from forgetting.jobs.ray.executor import RayExecutor
+    from forgetting.jobs.ray.settings import Ray
+
+    executor = RayExecutor(Ray(nodes.address), echo(log))
+    yield executor
+    executor.close()
+
+
+def calls(count, film=1, what="return", **settings):
+    from forgetting.jobs.ray.executor import Call
+
+    return [Call(film, "render", [film, number, what], **settings) for number in range(count)]
+
+
+@real
+def test_every_call_is_done_once_and_stored_alone(echoes, log):
+    storing, most = [], []
+
+    def store(number):
+        storing.append(number)
+        most.append(len(storing))
+        time.sleep(0.01)
+        storing.remove(number)
+        return number
+
+    ended, statuses = threading.Event(), set()
+
+    def ask():
+        while not ended.wait(0.001):
+            statuses.add(echoes.status().split(",")[0])
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    futures = [echoes.submit(call) for call in calls(30, store=store)]
+    try:
+        assert [future.result(60) for future in futures] == list(range(30))
+    finally:
+        ended.set()
+        asking.join()
+    assert max(most) == 1, "the driver holds one result at a time"
+    assert sorted(entry["number"] for entry in log.entries()) == list(range(30))
+    assert len({entry["node"] for entry in log.entries()}) == 3, "all nodes work"
+    assert "on 3 nodes" in statuses, "any thread can ask while workers come and go"
+
+
+@real
+def test_workers_keep_their_film_and_share_what_is_left(echoes, log):
+    first, second = calls(12, film=1), calls(40, film=2)
+    for future in [echoes.submit(call) for call in (*second, *first)]:
+        future.result(60)
+    films = {}
+    for entry in log.entries():
+        films.setdefault(entry["pid"], []).append(entry["film"])
+    assert len(films) == 3
+    changes = [sum(a != b for a, b in itertools.pairwise(order)) for order in films.values()]
+    assert max(changes) <= 1, "no worker goes back and forth"
+    assert {order[0] for order in films.values()} == {1, 2}, "each film gets a worker at once"
+    assert len({entry["pid"] for entry in log.entries()[-9:]}) == 3, "no worker is idle"
+
+
+@real
+def test_a_node_with_a_full_disk_gets_no_more_work(echoes, log):
+    log.begin(all=False)
+    futures = [echoes.submit(call) for call in calls(12, what="full")]
+    assert [future.result(60) for future in futures] == list(range(12))
+    entries = log.entries()
+    assert sum(entry["node"] == entries[0]["node"] for entry in entries) == 1
+    assert len(entries) == 13
+    log.begin(all=True)
+    futures = [echoes.submit(call) for call in (*calls(4, what="full"), *calls(4, 2, "full"))]
+    for future in futures:
+        with pytest.raises(ForgettingError, match="^the disk of a node is full$"):
+            future.result(60)
+    assert len(log.entries()) <= 2, "the full node was asked no more"
+
+
+@real
+def test_errors_reach_the_caller_and_a_deadly_call_ends(echoes):
+    with pytest.raises(RequestError, match="^no such layer$"):
+        echoes.submit(calls(1, what="refuse")[0]).result(60)
+    with pytest.raises(ForgettingError, match="render was lost 4 times with its worker"):
+        echoes.submit(calls(1, what="die")[0]).result(60)
+    assert echoes.submit(calls(1)[0]).result(60) == 0, "others go on"
+    waiting = [echoes.submit(call) for call in calls(8, what="sleep")]
+    time.sleep(0.5)
+    echoes.close()
+    for future in (*waiting, echoes.submit(calls(1)[0])):
+        with pytest.raises(Interrupted):
+            future.result(0)
+
+
+def faulty(log):
+    """A class of workers that render, and fail at the calls that the log names."""
+    from forgetting.jobs.ray.worker import Worker
+
+    class Faulty(Worker):
+        def render(self, files, plan, segments, *others):
+            number = log.add(starts=[segment.start for segment in segments], pid=os.getpid())
+            fault = log.faults().get(str(number))
+            if fault == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if fault == "fail":
+                raise RuntimeError("an error of the work")
+            return super().render(files, plan, segments, *others)
+
+    return Faulty
+
+
+@pytest.fixture(scope="class")
+def rendering(nodes, tmp_path_factory):
+    """An executor that all tests of a class share, and the log of its workers."""
+    from forgetting.jobs.ray.executor import RayExecutor
+    from forgetting.jobs.ray.settings import Ray
+
+    log = Log(tmp_path_factory.mktemp("log"))
+    executor = RayExecutor(Ray(nodes.address), faulty(log))
+    yield executor, log
+    executor.close()
+
+
+@real
+class TestFilms:
+    @pytest.mark.parametrize(
+        ("more", "shared", "deaths"),
+        [
+            ([], False, [1, 4]),
+            ([], True, [3]),
+            (["film=png"], False, []),
+            (["film=png"], True, [2]),
+            (["measure.names=plain", "measure.rate=2", "film.layout=diptych"], False, [5]),
+            (["measure.names=plain", "measure.rate=2", "film.layout=diptych"], True, []),
+        ],
+    )
+    def test_a_cluster_renders_the_same_film(
+        self, tmp_path, rendering, monkeypatch, more, shared, deaths
+    ):
+        executor, log = rendering
+        monkeypatch.setattr(
+            executor, "settings", type(executor.settings)(executor.settings.address, shared=shared)
+        )
+        stills = "film=png" in more
+        settings = config(
+            *[name for name in FILM if not (stills and name.startswith("film.preset"))], *more
+        )
+        run.render(settings, tmp_path / "alone")
+        log.begin(**{str(number): "die" for number in deaths})
+        run.render(settings, tmp_path / "together", executor)
+        assert len(log.entries()) == 6 + len(deaths), "lost calls are repeated, and no others"
+        if stills:
+            below = [tmp_path / name / "film" for name in ("alone", "together")]
+            assert contents(below[0]) == contents(below[1])
+        else:
+            assert files(tmp_path / "alone") == files(tmp_path / "together")
+
+    def test_a_film_that_fails_ends_and_leaves_what_is_finished(self, tmp_path, rendering):
+        executor, log = rendering
+        settings = config(*SETTINGS, "film.duration=20")
+        run.render(settings, tmp_path / "alone")
+        log.begin(**{"5": "fail"})
+        with pytest.raises(RuntimeError, match="^an error of the work$"):
+            run.render(settings, tmp_path / "together", executor)
+        time.sleep(0.5)
+        assert 6 <= len(log.entries()) <= 9, "the waiting calls of the film are cancelled"
+        finished = starts(tmp_path / "together")
+        log.begin()
+        run.render(settings, tmp_path / "together", executor)
+        again = {start for entry in log.entries() for start in entry["starts"]}
+        assert again == set(range(0, 200, 10)) - finished, "what is finished is not repeated"
+        assert files(tmp_path / "together") == files(tmp_path / "alone")
+
+    @pytest.mark.parametrize("kind", ["dive", "still"])
+    def test_a_cluster_renders_the_same_dream(self, tmp_path, rendering, dream, kind):  # noqa: F811
+        """A dive goes segment after segment; its frame checkpoint travels to the next worker."""
+        executor, log = rendering
+        settings = dream(f"dream={kind}")
+        run.render(settings, tmp_path / "alone")
+        log.begin(**{"1": "die"})
+        run.render(settings, tmp_path / "together", executor)
+        assert files(tmp_path / "alone") == files(tmp_path / "together")
+        order = [start for entry in log.entries() for start in entry["starts"]]
+        assert len(order) == 4
+        if kind == "dive":
+            assert order == [0, 6, 6, 12]
+            assert len({entry["pid"] for entry in log.entries()}) > 1, "another worker went on"
+
+    def test_files_travel_by_content(self, tmp_path, rendering, dream):  # noqa: F811
+        from forgetting.jobs.ray import worker
+
+        executor, _ = rendering
+        settings = dream("dream=still", "film.duration=1")
+        source = Path(settings["classifier"]["weights"])
+        assert worker.named_files(settings) == [str(source)]
+        copy = Path(shutil.copy(source, tmp_path / "copy.safetensors"))
+        digest, reference = executor._put(source)
+        assert executor._put(copy)[1] is reference, "equal files travel once"
+        copy.write_bytes(b"another network")
+        assert executor._put(copy)[0] != digest, "a name alone says nothing"
+        here = worker.place_files(settings, {str(source): (digest, reference)})
+        placed = Path(here["classifier"]["weights"])
+        assert placed != source
+        assert placed.read_bytes() == source.read_bytes()
+        assert settings["classifier"]["weights"] == str(source), "the config given is unchanged"
+        worker.place_files(settings, {str(source): (digest, None)})  # stored: nothing to fetch
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def starts(folder):
+    """The first frames of the segments in a run's folder."""
+    return {int(path.name[:7]) for path in (folder / "segments").glob("*/*-*.*.mp4")}
+
+
+@real
+def test_a_segment_is_stored_after_what_belongs_to_it(tmp_path, monkeypatch):
+    from forgetting.jobs.ray.executor import store_files
+
+    written, whole = [], cache.atomic_write
+    monkeypatch.setattr(cache, "whole", lambda path: written.append(path.name) or whole(path))
+    names = ["0000000-0000009.abc.mp4", "0000000.seconds", "poster.png", "state-0000009.abc"]
+    store_files(dict.fromkeys(names, b""), tmp_path)
+    assert sorted(written) == names
+    assert written[-1] == names[0]
+
+
+@real
+def test_a_full_disk_is_told_from_other_errors(tmp_path, monkeypatch):
+    from forgetting.jobs.ray import worker
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("forgetting.jobs.executor.LocalJob.render", fail)
+    tested = worker.Worker(tmp_path)
+    plan, sequential = tested.prepare({}, config(*FILM), None)
+    assert not sequential
+    with pytest.raises(OSError, match="full"):
+        tested.render({}, plan, [range(10)], {}, None)
+    monkeypatch.setattr(worker, "MIN_FREE", 2**60)
+    with pytest.raises(worker.DiskFull, match="the disk of a node is full"):
+        tested.render({}, plan, [range(10)], {}, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ray_is_imported_where_a_cluster_is_asked_for(tmp_path, monkeypatch):
+    script = (
+        "import sys, forgetting.jobs.ray.settings; "
+        "print(*(name for name in sys.modules if name.startswith('forgetting'))); "
+        "import forgetting.cli, forgetting.run, forgetting.sweep; print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", script]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    settings_alone, everything = map(str.split, printed.splitlines())
+    packages = ["forgetting", "forgetting.jobs", "forgetting.jobs.ray"]
+    assert {*settings_alone} == {*packages, "forgetting.errors", "forgetting.jobs.ray.settings"}
+    assert "ray" not in everything
+
+    def missing(name):
+        raise ModuleNotFoundError(name=name)
+
+    settings = config(*FILM, "cluster=ray")
+    monkeypatch.setattr(dependencies.importlib, "import_module", missing)
+    with pytest.raises(RequestError, match=r"this needs ray, .* pip install 'forgetting\[ray\]'"):
+        run.render(settings, tmp_path)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_experiment import config
+from forgetting import run
+run.render(config(*sys.argv[3:]), Path(sys.argv[2]))
+"""
+
+
+@real
+def test_a_driver_that_is_killed_and_started_again_repeats_nothing(tmp_path, nodes, log):
+    from forgetting.jobs.ray.executor import RayExecutor
+    from forgetting.jobs.ray.settings import Ray
+
+    film = [*SETTINGS, "film.duration=60", "film.segment=20"]
+    folder = tmp_path / "together"
+    arguments = [str(Path(__file__).parent), str(folder), *film]
+    arguments += ["cluster=ray", f"cluster.address={nodes.address}"]
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, *arguments])
+    run.render(config(*film), tmp_path / "alone")
+    until(lambda: len(starts(folder)) >= 4 or driver.poll() is not None)
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL
+    finished = starts(folder)
+    assert 4 <= len(finished) < 30, "in the middle of the film"
+    executor = RayExecutor(Ray(nodes.address), faulty(log))
+    try:
+        run.render(config(*film), folder, executor)
+    finally:
+        executor.close()
+    rendered = [start for entry in log.entries() for start in entry["starts"]]
+    assert sorted(rendered) == sorted(set(range(0, 600, 20)) - finished)
+    assert files(folder) == files(tmp_path / "alone")
+
+
+def until(condition, seconds=90):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+@real
+def test_the_films_of_a_sweep_share_the_workers(tmp_path, nodes, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["forgetting"])
+    monkeypatch.setattr("forgetting.cli.console.err._width", 1000)
+    varied = ["ordering=random,magnitude", "latent.seed=1,2"]
+    arguments = ["render", "-m", *SETTINGS, "film.duration=2", *varied, "hydra.sweep.dir=sweep"]
+    cluster = ["cluster=ray", f"cluster.address={nodes.address}"]
+    result = CliRunner().invoke(app, [*arguments, *cluster])
+    assert result.exit_code == 0, result.output
+    assert [state.what for state in sweep.run_statuses(Path("sweep"))] == ["finished"] * 4
+    assert CliRunner().invoke(app, [*arguments, "hydra.sweep.dir=alone"]).exit_code == 0
+    for folder in Path("alone").glob("*/"):
+        assert files(folder) == files(Path("sweep") / folder.name), "equal names, equal films"
+    with pytest.raises(RequestError, match="no node of the cluster has room for a worker of 64"):
+        run.render(config(*FILM, *cluster, "cluster.cpus=64"), tmp_path / "large")
+    wrong = CliRunner().invoke(app, [*arguments, *cluster, "ordering.layers=b99"])
+    assert wrong.exit_code == 2
+    assert "no layer 'b99'" in wrong.output
+
+
+def rendering_processes():
+    """The processes of workers, here, that are rendering now."""
+    processes = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"ray::Worker.render" in path.read_bytes():
+                processes.append(int(path.parent.name))
+        except OSError:
+            pass
+    return processes
+
+
+@real
+@pytest.mark.skipif(
+    not Path("/proc").exists(),
+    reason="processes are looked up in /proc, which this system does not have",
+)
+def test_a_cluster_that_changes_renders_the_same_film(tmp_path, nodes):
+    """A node joins, a worker is killed, and a node leaves that nothing replaces."""
+    settings = config(*SETTINGS, "film.duration=150", "film.segment=15")
+    run.render(settings, tmp_path / "alone")
+    draw, happened = random.Random(7), []
+    folder = tmp_path / "together"
+
+    def disturb():
+        until(lambda: len(starts(folder)) >= 3)
+        nodes.add_node(num_cpus=1)
+        until(lambda: len(rendering_processes()) == 4)
+        happened.append(("a node joined and renders", len(starts(folder))))
+        time.sleep(draw.uniform(0, 0.1))
+        os.kill(draw.choice(rendering_processes() or [0]), signal.SIGKILL)
+        happened.append(("a worker was killed", len(starts(folder))))
+        until(lambda: len(starts(folder)) >= happened[-1][1] + 8)
+        time.sleep(draw.uniform(0, 0.1))
+        nodes.remove_node(sorted(nodes.worker_nodes, key=str)[0], allow_graceful=False)
+        happened.append(("a node left", len(starts(folder))))
+
+    thread = threading.Thread(target=disturb, daemon=True)
+    thread.start()
+    cluster = config("cluster=ray", f"cluster.address={nodes.address}")["cluster"]
+    run.render(settings | {"cluster": cluster}, folder)
+    thread.join(1)
+    print(happened)
+    assert len(happened) == 3
+    assert all(count < 95 for _, count in happened), "in the middle of the film"
+    assert files(tmp_path / "alone") == files(folder)
