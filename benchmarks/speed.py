@@ -22,7 +22,8 @@ import torch
 
 from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Zero
-from forgetting.ablation.orderings.basic import Contribution, Layers
+from forgetting.ablation.orderings.combined import Layers
+from forgetting.ablation.orderings.scores import Contribution
 from forgetting.ablation.plan import Plan, Track
 from forgetting.engines.allocator import keep_memory
 from forgetting.engines.engine import Engine, EngineConfig, to_bytes

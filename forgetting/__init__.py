@@ -35,18 +35,12 @@ if TYPE_CHECKING:
         Shift,
         Spectral,
     )
-    from forgetting.ablation.orderings.attribution import Importance, Semantic, Spatial
-    from forgetting.ablation.orderings.basic import (
-        Activation,
-        Contribution,
-        Layers,
-        Magnitude,
-        Random,
-        ScoreFile,
-        SequentialOrdering,
-        Together,
-    )
+    from forgetting.ablation.orderings.attribution import Importance, Semantic
+    from forgetting.ablation.orderings.basic import Random, ScoreFile, Together
+    from forgetting.ablation.orderings.combined import Layers, SequentialOrdering
     from forgetting.ablation.orderings.ordering import RankRequest
+    from forgetting.ablation.orderings.regions import Spatial
+    from forgetting.ablation.orderings.scores import Activation, Contribution, Magnitude
     from forgetting.ablation.orderings.similarity import Cluster, Contagion
     from forgetting.ablation.pacing import Perceptual, UnitPacing
     from forgetting.ablation.plan import Plan, Track, load_plan, save_plan
@@ -78,11 +72,12 @@ _MODULES = {
     ),
     "ablation.operators.removal": "Average Level Mean Prune Zero",
     "ablation.operators.spatial": "Blur Dilate Erode Flip Rotate Scale Shift Spectral",
-    "ablation.orderings.attribution": "Importance Semantic Spatial",
-    "ablation.orderings.basic": (
-        "Activation Contribution Layers Magnitude Random ScoreFile SequentialOrdering Together"
-    ),
+    "ablation.orderings.attribution": "Importance Semantic",
+    "ablation.orderings.basic": "Random ScoreFile Together",
+    "ablation.orderings.combined": "Layers SequentialOrdering",
     "ablation.orderings.ordering": "RankRequest",
+    "ablation.orderings.regions": "Spatial",
+    "ablation.orderings.scores": "Activation Contribution Magnitude",
     "ablation.orderings.similarity": "Cluster Contagion",
     "ablation.pacing": "Perceptual UnitPacing",
     "ablation.plan": "Plan Track load_plan save_plan",

@@ -25,8 +25,8 @@ from forgetting.ablation.activations import visit_activations
 from forgetting.ablation.edits import AblationTask, Target, eager_edit
 from forgetting.ablation.operators.operator import Operator
 from forgetting.ablation.operators.removal import Zero
-from forgetting.ablation.orderings.basic import Contribution
 from forgetting.ablation.orderings.ordering import Ordering
+from forgetting.ablation.orderings.scores import Contribution
 from forgetting.ablation.pacing import Pacing, UnitPacing
 from forgetting.ablation.plan import Plan
 from forgetting.ablation.schedules import Linear, Schedule
