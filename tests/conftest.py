@@ -5,6 +5,7 @@ Where the package index cannot be reached, tests on real models are skipped with
 """
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
+from forgetting.cli.main import app
 from forgetting.engines.allocator import keep_memory
 from forgetting.errors import FetchError
 from forgetting.film.encoder import encode
@@ -134,3 +137,13 @@ def footage(tmp_path):
         "",
     )
     return path
+
+
+@pytest.fixture
+def command_line(tmp_path, monkeypatch):
+    """The command line in an empty folder: arguments -> result, in this process and with lines as long as they need to be."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr(sys, "argv", ["forgetting"])
+    monkeypatch.setattr("forgetting.cli.console.err._width", 1000)
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))

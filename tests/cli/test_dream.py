@@ -1,22 +1,13 @@
 import re
-import sys
-
-from typer.testing import CliRunner
 
 from forgetting.analysis import comparison
 from forgetting.analysis.finished_runs import finished_runs
 from forgetting.analysis.gallery import site
-from forgetting.cli.main import app
 
 
-def test_on_the_command_line(tmp_path, classifier_weights, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(sys, "argv", ["forgetting"])
-    monkeypatch.setattr("forgetting.cli.console.err._width", 1000)
-
+def test_the_verb_dream(command_line, tmp_path, classifier_weights):
     def said(*arguments):
-        result = CliRunner().invoke(app, ["dream", *arguments])
+        result = command_line("dream", *arguments)
         return result.exit_code, " ".join(result.output.split())
 
     code, told = said("--help")
@@ -35,7 +26,7 @@ def test_on_the_command_line(tmp_path, classifier_weights, monkeypatch):
         2,
         "forgetting: experiment=quick is none for forgetting dream; say: forgetting render experiment=quick",
     )
-    listed = CliRunner().invoke(app, ["layers", f"classifier.weights={classifier_weights}"])
+    listed = command_line("layers", f"classifier.weights={classifier_weights}")
     assert listed.exit_code == 0
     assert re.search(r"features.12.expand3x3 +\d+ x \d+ +256", listed.output)
     code, told = said("dream.zom=2")

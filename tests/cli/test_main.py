@@ -1,11 +1,8 @@
 import re
-import sys
 
 import pytest
-from typer.testing import CliRunner
 
 from forgetting.ablation import plan as plans
-from forgetting.cli.main import app
 from forgetting.jobs.config_groups import GROUPS
 from forgetting.models.checkpoints import native
 from forgetting.models.units import Units
@@ -21,18 +18,8 @@ QUICK = [
 ]
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """The command line in an empty folder: arguments -> result, the terminal as wide as it likes."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(sys, "argv", ["forgetting"])
-    monkeypatch.setattr("forgetting.cli.console.err._width", 1000)
-    return lambda *arguments: CliRunner().invoke(app, list(arguments))
-
-
-def test_render_puts_everything_into_a_folder_of_its_own(run, tmp_path):
-    result = run("render", *QUICK)
+def test_render_puts_everything_into_a_folder_of_its_own(command_line, tmp_path):
+    result = command_line("render", *QUICK)
     assert result.exit_code == 0, result.output
     (folder,) = (tmp_path / "outputs").iterdir()
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -46,38 +33,38 @@ def test_render_puts_everything_into_a_folder_of_its_own(run, tmp_path):
     assert str(folder / "film.mp4") in result.output
 
 
-def test_where_to(run, tmp_path):
-    assert run("render", *QUICK, "hydra.run.dir=my/folder").exit_code == 0
+def test_where_to(command_line, tmp_path):
+    assert command_line("render", *QUICK, "hydra.run.dir=my/folder").exit_code == 0
     assert (tmp_path / "my/folder/film.mp4").exists()
 
 
-def test_a_sweep(run, tmp_path):
-    result = run(
+def test_a_sweep(command_line, tmp_path):
+    result = command_line(
         "render", "-m", *QUICK, "operator=zero,mean", "latent.seed=1,2", "hydra.sweep.dir=sweep"
     )
     assert result.exit_code == 0, result.output
     assert len(list((tmp_path / "sweep").glob("*/film.mp4"))) == 4
 
 
-def test_an_order_inside_an_order(run, tmp_path):
+def test_an_order_inside_an_order(command_line, tmp_path):
     arguments = [
         "ordering=layers",
         "ordering@ordering.inside=random",
         "ordering.inside.seed=5",
         "hydra.run.dir=run",
     ]
-    assert run("render", *QUICK, *arguments).exit_code == 0
+    assert command_line("render", *QUICK, *arguments).exit_code == 0
     recipe = (tmp_path / "run/recipe.yaml").read_text()
     assert re.search(r"inside:\n +_target_: forgetting.orderings.Random\n.*\n +seed: 5", recipe)
 
 
-def test_an_experiment_of_ones_own(run, tmp_path):
+def test_an_experiment_of_ones_own(command_line, tmp_path):
     (tmp_path / "mine/experiment").mkdir(parents=True)
     (tmp_path / "mine/experiment/slow.yaml").write_text(
         "# @package _global_\nschedule:\n  until: 0.25\n"
     )
     assert (
-        run(
+        command_line(
             "render", "--config-dir", "mine", "experiment=slow", *QUICK, "hydra.run.dir=run"
         ).exit_code
         == 0
@@ -85,9 +72,9 @@ def test_an_experiment_of_ones_own(run, tmp_path):
     assert "until: 0.25" in (tmp_path / "run/recipe.yaml").read_text()
 
 
-def test_a_plan_again(run, tmp_path):
-    assert run("render", *QUICK, "latent.seed=3", "hydra.run.dir=first").exit_code == 0
-    again = run("render", "plan=first/plan.npz", "film=gif", "hydra.run.dir=second")
+def test_a_plan_again(command_line, tmp_path):
+    assert command_line("render", *QUICK, "latent.seed=3", "hydra.run.dir=first").exit_code == 0
+    again = command_line("render", "plan=first/plan.npz", "film=gif", "hydra.run.dir=second")
     assert again.exit_code == 0, again.output
     assert (tmp_path / "second/film.gif").exists()
     assert "seed: 3" in (tmp_path / "second/recipe.yaml").read_text()
@@ -97,24 +84,24 @@ def test_a_plan_again(run, tmp_path):
     ).all()
 
 
-def test_preview(run, tmp_path):
-    result = run("preview", *QUICK, "hydra.run.dir=run")
+def test_preview(command_line, tmp_path):
+    result = command_line("preview", *QUICK, "hydra.run.dir=run")
     assert result.exit_code == 0, result.output
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["plan.npz", "sheet.png"]
 
 
-def test_layers(run):
-    result = run("layers", "generator=toy")
+def test_layers(command_line):
+    result = command_line("layers", "generator=toy")
     assert result.exit_code == 0, result.output
     assert re.search(r"b8.conv +8 x 8 +16 +2,592", result.output)
     assert re.search(r"all +52", result.output)
 
 
-def test_files_with_signs_in_their_names(run, tmp_path, toy):
+def test_files_with_signs_in_their_names(command_line, tmp_path, toy):
     path = tmp_path / "it's [a] = {net}, (1).safetensors"
     native.write_checkpoint(path, "toy", toy.hyperparameters, toy.state_dict(), "a test")
     for verb in ("layers", "preview"):
-        found = run(
+        found = command_line(
             verb,
             "generator=file",
             f"generator.path={path}",
@@ -123,8 +110,8 @@ def test_files_with_signs_in_their_names(run, tmp_path, toy):
         assert found.exit_code == 0, found.output
 
 
-def test_models(run):
-    result = run("models")
+def test_models(command_line):
+    result = command_line("models")
     assert result.exit_code == 0, result.output
     for word in (
         "ffhq-mobile",
@@ -139,8 +126,8 @@ def test_models(run):
 
 
 @pytest.mark.parametrize("verb", ["render", "preview"])
-def test_help_for_people_who_have_never_heard_of_hydra(run, verb):
-    result = run(verb, "--help")
+def test_help_for_people_who_have_never_heard_of_hydra(command_line, verb):
+    result = command_line(verb, "--help")
     assert result.exit_code == 0
     for word in (
         *GROUPS,
@@ -211,12 +198,9 @@ BAD = [
 @pytest.mark.parametrize(
     ("arguments", "says"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD]
 )
-def test_wrong_requests_get_one_sentence(run, tmp_path, arguments, says):
-    result = (
-        run("render", "generator=toy", "engine=torch", *arguments)
-        if "generator" not in arguments[0]
-        else run("render", *arguments)
-    )
+def test_wrong_requests_get_one_sentence(command_line, tmp_path, arguments, says):
+    toy = [] if "generator" in arguments[0] else ["generator=toy", "engine=torch"]
+    result = command_line("render", *toy, *arguments)
     assert result.exit_code == 2, result.output
     assert says in result.output
     assert result.output.count("forgetting: ") == 1
@@ -229,42 +213,42 @@ def test_wrong_requests_get_one_sentence(run, tmp_path, arguments, says):
     assert not list(tmp_path.rglob("film*"))
 
 
-def test_a_failed_run_exits_with_one(run, tmp_path):
+def test_a_failed_run_exits_with_one(command_line, tmp_path):
     (tmp_path / "file").write_text("")
-    result = run("render", *QUICK, "hydra.run.dir=file/run")
+    result = command_line("render", *QUICK, "hydra.run.dir=file/run")
     assert result.exit_code == 1
     assert "choose another folder with hydra.run.dir=PATH" in result.output
     assert "Traceback" not in result.output
 
 
-def test_a_sweep_that_is_wrong(run):
-    result = run("render", "-m", *QUICK, "latent.seed=1,-5")
+def test_a_sweep_that_is_wrong(command_line):
+    result = command_line("render", "-m", *QUICK, "latent.seed=1,-5")
     assert result.exit_code == 2
     assert "latent.seed must lie between 0 and 4294967295, got -5" in result.output
 
 
-def test_fetch_unknown(run):
-    result = run("models", "fetch", "nobody")
+def test_fetch_unknown(command_line):
+    result = command_line("models", "fetch", "nobody")
     assert result.exit_code == 2
     assert "no model 'nobody'" in result.output
 
 
-def test_resume_and_join(run, tmp_path):
+def test_resume_and_join(command_line, tmp_path):
     for k in (1, 2):
-        result = run(
+        result = command_line(
             "render", *QUICK, "film.segment=1", f"render.shard={k}/2", f"hydra.run.dir={k}"
         )
         assert result.exit_code == 0, result.output
         assert f"part {k}/2 is finished; forgetting join" in result.output
-    assert run("join", "1").exit_code == 2
-    result = run("join", "1", "2", "--into", "whole")
+    assert command_line("join", "1").exit_code == 2
+    result = command_line("join", "1", "2", "--into", "whole")
     assert result.exit_code == 0, result.output
     assert "whole/film.mp4" in result.output
-    assert run("resume", "1", "--shard", "3/2").exit_code == 2
-    result = run("resume", "1")
+    assert command_line("resume", "1", "--shard", "3/2").exit_code == 2
+    result = command_line("resume", "1")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "1/film.mp4").read_bytes() == (tmp_path / "whole/film.mp4").read_bytes()
-    result = run("resume", "nowhere")
+    result = command_line("resume", "nowhere")
     assert result.exit_code == 2
     assert "there is no run in nowhere" in result.output
 

@@ -1,4 +1,7 @@
+"""Runs that are killed at any moment, and end as if nothing had happened."""
+
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -6,154 +9,113 @@ import time
 
 import pytest
 
+import forked
 from forgetting.jobs import run
-from helpers import ROOT, SEGMENTED, compose_config, decode_film, file_hashes
-
-CHILD = """
-import os, random, signal, sys, time, warnings
-warnings.simplefilter("error")
-from pathlib import Path
-from forgetting import run
-sys.path.insert(0, sys.argv[1])
-from helpers import SEGMENTED, compose_config
-
-def attempt(settings, folder, before=lambda: None):
-    # imports are done: a fork starts in no time
-    child = os.fork()
-    if child == 0:
-        try:
-            before()
-            run.render(settings, folder)
-        except BaseException as error:
-            print(repr(error), flush=True)
-            os._exit(1)
-        os._exit(0)
-    return child
-
-def status(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-"""
+from helpers import SEGMENTED, compose_config, decode_film, file_hashes
 
 
-def python(script, *arguments):
-    """Run a script of which ``CHILD`` is the beginning; torch is imported once, and every attempt is a fork of it."""
-    command = [sys.executable, "-c", CHILD + script, str(ROOT / "tests"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@forked.needs_fork
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kills", "seconds"), [(8, 80), pytest.param(30, 200, marks=pytest.mark.soak)]
+)
+def test_killed_at_random_moments(tmp_path, kills, seconds):
+    """SIGKILL at seeded random moments, then the next attempt; in the end the same film, byte for byte.
 
-
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork to kill")
-
-
-@forks
-def test_killed_at_thirty_random_moments(tmp_path):
-    """SIGKILL, thirty times, seeded; resumed each time; the same film, and not a byte of it different."""
-    said = python(
-        """
-folder, moments, killed = Path(sys.argv[2]), random.Random(3), 0
-settings = compose_config(*SEGMENTED, "film.duration=200")
-while killed < 30:
-    child = attempt(settings, folder)
-    time.sleep(moments.uniform(0.02, 0.45))
-    os.kill(child, signal.SIGKILL)
-    assert status(child) == -signal.SIGKILL, "the film was finished before it could be killed thirty times"
-    killed += 1
-    print(len(list(folder.glob("segments/*/*-*.*.mp4"))), end=" ")
-    assert not (folder / "film.mp4").exists()
-""",
-        tmp_path / "killed",
+    Of every two attempts the second is left alone until it has finished a segment, however slow the machine is.
+    """
+    settings, moments, progress = (
+        compose_config(*SEGMENTED, f"film.duration={seconds}"),
+        random.Random(3),
+        [],
     )
-    progress = [int(number) for number in said.split()]
+    folder = tmp_path / "killed"
+
+    def segments():
+        return len(list(folder.glob("segments/*/*-*.*.mp4")))
+
+    for kill in range(kills):
+        before, process = segments(), forked.start(forked.render, settings, folder)
+        while kill % 2 and segments() == before and process.is_alive():
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0.02, 0.45))
+        assert forked.kill(process) == -signal.SIGKILL, (
+            "the film was finished before it was killed often enough"
+        )
+        progress.append(segments())
+        assert not (folder / "film.mp4").exists()
     print(progress)
-    assert progress == sorted(progress), "what was finished is kept"
+    assert progress == sorted(progress), "finished segments stay"
     assert progress[-1] > 0
-    assert len(set(progress)) > 5, "they were killed in different places"
-    run.resume(tmp_path / "killed")
-    run.render(compose_config(*SEGMENTED, "film.duration=200"), tmp_path / "undisturbed")
-    assert file_hashes(tmp_path / "killed") == file_hashes(tmp_path / "undisturbed")
-    assert decode_film(tmp_path / "killed/film.mp4", 64).shape[0] == 2000
+    assert len(set(progress)) >= kills // 2, "the kills came at different stages"
+    run.resume(folder)
+    run.render(settings, tmp_path / "undisturbed")
+    assert file_hashes(folder) == file_hashes(tmp_path / "undisturbed")
+    assert decode_film(folder / "film.mp4", 64).shape[0] == 10 * seconds
 
 
-@forks
-def test_killed_before_and_after_every_renaming(tmp_path):
-    """All states that files can be left in, one after another."""
-    said = python(
-        """
-settings = compose_config(*SEGMENTED, "film.duration=2", "film.stations=2")
-
-def dying(n, late):
-    def before():
-        calls = 0
-        def wrapped(real):
-            def call(self, target):
-                nonlocal calls
-                calls += 1
-                if calls == n and not late:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                found = real(self, target)
-                if calls == n:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return found
-            return call
-        Path.replace, Path.rename = wrapped(Path.replace), wrapped(Path.rename)
-    return before
-
-n, ends = 0, 0
-while ends < 2:
-    n += 1
-    for late in (False, True):
-        folder = Path(sys.argv[2]) / f"{n}{late}"
-        ended = status(attempt(settings, folder, dying(n, late)))
-        ends += ended == 0
-        assert ended in (0, -signal.SIGKILL)
-        assert status(attempt(settings, folder)) == 0
-print(n)
-""",
-        tmp_path,
-    )
-    assert int(said) > 9
-    folders = sorted(path for path in tmp_path.iterdir())
-    assert len(folders) == 2 * int(said)
+@forked.needs_fork
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "moments", ["before or after", pytest.param("before and after", marks=pytest.mark.soak)]
+)
+def test_killed_at_every_renaming(tmp_path, moments):
+    """After every state that files can be left in, the next attempt makes the same film; in short, by turns before and after."""
+    settings = compose_config(*SEGMENTED, "film.duration=2", "film.stations=2")
+    number, finished = 0, False
+    while not finished:
+        number += 1
+        for after in (False, True) if moments == "before and after" else (number % 2 == 0,):
+            folder = tmp_path / f"{number:02d}{after}"
+            code = forked.ended(
+                forked.start(forked.render_until_renaming, settings, folder, number, after)
+            )
+            assert code in (0, -signal.SIGKILL)
+            finished = code == 0
+            assert forked.ended(forked.start(forked.render, settings, folder)) == 0
+    assert number > 9
+    folders = sorted(tmp_path.iterdir())
+    assert len(folders) >= number
     for folder in folders:
         assert file_hashes(folder) == file_hashes(folders[-1]), folder
 
 
-@forks
+@forked.needs_fork
 def test_two_processes_in_one_folder(tmp_path, undisturbed):
-    said = python(
-        """
-folder = Path(sys.argv[2])
-for _ in range(3):
-    children = [attempt(compose_config(*SEGMENTED, "film.duration=6"), folder) for _ in range(3)]
-    assert 0 in [status(child) for child in children]
-""",
-        tmp_path / "shared",
-    )
-    assert all("another process is making a film in" in line for line in said.splitlines()), said
+    """Of three that start together at least one makes the film; the others say why they do not."""
+    settings, errors = compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "errors.txt"
+    for _ in range(2):
+        processes = [
+            forked.start(forked.render, settings, tmp_path / "shared", errors) for _ in range(3)
+        ]
+        assert 0 in [forked.ended(process) for process in processes]
+    assert errors.exists(), "all three took turns"
+    assert all(
+        "another process is making a film in" in line for line in errors.read_text().splitlines()
+    ), errors.read_text()
     assert file_hashes(tmp_path / "shared") == undisturbed
 
 
-def test_ctrl_c_ends_at_once_and_tells_how_to_go_on(tmp_path):
+def test_ctrl_c_ends_at_once_and_names_the_command_that_resumes(tmp_path):
     settings = [*SEGMENTED, "film.duration=3000", "hydra.run.dir=run"]
     command = [sys.executable, "-m", "forgetting", "render", *settings]
-    heard = {
+    default = {
         "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    }  # a shell's background jobs inherit deaf ears
-    told = os.environ | {"COLUMNS": "200"}
+    }  # a shell's background jobs ignore the signal
+    wide = os.environ | {"COLUMNS": "200"}
     process = subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=told, **heard
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=wide, **default
     )
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("run/segments/*/*-*.*.mp4"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
     pressed = time.monotonic()
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
+    message = process.communicate(timeout=30)[1]
     assert time.monotonic() - pressed < 2
     assert process.returncode == 1
-    assert "interrupted; " in said
-    assert f"go on with: forgetting resume {tmp_path / 'run'}" in said
-    assert "Traceback" not in said
+    assert "interrupted; " in message
+    assert f"go on with: forgetting resume {tmp_path / 'run'}" in message
+    assert "Traceback" not in message
     assert [path.name for path in sorted((tmp_path / "run").iterdir())] == ["plan.npz", "segments"]
     assert not list((tmp_path / "run").rglob("*.part"))

@@ -1,14 +1,12 @@
 """Sweeps: runs that know their folders, whatever stops them."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
+import forked
 from forgetting.errors import ForgettingError, RequestError
 from forgetting.film import recipe
 from forgetting.jobs import run, sweep
@@ -30,18 +28,15 @@ SWEPT = [
     "latent.seed=1,2",
     "ordering.seed=1,2",
     "schedule=linear,ease",
-    "measure.names=none",
 ]
 
 
 MADE = ("film.mp4", "recipe.yaml", "poster.png", "sheet.png")
 
 
-def command(folder, *more):
+def arguments(folder, *more):
+    """Of a sweep of random orderings, by default that of ``SWEPT``."""
     return [
-        sys.executable,
-        "-m",
-        "forgetting",
         "render",
         "-m",
         *SMALL,
@@ -76,36 +71,50 @@ def test_how_many_runs():
     assert sweep.count_runs(["c=[1,2]"]) == 1
 
 
-def test_killed_five_times_it_ends_as_if_nothing_had_happened(tmp_path):
-    """At random moments, seeded; nothing that was finished is touched again."""
+@forked.needs_fork
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kills", "swept", "count"),
+    [
+        (2, ["operator=zero,mean", "latent.seed=1,2,3", "film.duration=2"], 6),
+        pytest.param(5, SWEPT, 24, marks=pytest.mark.soak),
+    ],
+)
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path, kills, swept, count):
+    """At seeded moments; finished runs are left alone."""
     draw = random.Random(6)
-    subprocess.run(command(tmp_path / "quiet"), check=True, capture_output=True, cwd=tmp_path)
-    quiet = made(tmp_path / "quiet")
-    assert len(quiet) == 24
-    folder, finished = tmp_path / "noisy", {}
-    for kill in range(5):
-        process = subprocess.Popen(
-            command(folder),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=tmp_path,
-            start_new_session=True,
+    assert (
+        forked.ended(
+            forked.start(
+                forked.command_line,
+                arguments(tmp_path / "quiet", *swept, "measure.names=none"),
+                tmp_path,
+            )
         )
+        == 0
+    )
+    quiet = made(tmp_path / "quiet")
+    assert len(quiet) == count
+    folder, finished = tmp_path / "noisy", {}
+    begin = [forked.command_line, arguments(folder, *swept, "measure.names=none"), tmp_path]
+    for kill in range(kills):
+        process = forked.start(*begin)
         deadline = time.monotonic() + 120
         while (
-            len(made(folder)) < 4 * kill + 2
+            len(made(folder)) < (count // 6) * kill + 2
             and time.monotonic() < deadline
-            and process.poll() is None
+            and process.is_alive()
         ):
             time.sleep(0.02)
-        time.sleep(draw.uniform(0, 0.4))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        time.sleep(draw.uniform(0, 0.2))
+        assert forked.kill(process, children=True) == -signal.SIGKILL, (
+            "the sweep was finished before it was killed often enough"
+        )
         for name in made(folder):
             stamp = (folder / name / "film.mp4").stat().st_mtime_ns
             assert finished.setdefault(name, stamp) == stamp, "a finished run is left alone"
-    assert 10 <= len(finished) < 24
-    subprocess.run(command(folder), check=True, capture_output=True, cwd=tmp_path)
+    assert 2 * kills - 1 <= len(finished) < count
+    assert forked.ended(forked.start(*begin)) == 0
     assert made(folder) == quiet
     for name, stamp in finished.items():
         assert (folder / name / "film.mp4").stat().st_mtime_ns == stamp
@@ -122,49 +131,29 @@ LAUNCHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_several_at_a_time(tmp_path, launcher):
-    """One of them fails: the others are made, and it is told at the end."""
+def test_several_at_a_time(command_line, tmp_path, launcher):
+    """Of three runs one fails: the others are made, and the sweep's last message names the failed one."""
     pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher")
-    told = subprocess.run(
-        command(
-            tmp_path / "sweep", "latent.seed=1,2,-3", *LAUNCHERS[launcher], "measure.names=none"
-        ),
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"COLUMNS": "400"},
-    )
-    assert told.returncode == 2
-    assert "1 of 3 runs in" in told.stderr
-    assert "latent.seed must lie between 0 and 4294967295, got -3" in told.stderr
+    settings = ["latent.seed=1,2,-3", *LAUNCHERS[launcher], "measure.names=none", "film.duration=1"]
+    result = command_line(*arguments(tmp_path / "sweep", *settings))
+    assert result.exit_code == 2, result.output
+    assert "1 of 3 runs in" in result.output
+    assert "latent.seed must lie between 0 and 4294967295, got -3" in result.output
     assert len(list((tmp_path / "sweep").glob("*/film.mp4"))) == 2
 
 
-def test_a_changed_run_is_another_beside_the_old_ones(tmp_path):
+def test_a_changed_run_is_another_beside_the_old_ones(command_line, tmp_path, caplog):
     folder = tmp_path / "sweep"
-    subprocess.run(
-        command(folder, "latent.seed=1", "measure.names=none"),
-        check=True,
-        capture_output=True,
-        cwd=tmp_path,
-    )
+    short = ["measure.names=none", "film.duration=1"]
+    assert command_line(*arguments(folder, "latent.seed=1", *short)).exit_code == 0
     (old,) = folder.glob("*/film.mp4")
     stamp = old.stat().st_mtime_ns
-    again = subprocess.run(
-        command(folder, "latent.seed=1,2", "measure.names=none"),
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert again.stderr.count("is finished already") == 1
-    subprocess.run(
-        command(folder, "latent.seed=1,2", "film.fps=5", "measure.names=none"),
-        check=True,
-        capture_output=True,
-        cwd=tmp_path,
-    )
+    again = command_line(*arguments(folder, "latent.seed=1,2", *short))
+    assert again.exit_code == 0, again.output
+    assert again.output.count("is finished already") == 1
+    assert command_line(*arguments(folder, "latent.seed=1,2", "film.fps=5", *short)).exit_code == 0
     assert len(list(folder.glob("*/film.mp4"))) == 4
     assert old.stat().st_mtime_ns == stamp
     assert [one.what for one in sweep.run_statuses(folder)] == ["finished"] * 4
