@@ -1,15 +1,16 @@
-"""A film in segments: each is whole or not there, made in any order, by any process, on any machine.
+"""The segments of a film: each is complete or absent, and any process can render any of them.
 
-The segments of a film lie in a folder of their own, RUN/segments/KEY. KEY is a hash of everything the pictures depend
-on, so pieces of different films never meet. A segment is written under a temporary name; its finished name holds its
-range and the hash of its bytes, and appears in one step:
+The segments of a film lie in a folder of their own, RUN/segments/KEY. KEY is a hash of everything
+that the frames depend on, so segments of different films never mix. A segment is written under a
+temporary name. Its finished name holds its range and the hash of its bytes, and appears in one
+step:
 
     0000240-0000479.5f0c….mp4      frames 240 to 479
-    station-0000144.png            what the contact sheet shows of frame 144
-    0000240.seconds                how long a process took that began with frame 240
+    sample-0000144.png             the contact sheet's picture of frame 144
+    0000240.seconds                time taken by a process whose first segment began with frame 240
     poster.png
 
-Two processes that make the same segment make the same name.
+Two processes that render the same segment write the same name.
 """
 
 from __future__ import annotations
@@ -33,10 +34,19 @@ log = logging.getLogger(__name__)
 HASH = 32
 """Hexadecimal digits of a segment's SHA-256 in its name."""
 
+POSTER = "poster.png"
+
 
 @dataclass(frozen=True)
 class SegmentStore:
-    """The segments of one film: ``folder``, how they are written, and ``comment``, the metadata of stills."""
+    """The segments of one film.
+
+    Args:
+        folder: where they lie.
+        film: how they are written.
+        shape: height and width of the film.
+        comment: metadata of stills.
+    """
 
     folder: Path
     film: FilmSettings
@@ -45,92 +55,107 @@ class SegmentStore:
 
     @property
     def count(self) -> int:
+        """The number of frames in the film."""
         return len(self.film.indices)
 
     @property
-    def stations(self) -> list[int]:
+    def sample_positions(self) -> list[int]:
+        """The positions in the film that the contact sheet shows."""
         return contact_sheet.sample_positions(self.count, self.film.stations)
 
     def segments(self, shard: str | None = None) -> list[range]:
-        """The ranges of the film's segments, or those of the shard ``K/N``: the K-th of N parts, in order."""
+        """Return the ranges of positions of all segments, or those of the shard ``K/N``.
+
+        A shard is the K-th of N consecutive parts of the list of segments.
+        """
         length = 1 if self.film.file_format.stills else self.film.segment
-        whole = [
+        segments = [
             range(start, min(start + length, self.count)) for start in range(0, self.count, length)
         ]
         if shard is None:
-            return whole
+            return segments
         k, n = parse_shard(shard)
-        return whole[(k - 1) * len(whole) // n : k * len(whole) // n]
+        return segments[(k - 1) * len(segments) // n : k * len(segments) // n]
 
     def named(self) -> dict[range, Path]:
-        """The segments that are there by name."""
-        wanted, found = set(self.segments()), dict[range, Path]()
+        """Return the segments whose files exist; their content is not checked."""
+        expected, named = set(self.segments()), dict[range, Path]()
         for path in sorted(self.folder.glob("*-*.*.*")) if self.folder.exists() else []:
             if match := re.fullmatch(rf"(\d+)-(\d+)\.[0-9a-f]{{{HASH}}}\.\w+", path.name):
                 segment = range(int(match[1]), int(match[2]) + 1)
-                if segment in wanted:
-                    found[segment] = path
-        return found
+                if segment in expected:
+                    named[segment] = path
+        return named
 
     def finished(self) -> dict[range, Path]:
-        """The segments that are there, every byte of them as it was written."""
-        found = self.named()
-        for segment, path in list(found.items()):
+        """Return the segments whose files hold the bytes that were written; remove damaged ones."""
+        finished = self.named()
+        for segment, path in list(finished.items()):
             if f".{_hash(path)}." not in path.name:
-                log.info("%s", f"segment {path} was damaged; it is made again")
+                log.info("segment %s is damaged; it is rendered again", path)
                 path.unlink(missing_ok=True)
-                del found[segment]
-        return found
+                del finished[segment]
+        return finished
 
     def write(
-        self, segment: range, pictures: Iterable[Frame], made: Callable[[], None] = lambda: None
+        self,
+        segment: range,
+        frames: Iterable[Frame],
+        before_naming: Callable[[], None] = lambda: None,
     ) -> None:
-        """Make a segment out of its pictures, in order; it is there at once, or not at all. Once it is ``made``, but has no name yet,
-        that is called."""
+        """Write a segment; its file appears complete or not at all.
+
+        Args:
+            segment: the range of positions.
+            frames: its frames in order; frames of later segments may follow.
+            before_naming: called when all bytes are written and before the file gets its name.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         suffix = self.film.file_format.suffix
-        unfinished = self.folder / f"{segment.start:07d}-{segment.stop - 1:07d}.{suffix}"
-        with files.temporary_path(unfinished) as piece:
-            encoder.encode(
-                self.film, self._kept(segment, pictures), piece, self.shape, self.comment
-            )
-            made()
-            piece.replace(unfinished.with_suffix(f".{_hash(piece)}.{suffix}"))
+        path = self.folder / f"{segment.start:07d}-{segment.stop - 1:07d}.{suffix}"
+        with files.temporary_path(path) as part:
+            sampled = self._save_stills(segment, frames)
+            encoder.encode(self.film, sampled, part, self.shape, self.comment)
+            before_naming()
+            part.replace(path.with_suffix(f".{_hash(part)}.{suffix}"))
 
     @property
     def seconds(self) -> float:
-        """How long it took to make what is there, all processes together that had a part in it."""
+        """How long rendering took, summed over all processes that wrote segments here."""
         return sum(float(path.read_text()) for path in self.folder.glob("*.seconds"))
 
-    def spend(self, first: range, seconds: float) -> None:
-        """Keep how long it has taken by now, in a process whose first segment was that one."""
+    def record_seconds(self, first: range, seconds: float) -> None:
+        """Record how long a process has rendered by now; ``first`` is its first segment."""
         with files.atomic_write(self.folder / f"{first.start:07d}.seconds") as part:
             part.write_text(f"{seconds:.3f}\n")
 
-    def _kept(self, segment: range, pictures: Iterable[Frame]) -> Iterator[Frame]:
-        """The pictures; stations and the poster are kept as they go by."""
-        stations, poster = set(self.stations), round(self.film.poster * (self.count - 1))
-        for position, picture in zip(
-            segment, pictures, strict=False
-        ):  # there are pictures of other segments behind it
-            if position in stations:
-                self._still(self.station(position), contact_sheet.thumbnail(picture))
+    def sample_path(self, position: int) -> Path:
+        """Return the path of the contact sheet's picture of this position."""
+        return self.folder / f"sample-{position:07d}.png"
+
+    @property
+    def poster_path(self) -> Path:
+        """The path of the poster."""
+        return self.folder / POSTER
+
+    def _save_stills(self, segment: range, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Yield the frames of a segment; save those of the contact sheet and of the poster."""
+        samples, poster = set(self.sample_positions), round(self.film.poster * (self.count - 1))
+        # Not strict: frames of the next segments follow.
+        for position, frame in zip(segment, frames, strict=False):
+            if position in samples:
+                self._save_still(self.sample_path(position), contact_sheet.thumbnail(frame))
             if position == poster:
-                self._still("poster.png", fit(picture, self.shape))
-            yield picture
+                self._save_still(self.poster_path, fit(frame, self.shape))
+            yield frame
 
-    def _still(self, name: str, picture: Frame) -> None:
-        with files.atomic_write(self.folder / name) as piece:
-            save_png(picture, piece, self.comment)
-
-    @staticmethod
-    def station(position: int) -> str:
-        """The name of the still of a station."""
-        return f"station-{position:07d}.png"
+    def _save_still(self, path: Path, picture: Frame) -> None:
+        with files.atomic_write(path) as part:
+            save_png(picture, part, self.comment)
 
 
 def parse_shard(shard: str) -> tuple[int, int]:
-    """``2/8`` -> (2, 8).
+    """Return K and N of the shard ``K/N``.
 
     Raises:
         RequestError: it is not the K-th of N parts.
