@@ -18,11 +18,12 @@ RECIPES = {
 BLOCK = r"```\w+\n(.*?)^```$"
 
 RUNNER = """
+import shlex
 import sys
 from forgetting.__main__ import main
 
 for line in sys.stdin.read().splitlines():
-    sys.argv = line.split()
+    sys.argv = shlex.split(line)
     print("$", line, flush=True)
     try:
         main()
