@@ -11,6 +11,17 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from forgetting.ablation.curves import (
+        Ease,
+        Exponential,
+        Gompertz,
+        Keyframes,
+        Linear,
+        Never,
+        Oscillator,
+        Sigmoid,
+        Steps,
+    )
     from forgetting.ablation.operators.bending import (
         Amplify,
         Binarise,
@@ -44,19 +55,7 @@ if TYPE_CHECKING:
     from forgetting.ablation.orderings.similarity import Cluster, Contagion
     from forgetting.ablation.pacing import Perceptual, UnitPacing
     from forgetting.ablation.plan import Plan, Track, load_plan, save_plan
-    from forgetting.ablation.schedules import (
-        Act,
-        Ease,
-        Exponential,
-        Gompertz,
-        Keyframes,
-        Linear,
-        Never,
-        Oscillator,
-        Schedule,
-        Sigmoid,
-        Steps,
-    )
+    from forgetting.ablation.schedules import Act, Schedule
     from forgetting.api import FilmFile, Network, frames, load, make_plan, to_pil
     from forgetting.errors import ForgettingError, RequestError
     from forgetting.models.hooked import Hooked
@@ -67,6 +66,9 @@ if TYPE_CHECKING:
 __version__ = version("forgetting")
 
 _MODULES = {
+    "ablation.curves": (
+        "Ease Exponential Gompertz Keyframes Linear Never Oscillator Sigmoid Steps"
+    ),
     "ablation.operators.bending": (
         "Amplify Binarise Chained Freeze Invert Leak NoiseMap Quantise Saturate Shuffle Swap"
     ),
@@ -81,9 +83,7 @@ _MODULES = {
     "ablation.orderings.similarity": "Cluster Contagion",
     "ablation.pacing": "Perceptual UnitPacing",
     "ablation.plan": "Plan Track load_plan save_plan",
-    "ablation.schedules": (
-        "Act Ease Exponential Gompertz Keyframes Linear Never Oscillator Schedule Sigmoid Steps"
-    ),
+    "ablation.schedules": "Act Schedule",
     "api": "FilmFile Network frames load make_plan to_pil",
     "errors": "ForgettingError RequestError",
     "models.hooked": "Hooked",

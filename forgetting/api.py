@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from forgetting.ablation.activations import visit_activations
+from forgetting.ablation.curves import Linear
 from forgetting.ablation.edits import AblationTask, Target, eager_edit
 from forgetting.ablation.operators.operator import Operator
 from forgetting.ablation.operators.removal import Zero
@@ -29,7 +30,7 @@ from forgetting.ablation.orderings.ordering import Ordering
 from forgetting.ablation.orderings.scores import Contribution
 from forgetting.ablation.pacing import Pacing, UnitPacing
 from forgetting.ablation.plan import Plan
-from forgetting.ablation.schedules import Linear, Schedule
+from forgetting.ablation.schedules import Schedule
 from forgetting.ablation.tracks import TrackSpec, ablation_task
 from forgetting.ablation.tracks import make_plan as make_tracks_plan
 from forgetting.engines.engine import Engine, Frame, from_bytes, render_rows, to_bytes

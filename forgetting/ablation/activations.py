@@ -1,7 +1,8 @@
-"""What the units of a generator say over many faces: computed once per model, then cached.
+"""Statistics of activations over faces.
 
-Entries are named by the fingerprint of the weights. Those of the default model ship with the package, so that
-everybody's default film is the same film.
+Statistics over many faces are computed once for every network and then cached, in files that are
+named by the fingerprint of the network's weights. Those of the default network are part of the
+package, so the default film is the same on every machine.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from forgetting.models.units import PICTURE, Layer, Units
 from forgetting.progress import track
 
 FACES = 96
-"""How many faces statistics look at: with 16 the ranks already correlate to 0.97, with one to 0.89."""
+"""Number of faces of a statistic.
+
+Ranks by 16 faces already correlate to 0.97 with those by many faces, ranks by one face to 0.89.
+"""
 
 
 def sample_faces(generator: Generator, count: int) -> list[Tensor]:
-    """``count`` untruncated faces, each [1, L, W]: the same ones every time, and every class in turn."""
+    """Return the same ``count`` untruncated faces [1, L, W] every time, with all classes in turn."""
     z = torch.from_numpy(np.random.RandomState(0).randn(count, generator.z_dim)).float()
     return [
         generator.mapping(row[None], label=one_hot(generator, k % max(1, generator.labels)))
@@ -36,28 +40,32 @@ def sample_faces(generator: Generator, count: int) -> list[Tensor]:
 
 
 def rms_over_faces(generator: Generator, units: Units, count: int = FACES) -> Tensor:
-    """[U] float32: root mean square of every unit's map over ``count`` faces at psi 1."""
-    found: dict[str, Tensor] = {}
+    """Return the rms activations [U] float32 of units over ``count`` faces without truncation."""
+    rms: dict[str, Tensor] = {}
     for kind in dict.fromkeys(layer.kind for layer in units.layers):
-        those = unit_kinds.units_of_kinds(generator, kind)
-        found |= those.split(_rms(generator, those, kind, count))
-    return torch.cat([found[layer.name] for layer in units.layers])
+        units_of_kind = unit_kinds.units_of_kinds(generator, kind)
+        rms |= units_of_kind.split(_rms(generator, units_of_kind, kind, count))
+    return torch.cat([rms[layer.name] for layer in units.layers])
 
 
 def _rms(generator: Generator, units: Units, kind: str, count: int) -> Tensor:
     def compute() -> dict[str, Tensor]:
         total = torch.zeros(len(units), dtype=torch.float64)
-        for ws in track(sample_faces(generator, count), "listening to every unit", count):
+        for ws in track(sample_faces(generator, count), "recording activations", count):
             total += rms_activations(generator, units, ws).double().square()
         return {"rms": (total / count).sqrt().float()}
 
-    return _cached(generator, _named("rms", kind, count), compute)["rms"]
+    return _cached(generator, _entry_name("rms", kind, count), compute)["rms"]
 
 
 def average_maps(
     generator: Generator, kind: str = "channels", count: int = FACES
 ) -> dict[str, Tensor]:
-    """Layer name -> [C, H, W] float16: every unit's mean map over ``count`` faces at psi 1."""
+    """Return the mean maps of all units of a kind over ``count`` faces without truncation.
+
+    Returns:
+        Layer name -> [C, H, W] float16.
+    """
     units = unit_kinds.units_of_kinds(generator, kind)
 
     def compute() -> dict[str, Tensor]:
@@ -68,32 +76,41 @@ def average_maps(
                 total[layer.name].add_(x[0]) if layer.name in total else x[0].clone()
             )
 
-        for ws in track(sample_faces(generator, count), "averaging every unit's map", count):
+        for ws in track(sample_faces(generator, count), "averaging activations", count):
             visit_activations(generator, units, ws, add)
         return {name: (maps / count).half() for name, maps in total.items()}
 
-    return _cached(generator, _named("average", kind, count), compute)
+    return _cached(generator, _entry_name("average", kind, count), compute)
 
 
 def rms_activations(generator: Generator, units: Units, ws: Tensor) -> Tensor:
-    """[U] float32: root mean square of every unit's map over the faces ``ws`` [B, L, W] and over space."""
-    found: dict[str, Tensor] = {}
+    """Return the rms activations [U] float32 of units over the faces ``ws`` [B, L, W]."""
+    rms: dict[str, Tensor] = {}
 
-    def hear(x: Tensor, layer: Layer) -> None:
-        found[layer.name] = x.square().mean(dim=(0, 2, 3)).sqrt()  # [C]
+    def record(x: Tensor, layer: Layer) -> None:
+        rms[layer.name] = x.square().mean(dim=(0, 2, 3)).sqrt()  # [C]
 
-    visit_activations(generator, units, ws, hear)
-    return torch.cat([found[layer.name] for layer in units.layers])
+    visit_activations(generator, units, ws, record)
+    return torch.cat([rms[layer.name] for layer in units.layers])
 
 
 def visit_activations(
-    generator: Generator, units: Units, ws: Tensor, hear: Callable[[Tensor, Layer], object]
+    generator: Generator, units: Units, ws: Tensor, visit: Callable[[Tensor, Layer], object]
 ) -> None:
-    """Call ``hear`` with what the units of every layer say, [B, C, H, W], for the faces ``ws``; it is not to be kept as it is."""
+    """Call ``visit`` with the activations [B, C, H, W] of every layer, and the layer.
+
+    The tensor may be overwritten later; ``visit`` must copy what it needs.
+
+    Args:
+        generator: the network.
+        units: those whose layers are visited.
+        ws: the faces, [B, L, W].
+        visit: called once for every layer.
+    """
 
     def edit(x: Tensor, layer: Layer) -> Tensor:
         if layer.name in units.slices:
-            hear(x, layer)
+            visit(x, layer)
         return x
 
     folded = any(layer.kind != "channels" for layer in units.layers)
@@ -102,22 +119,23 @@ def visit_activations(
         edit(synthesis(edit).mean(dim=1, keepdim=True), PICTURE)
 
 
-def _named(what: str, kind: str, count: int) -> str:
-    return f"{what}-{count}" if kind == "channels" else f"{what}-{kind}-{count}"
+def _entry_name(statistic: str, kind: str, count: int) -> str:
+    return f"{statistic}-{count}" if kind == "channels" else f"{statistic}-{kind}-{count}"
 
 
 @torch.inference_mode()
 def _cached(
-    generator: Generator, what: str, compute: Callable[[], dict[str, Tensor]]
+    generator: Generator, entry: str, compute: Callable[[], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    name = f"{what}-{fingerprint(generator)[:16]}.safetensors"
+    """Return the tensors of a cache entry; they are computed if there is no whole file of it."""
+    name = f"{entry}-{fingerprint(generator)[:16]}.safetensors"
     if (files.SHIPPED / name).exists():
         return load_file(files.SHIPPED / name)
     path = files.cache_folder() / "statistics" / name
     try:
         return load_file(path)
     except (OSError, SafetensorError):
-        pass  # not there, or not whole: computed anew
+        pass  # the file is missing or incomplete
     tensors = compute()
     path.parent.mkdir(exist_ok=True)
     with files.atomic_write(path) as part:

@@ -1,7 +1,8 @@
-"""Loss as units, or loss as seen.
+"""Pacings: whether a schedule counts units, or visible change.
 
-A pacing turns loss [F] into the fraction [F] of the units' ranks that has been reached. The *way* are the fractions at
-which loss is 0, 1, and so on: 0 and ``until``, or where the acts of a film end.
+A pacing turns the progress [F] of a schedule into the fraction [F] of the units' ranks that is
+reached. *Waypoints* are the fractions at which progress is 0, 1 and so on: 0 and
+``schedule.until``, or the ends of a film's acts.
 """
 
 from __future__ import annotations
@@ -22,35 +23,48 @@ from forgetting.parts import part
 from forgetting.progress import track
 
 PictureAt = Callable[[float], Tensor]
-"""Fraction in [0, 1] -> the picture [1, 3, H, W] at that point of the way."""
+"""Fraction in [0, 1] -> the picture [1, 3, H, W] in [-1, 1] when it is reached."""
 
 
 class Pacing(Protocol):
+    """Turns progress into fractions."""
+
     def fractions(
         self, progress: Tensor, waypoints: Sequence[float], picture_at: PictureAt
     ) -> Tensor:
-        """[F] float64 in [0, len(way) - 1] -> [F] float64: ``way[k]`` where loss is k."""
+        """Return fractions [F] float64 in [0, 1]: ``waypoints[k]`` where the progress is k.
+
+        Args:
+            progress: of every frame, [F] float64 in [0, len(waypoints) - 1].
+            waypoints: the fractions at which progress is 0, 1 and so on.
+            picture_at: renders the picture at a fraction.
+        """
         ...
 
 
 @part("pacing/units")
 @dataclass(frozen=True)
 class UnitPacing:
-    """The schedule says which share of the units is gone."""
+    """Progress is the share of units that is ablated."""
 
     def fractions(
         self, progress: Tensor, waypoints: Sequence[float], picture_at: PictureAt
     ) -> Tensor:
-        return _between(progress, waypoints)
+        """Return the progress, interpolated between the waypoints."""
+        return _interpolate(progress, waypoints)
 
 
 @part("pacing/perceptual")
 @dataclass(frozen=True)
 class Perceptual:
-    """The schedule says which share of all visible change has happened.
+    """Progress is the share of all visible change that has happened.
 
-    The way from nothing to its far end is looked at in ``probes`` places, where most happens most closely, and walked
-    at a speed that makes the change on the screen follow the schedule, from each stop of the way to the next.
+    Pictures are rendered at ``probes`` fractions from 0 to the largest waypoint, most closely
+    where most changes. Fractions then pass at a speed that makes the change on the screen follow
+    the schedule.
+
+    Args:
+        probes: number of pictures.
     """
 
     probes: int = 64
@@ -61,46 +75,56 @@ class Perceptual:
     def fractions(
         self, progress: Tensor, waypoints: Sequence[float], picture_at: PictureAt
     ) -> Tensor:
+        """Return the fractions at which visible change follows the progress."""
         until = max(waypoints)
         if until == 0:
-            return _between(progress, waypoints)
-        fraction, length = visible_length(until, picture_at, self.probes)
-        if length[-1] == 0:
-            return _between(progress, waypoints)  # nothing ever changes visibly
-        # A thousandth of the time goes by evenly, so that stretches where nothing changes are walked, not leapt over.
-        seen = (length / length[-1] + fraction / until / 1000) / 1.001
-        stops = np.interp(waypoints, fraction, seen)
-        return torch.from_numpy(
-            np.interp(_between(progress, stops.tolist()).numpy(), seen, fraction)
-        )
+            return _interpolate(progress, waypoints)
+        fraction, change = visible_length(until, picture_at, self.probes)
+        if change[-1] == 0:  # nothing ever changes visibly
+            return _interpolate(progress, waypoints)
+        # A thousandth of the time passes evenly, so that the film does not jump over stretches
+        # without visible change.
+        length = (change / change[-1] + fraction / until / 1000) / 1.001
+        length_at_waypoints = np.interp(waypoints, fraction, length)
+        lengths = _interpolate(progress, length_at_waypoints.tolist())
+        return torch.from_numpy(np.interp(lengths.numpy(), length, fraction))
 
 
-def _between(progress: Tensor, stops: Sequence[float]) -> Tensor:
-    """``stops[k]`` where loss is k, and evenly from each to the next."""
-    return torch.from_numpy(np.interp(progress.numpy(), range(len(stops)), stops))
+def _interpolate(progress: Tensor, waypoints: Sequence[float]) -> Tensor:
+    """Return ``waypoints[k]`` where the progress is k, and linear interpolation between them."""
+    return torch.from_numpy(np.interp(progress.numpy(), range(len(waypoints)), waypoints))
 
 
 def visible_length(
-    until: float, picture: PictureAt, probes: int
+    until: float, picture_at: PictureAt, probes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The visible length of the way: fractions [N] from 0 to ``until`` and the change [N] seen up to each.
+    """Measure how much a picture changes visibly while units are ablated.
 
-    Half of the places are spread evenly; each of the others halves the step that shows the greatest change.
+    Half of the fractions are spread evenly. Each of the others halves the step between two
+    fractions that shows the greatest change.
+
+    Args:
+        until: the last fraction.
+        picture_at: renders the picture at a fraction.
+        probes: number of pictures N.
+
+    Returns:
+        Fractions [N] from 0 to ``until``, and the visible change [N] from 0 up to each of them.
     """
     coarse = max(2, probes // 2)
-    places = list(np.linspace(0.0, until, coarse))
-    todo = iter(track(range(probes), "looking where the picture changes", probes))
-    seen: list[Bands] = []
-    for place in places:
-        next(todo)
-        seen.append(detail_bands(picture(place)))
-    steps = [float(distance(a, b)) for a, b in pairwise(seen)]
-    for _ in todo:
+    fractions = list(np.linspace(0.0, until, coarse))
+    ticks = iter(track(range(probes), "measuring where the picture changes", probes))
+    bands: list[Bands] = []
+    for fraction in fractions:
+        next(ticks)
+        bands.append(detail_bands(picture_at(fraction)))
+    steps = [float(distance(a, b)) for a, b in pairwise(bands)]
+    for _ in ticks:
         k = int(np.argmax(steps))
-        places.insert(k + 1, (places[k] + places[k + 1]) / 2)
-        seen.insert(k + 1, detail_bands(picture(places[k + 1])))
+        fractions.insert(k + 1, (fractions[k] + fractions[k + 1]) / 2)
+        bands.insert(k + 1, detail_bands(picture_at(fractions[k + 1])))
         steps[k : k + 1] = [
-            float(distance(seen[k], seen[k + 1])),
-            float(distance(seen[k + 1], seen[k + 2])),
+            float(distance(bands[k], bands[k + 1])),
+            float(distance(bands[k + 1], bands[k + 2])),
         ]
-    return np.array(places), np.concatenate([[0.0], np.cumsum(steps)])
+    return np.array(fractions), np.concatenate([[0.0], np.cumsum(steps)])

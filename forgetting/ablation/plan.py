@@ -1,27 +1,27 @@
 """Plans: how far every unit is ablated in every frame.
 
 A plan has one *track* or several. Every track ablates units of its own. It holds a rank for every
-unit and a fraction for every frame; the ablation [F, U] follows from them. A row is computed only when
-a frame needs it, so the plan of a film of several hours is small.
+unit and a fraction for every frame; the ablation [F, U] follows from them. A row is computed only
+when a frame needs it, so the plan of a film of several hours is small.
 
-A plan can be saved, edited with numpy and rendered again: change ``rank`` or ``fraction``, or add an
-array ``ablation``, which then replaces both.
+A plan can be saved, edited with numpy and rendered again: change ``rank`` or ``fraction``, or add
+an array ``ablation``, which then replaces both.
 
 Layout of the file (``.npz``, numpy's own format, without pickles). The names of a track's arrays
 begin with the track's name and a slash; they have no prefix where the only track has no name.
 
-| array           | type, shape      | content                                                      |
-|-----------------|------------------|--------------------------------------------------------------|
-| ``rank``        | float32 [U]      | order of ablation: near 0 first, 1 last, infinity never, 0   |
-|                 |                  | together with all others of rank 0                           |
-| ``fraction``    | float64 [F]      | share of the ranks that every frame has reached              |
-| ``softness``    | float64 []       | share of the ranks' axis that a unit takes to fade           |
-| ``ablation``    | float32 [F, U]   | optional, instead of the above: 0 intact, 1 ablated          |
-| ``layers``      | str [K]          | names of the layers, in the order of the units               |
-| ``channels``    | int64 [K]        | units of every layer; their sum is U                         |
-| ``resolutions`` | int64 [K, 2]     | height and width of every layer's maps                       |
-| ``tracks``      | str [T]          | names of the tracks; only if there are several               |
-| ``recipe``      | str []           | the recipe (YAML) that made the plan, or empty               |
+| array           | type, shape      | content                                                     |
+|-----------------|------------------|-------------------------------------------------------------|
+| ``rank``        | float32 [U]      | order of ablation: near 0 first, 1 last, infinity never, 0  |
+|                 |                  | together with all others of rank 0                          |
+| ``fraction``    | float64 [F]      | share of the ranks that every frame has reached             |
+| ``softness``    | float64 []       | share of the ranks' axis that a unit takes to fade          |
+| ``ablation``    | float32 [F, U]   | optional, instead of the above: 0 intact, 1 ablated         |
+| ``layers``      | str [K]          | names of the layers, in the order of the units              |
+| ``channels``    | int64 [K]        | units of every layer; their sum is U                        |
+| ``resolutions`` | int64 [K, 2]     | height and width of every layer's maps                      |
+| ``tracks``      | str [T]          | names of the tracks; only if there are several              |
+| ``recipe``      | str []           | the recipe (YAML) that made the plan, or empty              |
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ class Track:
 
 @dataclass(frozen=True)
 class Plan:
-    """How far every unit is ablated in every frame; a row [R] holds the units of all tracks in turn.
+    """How far every unit is ablated in every frame.
+
+    A row [R] holds the units of all tracks in turn.
 
     Args:
         tracks: of equal length, with different names.
@@ -186,7 +188,11 @@ class Plan:
         Raises:
             RequestError: a layer that the generator does not have, or one with other units.
         """
-        layers = [*generator.layers, *(part.layer for part in generator.parts.values()), PICTURE]
+        layers = [
+            *generator.layers,
+            *(part.layer for part in generator.parameter_layers.values()),
+            PICTURE,
+        ]
         available = {layer.name: layer.channels for layer in layers}
         for track in self.tracks:
             planned = {layer.name: layer.channels for layer in track.layers}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from forgetting.ablation.curves import Ease
 from forgetting.ablation.edits import AblationTask, Target
 from forgetting.ablation.operators.bending import Amplify
 from forgetting.ablation.operators.operator import Operator
@@ -19,7 +20,7 @@ from forgetting.ablation.orderings.basic import Together
 from forgetting.ablation.orderings.ordering import Ordering, RankRequest
 from forgetting.ablation.pacing import Pacing, UnitPacing
 from forgetting.ablation.plan import MAX_FRAMES, Plan, Track, ablation
-from forgetting.ablation.schedules import Ease, Schedule
+from forgetting.ablation.schedules import Schedule
 from forgetting.errors import RequestError, check_int
 from forgetting.models.generator import Generator
 from forgetting.models.unit_kinds import units_of_kinds

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from forgetting.ablation.schedules import Linear, ProgressCurve
+from forgetting.ablation.curves import Linear, ProgressCurve
 from forgetting.dreams.ascent import add_detail
 from forgetting.dreams.checkpoints import FrameCheckpoints, State
 from forgetting.dreams.dreamer import Dreamer

@@ -223,8 +223,7 @@ class Quantise(OperatorSettings):
 @part("operator/binarise")
 @dataclass(frozen=True, kw_only=True)
 class Binarise(OperatorSettings):
-    """Replaces values above the map's mean by mean + standard deviation, others by mean -
-    deviation.
+    """Replaces all values by two: mean plus or minus standard deviation of the map.
 
     Args:
         softness: share of the ranks' axis that a unit takes to fade.
