@@ -31,7 +31,7 @@ Ranks by 16 faces already correlate to 0.97 with those by many faces, ranks by o
 
 
 def sample_faces(generator: Generator, count: int) -> list[Tensor]:
-    """Return the same ``count`` untruncated faces [1, L, W] every time, with all classes in turn."""
+    """Return the same ``count`` untruncated faces [1, L, W] every time; all classes take turns."""
     z = torch.from_numpy(np.random.RandomState(0).randn(count, generator.z_dim)).float()
     return [
         generator.mapping(row[None], label=one_hot(generator, k % max(1, generator.labels)))

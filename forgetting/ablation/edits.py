@@ -1,6 +1,6 @@
 """Edits: the functions that replace activations while a network runs.
 
-A *target* is an operator and the units it applies to. A row of a plan says how far every unit of
+A *target* is an operator and the units it applies to. A row of a plan holds how far every unit of
 every target is ablated; the targets' units stand one after another in it. A unit that belongs to
 several targets is edited by each of them in turn.
 """

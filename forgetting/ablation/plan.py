@@ -219,7 +219,7 @@ def ablation(rank: Tensor, fraction: Tensor, softness: float) -> Tensor:
 
     A unit fades while the fraction passes ``softness`` of the axis; with softness 0 it is ablated
     once the fraction exceeds its rank. All units are intact at fraction 0 and ablated at 1.
-    Units of rank 0 are outside of the order: all of them are ablated as far as the fraction says.
+    Units of rank 0 are outside of the order: all of them are ablated by the fraction itself.
 
     Args:
         rank: of every unit, [U].

@@ -1,6 +1,6 @@
 """Schedules: when units are ablated in the course of a film.
 
-A schedule fits a progress curve into a film, or several in *acts*. It says how long the film holds
+A schedule fits a progress curve into a film, or several in *acts*. It sets how long the film holds
 at both ends, in which direction it runs, and how many units are ablated at its far end.
 """
 

@@ -44,7 +44,7 @@ class Random:
 @part("ordering/together")
 @dataclass(frozen=True)
 class Together:
-    """Ablates all units at once, as far as the schedule says.
+    """Ablates all units at once, as far as the schedule goes.
 
     Args:
         layers: addresses of the units that are ablated.

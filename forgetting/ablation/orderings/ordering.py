@@ -2,14 +2,14 @@
 
 An ordering gives every unit a rank in [0, 1); units with the lowest ranks are ablated first. Units
 that the ordering's ``layers`` do not select have rank infinity and are never ablated. Units of
-rank 0 are outside of the order: all of them are ablated together, as far as the fraction says.
+rank 0 are outside of the order: all of them are ablated together, by the fraction itself.
 
 Most orderings have these settings:
 
-- ``scope`` says which units compete: ``network`` ranks all selected units together, ``layer`` ranks
+- ``scope``: which units compete: ``network`` ranks all selected units together, ``layer`` ranks
   every layer by itself, so that all layers lose the same share of their units at any time.
-- ``seed`` draws the order of units with equal scores.
-- ``layers`` are the addresses of the units that are ranked, such as ``b64.*`` or
+- ``seed``: draws the order of units with equal scores.
+- ``layers``: the addresses of the units that are ranked, such as ``b64.*`` or
 ``b64.conv1:0-99``.
 """
 
