@@ -124,7 +124,7 @@ def main() -> None:
         heads = list(MOMENTS) if name.startswith("units-") else []
         top = HEAD if heads else 0
         table = Image.new(
-            "RGB", (LABEL + lines[0].shape[1], top + len(lines) * SIZE), contact_sheet.GROUND
+            "RGB", (LABEL + lines[0].shape[1], top + len(lines) * SIZE), contact_sheet.BACKGROUND
         )
         pen, font = ImageDraw.Draw(table), ImageFont.load_default(17)
         for number, head in enumerate(heads):

@@ -13,20 +13,20 @@ from forgetting.engines.engine import Frame
 from forgetting.film.settings import FilmSettings
 
 FADE = 0.6
-"""Seconds that captions and titles take to come and go."""
+"""Seconds in which captions and titles appear and disappear."""
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A line that is to be read from one moment to another, in seconds."""
+    """A line of text that is shown from ``begin`` to ``end``, in seconds of the film."""
 
     text: str
     begin: float
     end: float
 
-    def strength(self, now: float) -> float:
-        """How far it is there, in [0, 1]."""
-        return float(np.clip(min(now - self.begin, self.end - now) / FADE, 0, 1))
+    def strength(self, second: float) -> float:
+        """Return its opacity at a moment of the film, in [0, 1]."""
+        return float(np.clip(min(second - self.begin, self.end - second) / FADE, 0, 1))
 
 
 def act_captions(schedules: Sequence[Schedule], film: FilmSettings) -> list[Caption]:
@@ -48,47 +48,60 @@ def act_captions(schedules: Sequence[Schedule], film: FilmSettings) -> list[Capt
 
 
 def draw_caption(frame: Frame, text: str, strength: float) -> Frame:
-    """A caption, low in the picture."""
-    height, width = frame.shape[:2]
-    size, mode = max(12, round(0.042 * height)), "RGB" if frame.shape[2] == 3 else "RGBA"
-    font = ImageFont.load_default(size)
+    """Return a frame [H, W, 3 or 4] with a caption near its lower edge.
+
+    Args:
+        frame: the frame, which is not changed.
+        text: of the caption.
+        strength: its opacity in [0, 1].
+    """
+    height = frame.shape[0]
+    size = max(12, round(0.042 * height))
+    mode = "RGB" if frame.shape[2] == 3 else "RGBA"
     strip = slice(max(0, height - 3 * size), height)
-    part = Image.fromarray(np.ascontiguousarray(frame[strip]))
-    ink = Image.new("L", part.size, 0)
-    pen = ImageDraw.Draw(ink)
-    pen.text(
-        (width // 2, part.size[1] // 2),
-        text,
-        255,
-        font,
-        anchor="mm",
-        stroke_width=max(1, size // 10),
-    )
-    shade = Image.new("RGB", part.size, (0, 0, 0)).convert(mode)
-    part.paste(shade, mask=ink.point(lambda value: round(value * 0.6 * strength)))
-    ink = Image.new("L", part.size, 0)
-    ImageDraw.Draw(ink).text((width // 2, part.size[1] // 2), text, 255, font, anchor="mm")
-    part.paste(
-        Image.new("RGB", part.size, (240, 238, 232)).convert(mode),
-        mask=ink.point(lambda value: round(value * strength)),
-    )
-    found = frame.copy()
-    found[strip] = np.asarray(part)
-    return found
+    picture = Image.fromarray(np.ascontiguousarray(frame[strip]))
+    shadow = _text_mask(picture.size, text, size, outline=max(1, size // 10))
+    black = Image.new("RGB", picture.size, (0, 0, 0)).convert(mode)
+    picture.paste(black, mask=shadow.point(lambda value: round(value * 0.6 * strength)))
+    letters = _text_mask(picture.size, text, size)
+    white = Image.new("RGB", picture.size, (240, 238, 232)).convert(mode)
+    picture.paste(white, mask=letters.point(lambda value: round(value * strength)))
+    captioned = frame.copy()
+    captioned[strip] = np.asarray(picture)
+    return captioned
+
+
+def _text_mask(size: tuple[int, int], text: str, height: int, outline: int = 0) -> Image.Image:
+    """Return a mask of ``size`` (width, height) with a centred line of text.
+
+    Args:
+        size: width and height of the mask.
+        text: the line.
+        height: of the font, in pixels.
+        outline: pixels by which the letters are widened.
+    """
+    mask = Image.new("L", size, 0)
+    centre, font = (size[0] // 2, size[1] // 2), ImageFont.load_default(height)
+    ImageDraw.Draw(mask).text(centre, text, 255, font, anchor="mm", stroke_width=outline)
+    return mask
 
 
 def draw_title(frame: Frame, text: str, strength: float) -> Frame:
-    """A title on black, which gives way to the picture."""
+    """Return a frame [H, W, 3 or 4] behind a title on black.
+
+    Args:
+        frame: the frame.
+        text: of the title, in one or several lines.
+        strength: opacity of the black picture with the title, in [0, 1].
+    """
     height, width = frame.shape[:2]
     card = Image.new("RGB", (width, height), (0, 0, 0))
-    pen, size = ImageDraw.Draw(card), max(14, round(0.06 * height))
-    font = ImageFont.load_default(size)
-    while (
-        size > 14 and max(pen.textlength(line, font) for line in text.splitlines()) > 0.86 * width
-    ):
+    draw, size = ImageDraw.Draw(card), max(14, round(0.06 * height))
+    font, lines = ImageFont.load_default(size), text.splitlines()
+    while size > 14 and max(draw.textlength(line, font) for line in lines) > 0.86 * width:
         size = round(0.9 * size)
         font = ImageFont.load_default(size)
-    pen.multiline_text(
+    draw.multiline_text(
         (width / 2, height / 2),
         text,
         (236, 232, 226),
@@ -98,6 +111,5 @@ def draw_title(frame: Frame, text: str, strength: float) -> Frame:
         spacing=size // 2,
     )
     card = card.convert("RGB" if frame.shape[2] == 3 else "RGBA")
-    return np.round(frame + (np.asarray(card).astype(np.float32) - frame) * strength).astype(
-        np.uint8
-    )
+    title = np.asarray(card).astype(np.float32)
+    return np.round(frame + (title - frame) * strength).astype(np.uint8)

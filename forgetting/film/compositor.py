@@ -1,4 +1,4 @@
-"""What stands beside the face: the memory map, the forgetting curve, captions; and the canvas that all of it stands on."""
+"""Composes frames: the face, the memory map, the forgetting curve, captions and the canvas."""
 
 from __future__ import annotations
 
@@ -12,146 +12,152 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from forgetting.ablation.plan import Plan
+from forgetting.ablation.tracks import ENDINGS
 from forgetting.engines.engine import Frame
 from forgetting.film.captions import FADE, Caption, draw_caption, draw_title
 from forgetting.film.images import cropped, fit
 from forgetting.film.memory_map import MemoryMap
-from forgetting.ablation.tracks import ENDINGS
 from forgetting.film.settings import FilmSettings
 from forgetting.models.activity import Activity, map_layers
 from forgetting.models.units import PICTURE
 
 INSET = 0.3
-"""Height of the map that stands in a corner, as a share of the picture's."""
+"""Height of the map in the layout ``inset``, as a share of the picture's."""
 
 TITLE = 3.0
-"""Seconds that a title stands before the film."""
+"""Seconds that a title is shown before the film."""
 
 POINTS = 400
-"""Places of the film at which the forgetting curve is known; between them it is straight."""
+"""The most frames at which the forgetting curve is computed; it is linear between them."""
+
+_AXES, _CURVE, _NOW = (72, 72, 72), (236, 232, 226), (255, 140, 48)
 
 
 @dataclass(frozen=True, eq=False)
 class Compositor:
-    """How the frames of a film are composed; ``size`` is the picture's height and width as it comes from the network."""
+    """Composes the frames of a film.
+
+    Args:
+        film: how the film is written.
+        plan: of the film.
+        size: height and width of the network's pictures.
+        captions: shown in the panel of the face.
+        reference: activity [M] of the memory map's cells without any ablation; None without a map.
+    """
 
     film: FilmSettings
     plan: Plan
     size: tuple[int, int]
     captions: Sequence[Caption] = ()
-    reference: Activity | None = None  # what the cells of the map say when all is intact
+    reference: Activity | None = None
 
-    def compose(self, index: int, picture: Frame, levels: Activity | None) -> Frame:
-        """A finished frame, [H, W, 3], or [H, W, 4] with alpha."""
-        face = self._captioned(index, self._solid(fit(picture, self.film.panel(*self.size))))
-        frame = face if self.film.layout == "face" else self._beside(index, face, levels)
+    def compose(self, index: int, picture: Frame, activity: Activity | None) -> Frame:
+        """Return a finished frame, [H, W, 3], or [H, W, 4] with alpha.
+
+        Args:
+            index: of the frame in the plan.
+            picture: of the network, [h, w, 3].
+            activity: [M] of the memory map's cells; None in films without a map.
+        """
+        face = self._add_captions(index, self._add_alpha(fit(picture, self._panel)))
+        frame = face if self.film.layout == "face" else self._arrange(index, face, activity)
         if self.film.ending == "clear":
             frame = frame.copy()
-            frame[..., 3] = np.round(frame[..., 3] * (1 - self._faint(self.plan.ablation_by_layer(index))))
-        now = index / self.film.fps
-        if self.film.title and now < TITLE:
-            frame = draw_title(frame, self.film.title, float(np.clip((TITLE - now) / FADE, 0, 1)))
+            opacity = 1 - self._fade(self.plan.ablation_by_layer(index))
+            frame[..., 3] = np.round(frame[..., 3] * opacity)
+        second = index / self.film.fps
+        if self.film.title and second < TITLE:
+            strength = float(np.clip((TITLE - second) / FADE, 0, 1))
+            frame = draw_title(frame, self.film.title, strength)
         return on_canvas(frame, self.film)
 
-    def _solid(self, frame: Frame) -> Frame:
-        """[H, W, 3] with as many channels as the film has, nothing of it transparent."""
-        return (
-            frame
-            if self.film.channels == 3
-            else np.dstack((frame, np.full(frame.shape[:2], 255, np.uint8)))
-        )
+    @property
+    def _panel(self) -> tuple[int, int]:
+        return self.film.panel(*self.size)
 
-    def _beside(self, index: int, face: Frame, levels: Activity | None) -> Frame:
-        assert levels is not None
+    def _add_alpha(self, frame: Frame) -> Frame:
+        """Return a frame [H, W, 3] with the film's channels, all of it opaque."""
+        if self.film.channels == 3:
+            return frame
+        return np.dstack((frame, np.full(frame.shape[:2], 255, np.uint8)))
+
+    def _arrange(self, index: int, face: Frame, activity: Activity | None) -> Frame:
+        """Return the panels of a frame as one picture."""
+        assert activity is not None
         assert self.map is not None
-        gone = self.plan.ablation_by_layer(index)
-        remembered = self._solid(self._faded(gone, self.map.draw(levels, gone)))
+        ablation = self.plan.ablation_by_layer(index)
+        memory = self.map.draw(activity, ablation)
+        memory = self._add_alpha(self._add_ending(ablation, memory))
         match self.film.layout:
             case "map":
-                return self._captioned(index, remembered)
+                return self._add_captions(index, memory)
             case "inset":
-                frame, (high, wide), margin = (
-                    face.copy(),
-                    remembered.shape[:2],
-                    round(0.03 * face.shape[0]),
-                )
-                y, x = frame.shape[0] - high - margin, frame.shape[1] - wide - margin
-                frame[y : y + high, x : x + wide] = remembered
+                frame, margin = face.copy(), round(0.03 * face.shape[0])
+                bottom, right = frame.shape[0] - margin, frame.shape[1] - margin
+                height, width = memory.shape[:2]
+                frame[bottom - height : bottom, right - width : right] = memory
                 return frame
             case "diptych":
-                return _row([face, remembered])
-        return _row([face, remembered, self._solid(self._faded(gone, self._curve(index)))])
+                return _side_by_side([face, memory])
+        curve = self._add_alpha(self._add_ending(ablation, self._draw_curve(index)))
+        return _side_by_side([face, memory, curve])
 
     @staticmethod
-    def _faint(gone: Mapping[str, Tensor]) -> float:
-        """How far the picture itself is gone, in [0, 1]."""
-        return float(gone[PICTURE.name]) if PICTURE.name in gone else 0.0
+    def _fade(ablation: Mapping[str, Tensor]) -> float:
+        """Return how far the picture itself has faded, in [0, 1]."""
+        return float(ablation[PICTURE.name]) if PICTURE.name in ablation else 0.0
 
-    def _faded(self, gone: Mapping[str, Tensor], drawn: Frame) -> Frame:
-        """What fades the picture in the end fades what stands beside it."""
+    def _add_ending(self, ablation: Mapping[str, Tensor], panel: Frame) -> Frame:
+        """Return a panel faded as far as the face is at the end of the film."""
         level = ENDINGS[self.film.ending]
-        if level is None or not (faint := self._faint(gone)):
-            return drawn
-        return np.round(drawn + (127.5 * (level + 1) - drawn) * faint).astype(np.uint8)
+        if level is None or not (fade := self._fade(ablation)):
+            return panel
+        return np.round(panel + (127.5 * (level + 1) - panel) * fade).astype(np.uint8)
 
     @cached_property
     def map(self) -> MemoryMap | None:
+        """The memory map of all tracks, or None in films without one."""
         if self.reference is None:
             return None
-        return MemoryMap.of(
-            map_layers(track.layers for track in self.plan.tracks),
-            self.reference,
-            map_shape(self.film, self.size),
-        )
+        layers = map_layers(track.layers for track in self.plan.tracks)
+        return MemoryMap.of(layers, self.reference, map_shape(self.film, self.size))
 
     @cached_property
-    def _alive(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Frames, and the share of units that is left at each."""
-        frames = np.unique(
-            np.linspace(0, len(self.plan) - 1, min(POINTS, len(self.plan))).round().astype(int)
-        )
-        return frames.astype(np.float64), np.array(
-            [1 - self.plan.ablated_share(int(frame)) for frame in frames]
-        )
+    def _intact_shares(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The frames at which the forgetting curve is computed, and the share of intact units."""
+        count = len(self.plan)
+        frames = np.unique(np.linspace(0, count - 1, min(POINTS, count)).round().astype(int))
+        shares = np.array([1 - self.plan.ablated_share(int(frame)) for frame in frames])
+        return frames.astype(np.float64), shares
 
-    def _curve(self, index: int) -> Frame:
-        """The forgetting curve up to this frame: how many units are left, over time."""
-        height, width = self.film.panel(*self.size)
-        frames, alive = self._alive
-        then = np.append(frames[frames < index], index)
-        left = np.interp(then, frames, alive)
-        margin, thick = round(0.08 * height), max(2, round(0.005 * height))
-        x = margin + (width - 2 * margin) * then / max(len(self.plan) - 1, 1)
-        y = height - margin - (height - 2 * margin) * left
+    def _draw_curve(self, index: int) -> Frame:
+        """Return the panel of the forgetting curve: intact units over time, up to this frame."""
+        height, width = self._panel
+        all_frames, all_shares = self._intact_shares
+        frames = np.append(all_frames[all_frames < index], index)
+        shares = np.interp(frames, all_frames, all_shares)
+        margin, thickness = round(0.08 * height), max(2, round(0.005 * height))
+        x = margin + (width - 2 * margin) * frames / max(len(self.plan) - 1, 1)
+        y = height - margin - (height - 2 * margin) * shares
         panel = Image.new("RGB", (width, height), (0, 0, 0))
-        pen, font = ImageDraw.Draw(panel), ImageFont.load_default(max(10, round(0.028 * height)))
-        grey = (72, 72, 72)
-        pen.line(
-            [(margin, margin), (margin, height - margin), (width - margin, height - margin)],
-            grey,
-            max(1, thick // 2),
-        )
-        pen.text((margin, margin * 0.45), "units left", grey, font)
-        pen.text((width - margin, height - margin * 0.75), "time", grey, font, anchor="ra")
-        if len(then) > 1:
-            pen.line(
-                list(zip(x.tolist(), y.tolist(), strict=True)),
-                (236, 232, 226),
-                thick,
-                joint="curve",
-            )
-        pen.circle((float(x[-1]), float(y[-1])), 2 * thick, (255, 140, 48))
-        pen.text(
-            (width - margin, margin * 0.45),
-            f"{100 * left[-1]:.0f} %",
-            (236, 232, 226),
-            font,
-            anchor="ra",
-        )
+        draw, font = ImageDraw.Draw(panel), ImageFont.load_default(max(10, round(0.028 * height)))
+        corners = [(margin, margin), (margin, height - margin), (width - margin, height - margin)]
+        draw.line(corners, _AXES, max(1, thickness // 2))
+        draw.text((margin, margin * 0.45), "units left", _AXES, font)
+        draw.text((width - margin, height - margin * 0.75), "time", _AXES, font, anchor="ra")
+        if len(frames) > 1:
+            points = list(zip(x.tolist(), y.tolist(), strict=True))
+            draw.line(points, _CURVE, thickness, joint="curve")
+        draw.circle((float(x[-1]), float(y[-1])), 2 * thickness, _NOW)
+        percent = f"{100 * shares[-1]:.0f} %"
+        draw.text((width - margin, margin * 0.45), percent, _CURVE, font, anchor="ra")
         return np.asarray(panel)
 
-    def _captioned(self, index: int, panel: Frame) -> Frame:
-        """With what is to be read now: in the panel of the face, for between two it would lie across their seam."""
+    def _add_captions(self, index: int, panel: Frame) -> Frame:
+        """Return a panel with the captions of this moment.
+
+        Captions are drawn in one panel: across two of them they would cover the gap.
+        """
         for caption in self.captions:
             if (strength := caption.strength(index / self.film.fps)) > 0:
                 panel = draw_caption(panel, caption.text, strength)
@@ -159,40 +165,41 @@ class Compositor:
 
 
 def map_shape(film: FilmSettings, size: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of the memory map, for pictures of ``size`` (height, width)."""
     height, width = film.panel(*size)
-    return (
-        (round(INSET * height), round(INSET * height))
-        if film.layout == "inset"
-        else (height, width)
-    )
+    if film.layout == "inset":
+        return round(INSET * height), round(INSET * height)
+    return height, width
 
 
-def _row(panels: Sequence[Frame]) -> Frame:
-    """Panels side by side, with darkness between, or nothing."""
+def _side_by_side(panels: Sequence[Frame]) -> Frame:
+    """Return panels as one picture; the gaps between them are black, or transparent."""
     height = panels[0].shape[0]
     gap = np.zeros((height, FilmSettings.gap(height), panels[0].shape[2]), np.uint8)
-    found = [panels[0]]
+    columns = [panels[0]]
     for panel in panels[1:]:
-        found += [gap, panel]
-    return np.concatenate(found, axis=1)
+        columns += [gap, panel]
+    return np.concatenate(columns, axis=1)
 
 
 def on_canvas(frame: Frame, film: FilmSettings) -> Frame:
-    """The frame cropped, and in the middle of the film's canvas, as large as it fits."""
+    """Return the frame cropped, and centred on the film's canvas as large as it fits."""
+    height, width = frame.shape[:2]
     if film.crop:
-        (height, width), (high, wide) = (
-            frame.shape[:2],
-            cropped((frame.shape[0], frame.shape[1]), film.crop),
-        )
-        y, x = (height - high) // 2, (width - wide) // 2
-        frame = frame[y : y + high, x : x + wide]
+        height, width = cropped((height, width), film.crop)
+        frame = _centre(frame, (height, width))
     if not film.canvas:
         return frame
-    (height, width), (across, down) = frame.shape[:2], film.canvas
-    scale = min(across / width, down / height)
-    high, wide = min(down, round(height * scale)), min(across, round(width * scale))
-    canvas = np.empty((down, across, film.channels), np.uint8)
+    canvas_width, canvas_height = film.canvas
+    scale = min(canvas_width / width, canvas_height / height)
+    size = min(canvas_height, round(height * scale)), min(canvas_width, round(width * scale))
+    canvas = np.empty((canvas_height, canvas_width, film.channels), np.uint8)
     canvas[:] = film.background_colour
-    y, x = (down - high) // 2, (across - wide) // 2
-    canvas[y : y + high, x : x + wide] = fit(frame, (high, wide))
+    _centre(canvas, size)[:] = fit(frame, size)
     return canvas
+
+
+def _centre(frame: Frame, shape: tuple[int, int]) -> Frame:
+    """Return a view of the middle of a frame, of ``shape`` (height, width)."""
+    top, left = ((outer - inner) // 2 for outer, inner in zip(frame.shape[:2], shape, strict=True))
+    return frame[top : top + shape[0], left : left + shape[1]]

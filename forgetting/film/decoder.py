@@ -1,4 +1,4 @@
-"""Frames out of films, anybody's: decoded by ffmpeg, one at a time."""
+"""Decodes the frames of films by ffmpeg, one at a time; the films may come from strangers."""
 
 from __future__ import annotations
 
@@ -15,56 +15,45 @@ import numpy as np
 from forgetting.engines.engine import Frame
 from forgetting.errors import RequestError, one_line
 
-LARGEST = 16384
-"""Pixels along a side; no size is believed beyond that."""
+MAX_SIDE = 16384
+"""The largest width and height of a film that is decoded, in pixels."""
 
 
 def frame_rate(path: Path) -> float:
-    """Frames a second.
+    """Return the frames per second of a film.
 
     Raises:
-        RequestError: it is no film.
+        RequestError: the file is no film.
     """
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", *_source(path)]
-    told = subprocess.run(
-        command, capture_output=True, stdin=subprocess.DEVNULL, check=False
-    ).stderr.decode(errors="replace")
-    found = re.search(r"Video:.*?([\d.]+) fps", told)
-    if found is None or float(found[1]) <= 0:
-        raise _no_film(path, told.strip().rpartition("\n")[2])
-    return float(found[1])
+    report = _report(path)
+    match = re.search(r"Video:.*?([\d.]+) fps", report)
+    if match is None or float(match[1]) <= 0:
+        raise _no_film(path, report.strip().rpartition("\n")[2])
+    return float(match[1])
 
 
 def frame_count(path: Path) -> int:
-    """How many frames it has; they are counted, and not decoded.
+    """Return the number of frames of a film; they are counted without decoding.
 
     Raises:
-        RequestError: it is no film.
+        RequestError: the file is no film.
     """
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(),
-        "-hide_banner",
-        *_source(path),
-        *["-map", "0:v:0", "-c", "copy", "-f", "null", "-"],
-    ]
-    told = subprocess.run(
-        command, capture_output=True, stdin=subprocess.DEVNULL, check=False
-    ).stderr.decode(errors="replace")
-    found = re.findall(r"frame=\s*(\d+)", told)
-    if not found:
-        raise _no_film(path, told.strip().rpartition("\n")[2])
-    return int(found[-1])
+    report = _report(path, "-map", "0:v:0", "-c", "copy", "-f", "null", "-")
+    counts = re.findall(r"frame=\s*(\d+)", report)
+    if not counts:
+        raise _no_film(path, report.strip().rpartition("\n")[2])
+    return int(counts[-1])
 
 
 def decode_frames(path: Path) -> Iterator[Frame]:
-    """[H, W, 3], from the first to the last.
+    """Yield all frames of a film, [H, W, 3].
 
     Raises:
-        RequestError: it is no film, or breaks off.
+        RequestError: the file is no film, or ends too early.
     """
-    # As portable pixmaps, which say their own size.
-    told = "-map 0:v:0 -fps_mode passthrough -f image2pipe -c:v ppm -pix_fmt rgb24 -"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *_source(path), *told.split()]
+    # As portable pixmaps, which hold their own size.
+    pixmaps = "-map 0:v:0 -fps_mode passthrough -f image2pipe -c:v ppm -pix_fmt rgb24 -"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *_source(path), *pixmaps.split()]
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
@@ -73,7 +62,7 @@ def decode_frames(path: Path) -> Iterator[Frame]:
     ):
         assert process.stdout is not None
         try:
-            while (frame := _pixmap(process.stdout)) is not None:
+            while (frame := _read_pixmap(process.stdout)) is not None:
                 yield frame
             if process.wait() != 0:
                 errors.seek(0)
@@ -82,27 +71,34 @@ def decode_frames(path: Path) -> Iterator[Frame]:
             process.kill()
 
 
+def _report(path: Path, *arguments: str) -> str:
+    """Return what ffmpeg prints about a film."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", *_source(path), *arguments]
+    process = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    return process.stderr.decode(errors="replace")
+
+
 def _source(path: Path) -> list[str]:
     return ["-protocol_whitelist", "file,pipe", "-i", f"file:{path}"]
 
 
-def _pixmap(stream: IO[bytes]) -> Frame | None:
-    head = b"".join(stream.readline(64) for _ in range(3))
-    if not head:
+def _read_pixmap(stream: IO[bytes]) -> Frame | None:
+    """Return the next frame of a stream of pixmaps, or None at its end."""
+    header = b"".join(stream.readline(64) for _ in range(3))
+    if not header:
         return None
-    found = re.fullmatch(rb"P6\n(\d+) (\d+)\n255\n", head)
-    width, height = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 0 < width <= LARGEST or not 0 < height <= LARGEST:
+    match = re.fullmatch(rb"P6\n(\d+) (\d+)\n255\n", header)
+    width, height = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 0 < width <= MAX_SIDE or not 0 < height <= MAX_SIDE:
         raise RequestError(
-            f"a film whose pictures are {width} x {height} is not believed; up to {LARGEST} pixels a side are"
+            f"the film claims to be {width} x {height}; "
+            f"films of up to {MAX_SIDE} pixels a side are decoded"
         )
-    data = stream.read(3 * width * height)
-    return (
-        np.frombuffer(data, np.uint8).reshape(height, width, 3)
-        if len(data) == 3 * width * height
-        else None
-    )
+    pixels = stream.read(3 * width * height)
+    if len(pixels) < 3 * width * height:
+        return None
+    return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
 
 
-def _no_film(path: Path, why: str) -> RequestError:
-    return RequestError(f"{path} is no film that ffmpeg can read ({one_line(why)})")
+def _no_film(path: Path, reason: str) -> RequestError:
+    return RequestError(f"{path} is no film that ffmpeg can read ({one_line(reason)})")

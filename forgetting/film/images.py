@@ -11,7 +11,7 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 from imageio.plugins.pillow import PillowPlugin
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from PIL.ExifTags import Base
 from torch import Tensor
 
@@ -82,6 +82,11 @@ def _read(path: Path, mode: str) -> Image.Image:
                 assert isinstance(source, PillowPlugin)
                 pixels = source.read(index=0, mode=mode)
                 orientation = source.metadata(index=0, exclude_applied=False).get("Orientation")
+    except UnidentifiedImageError:
+        raise RequestError(
+            f"{path} is no picture that can be opened; take a file in the format "
+            f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        ) from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         if isinstance(error, RequestError):
             raise

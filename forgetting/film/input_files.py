@@ -1,6 +1,4 @@
-"""The files that a film depends on.
-
-Where a config names them, and what is recorded of their content.
+"""The files that a film depends on, and the record of their content in its recipe.
 
 A recipe holds the SHA-256 and the size of every such file, by the dotted key that names it. A plan
 may come from a stranger, so a file that its recipe names is used only if it is the file that was
@@ -29,15 +27,16 @@ Record = dict[str, dict[str, Any]]
 
 
 def paths(config: Mapping[str, Any]) -> dict[str, str]:
-    """Dotted key -> path, as written in ``config``, of every file that its film depends on."""
+    """Return dotted key -> path, as ``config`` has it, of every file that its film depends on."""
     nodes = {key: value for key, value in config.items() if key not in NOT_INPUT}
     return {f"{parent}.{key}": node[key] for parent, node, key in references(nodes) if parent}
 
 
 def references(node: Any, parent: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Every file that a config names.
+    """Yield every file that a config names.
 
-    Dotted key of the mapping, the mapping itself, and the key within it.
+    Yields:
+        The dotted key of the mapping that holds the path, the mapping, and the key within it.
     """
     if isinstance(node, Mapping):
         for key, value in node.items():
@@ -50,28 +49,28 @@ def references(node: Any, parent: str = "") -> Iterator[tuple[str, Any, str]]:
 
 
 def located(path: str | Path) -> Path:
-    """The file that ``path`` means; of the folder of a run, that is its film."""
+    """Return the file that ``path`` means; for the folder of a run, its film."""
     expanded = Path(path).expanduser()
     films = sorted(expanded.glob("film.*")) if expanded.is_dir() else []
     return films[0] if films else expanded
 
 
 def record(config: Mapping[str, Any]) -> Record:
-    """SHA-256 and size of every file that a config names; a file that does not exist is left out.
+    """Return hash and size of every file that a config names and that exists.
 
     Raises:
         RequestError: a path names something that is not a regular file, or that cannot be read.
     """
-    found: Record = {}
+    records: Record = {}
     for key, path in paths(config).items():
         digest = _digest(key, path)
         if digest is not None:
-            found[key] = digest
-    return found
+            records[key] = digest
+    return records
 
 
 def _digest(key: str, path: str) -> dict[str, Any] | None:
-    """Hash and size of the file under ``key``; None if there is no file."""
+    """Return hash and size of the file under ``key``; None if there is no file."""
     try:
         with open_regular(located(path)) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -85,14 +84,14 @@ def _digest(key: str, path: str) -> dict[str, Any] | None:
 
 
 def replaced(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The dotted keys whose files have changed between two records."""
+    """Return the dotted keys whose files differ between two records."""
     return [key for key in sorted({*recorded, *now}) if recorded.get(key) != now.get(key)]
 
 
 def verify(
     config: Mapping[str, Any], recorded: Any, plan: Path, verb: str, explicit: Iterable[str] = ()
 ) -> None:
-    """Refuse the files that a recipe names, unless they are the recorded ones.
+    """Raise unless the files that a recipe names are the files that it records.
 
     Args:
         config: the config in the recipe of ``plan``.
@@ -102,7 +101,7 @@ def verify(
             own choice.
 
     Raises:
-        RequestError: a file is missing, not a regular file, or not the recorded one.
+        RequestError: a file is missing, is no regular file, or is not the recorded file.
     """
     explicit = list(explicit)
     for key, path in paths(config).items():
@@ -117,9 +116,9 @@ def verify(
         elif known is None:
             reason = "and does not record its content"
         else:
-            reason = "and that file is another one than when the plan was made"
+            reason = "and that file has changed since the plan was made"
         command = f"forgetting {verb} plan={shlex.quote(str(plan))} {key}={shlex.quote(path)}"
         raise RequestError(
             f"the recipe in {plan} names {key}={path}, {reason}; to use a file of your choice, "
-            f"say: {command}"
+            f"run: {command}"
         )

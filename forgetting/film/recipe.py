@@ -1,4 +1,4 @@
-"""The recipe: YAML that says how a film was made. Its pictures depend on it and the plan."""
+"""The recipe: YAML that describes how a film was made. Frames depend on it and the plan alone."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write_recipe(
         config: resolved, as plain values.
         generator: the network, of which the recipe holds a hash of the weights.
         engine: what renders the film.
-        why: the sentence that says why that engine was chosen.
+        why: the sentence that explains the choice of the engine.
         film: the settings, with their encoder resolved.
         shape: height and width of the film's pictures.
     """
@@ -128,17 +128,17 @@ def read_recipe(plan: Plan, path: Path | str) -> DictConfig:
     Raises:
         RequestError: the plan holds no recipe that can be read.
     """
-    where = f"the recipe in plan {path}"
-    for key, value in strings(load_yaml(plan.recipe, where)):
+    name = f"the recipe in plan {path}"
+    for key, value in strings(load_yaml(plan.recipe, name)):
         if "${" in value:
             raise RequestError(
-                f"{where} holds an interpolation at {key} ({one_line(value, 80)}), and a recipe "
+                f"{name} holds an interpolation at {key} ({one_line(value, 80)}), and a recipe "
                 "holds plain values alone; render the film again from its command"
             )
     try:
         recipe = OmegaConf.create(plan.recipe)
     except (YAMLError, OmegaConfBaseException) as error:
-        raise RequestError(f"{where} cannot be read ({one_line(error)})") from None
+        raise RequestError(f"{name} cannot be read ({one_line(error)})") from None
     config = recipe.get("config") if isinstance(recipe, DictConfig) else None
     if (
         not isinstance(recipe, DictConfig)
@@ -146,7 +146,7 @@ def read_recipe(plan: Plan, path: Path | str) -> DictConfig:
         or not isinstance(config.get("film"), DictConfig)
     ):
         raise RequestError(
-            f"{where} holds no config; empty it to render the plan by the current config"
+            f"{name} holds no config; empty it to render the plan by the current config"
         )
     # A stranger's recipe names no cluster to connect to, no package to trust and no other plan.
     for key in ("cluster", "trust"):
@@ -208,11 +208,11 @@ def engine_config(recipe: DictConfig) -> dict[str, Any]:
     if name not in part_modules():
         name = "engine/auto"
     fields = {field.name for field in part_fields(find_part(name, "engine"))}
-    node = {
+    node: dict[str, Any] = {
         key: str(rendered_by.get(key, "auto")) for key in ("precision", "device") if key in fields
     }
-    kept = {key: requested[key] for key in requested if key in fields and key not in node}
-    return {TARGET: name, **node, **kept}
+    options = {key: requested[key] for key in requested if key in fields and key not in node}
+    return {TARGET: name, **node, **options}
 
 
 def segment_key(plan: Plan) -> str:
@@ -233,15 +233,15 @@ def film_identity(plan: Plan) -> dict[str, Any]:
     return plain_values(recipe)
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any], where: str = "") -> list[str]:
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], parent: str = "") -> list[str]:
     """Return the dotted keys in which two configs differ, each with both values."""
     changed = []
     for key in sorted({*before, *after}):
         old, new = before.get(key), after.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            changed += differences(old, new, f"{where}{key}.")
+            changed += differences(old, new, f"{parent}{key}.")
         elif old != new:
-            changed.append(f"{where}{key} was {old}, is {new}")
+            changed.append(f"{parent}{key} was {old}, is {new}")
     return changed
 
 

@@ -28,10 +28,8 @@ from forgetting.models.activity import Activity
 from forgetting.progress import track
 
 RECORDING_STEP = 12
-"""Every so many frames of the plan the activity of units is recorded.
-
-Twice a second at 24 frames a second.
-"""
+"""The activity of units is recorded at every so manieth frame of the plan: at 24 frames per second
+twice a second."""
 
 
 class FrameSource(Protocol):
@@ -49,13 +47,13 @@ class FrameSource(Protocol):
 
     @property
     def sequential(self) -> bool:
-        """Whether a frame depends on the frame before, so that no part of the film can be rendered alone."""
+        """Whether a frame depends on the one before, so that no part can be rendered alone."""
         ...
 
     def with_plan(self, plan: Plan, folder: Path | None) -> FrameSource:
         """Return the same source for an existing plan.
 
-        Checkpoints for resuming are kept in ``folder``.
+        Checkpoints for resuming are stored in ``folder``.
         """
         ...
 
@@ -139,7 +137,7 @@ class FaceFrames:
     def _render(
         self, engine: Engine, indices: Iterable[int], row: Tensor | None = None
     ) -> Iterator[Rendered]:
-        """Render these frames, or ``row`` in their place, of one face of the grid after another."""
+        """Render these frames, or ``row`` instead of theirs, of one face of the grid after another."""
         return engine.render(
             FrameRequest(
                 self.compositor.plan.row(index) if row is None else row,

@@ -19,7 +19,7 @@ from forgetting.parts import TARGET, part
 
 LAYOUTS = ("face", "map", "diptych", "inset", "triptych")
 PANELS = {"diptych": 2, "triptych": 3}
-"""The number of panels side by side, where it is not one."""
+"""The number of panels side by side, for layouts with more than one."""
 
 GAP = 0.02
 """Width of the gap between two panels, as a share of their height."""
@@ -153,7 +153,7 @@ class FilmSettings:
                 raise RequestError(f"film.{name} must be text, got {text!r}; put it in quotes")
         self._check_audio()
         self._check_background()
-        self.grid_size  # noqa: B018 (raises where it is not possible)
+        self.grid_size  # noqa: B018 (raises if it is not possible)
         if self.frames < 1:
             raise RequestError(
                 f"film.fps {self.fps:g} x film.duration {self.duration:g} s is not one frame; "
@@ -173,7 +173,7 @@ class FilmSettings:
             raise RequestError(f"there is no soundtrack at film.audio={self.audio}; check the path")
 
     def _check_background(self) -> None:
-        self.background_colour  # noqa: B018 (raises where it is not possible)
+        self.background_colour  # noqa: B018 (raises if it is not possible)
         if self.channels == 4 and not self.file_format.alpha:
             able = " or ".join(f"film={name}" for name, row in FORMATS.items() if row.alpha)
             raise RequestError(

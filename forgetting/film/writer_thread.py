@@ -1,4 +1,4 @@
-"""Making and writing side by side."""
+"""A thread that writes, beside the thread that renders."""
 
 from __future__ import annotations
 
@@ -9,27 +9,32 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 0.7
-"""Seconds that the writing thread gets to tidy up after an interruption."""
+GRACE_SECONDS = 0.7
+"""How long the writing thread may clean up after an interruption."""
 
 
 class _Stopped(Exception):
-    """Thrown where items are taken once the making has failed."""
+    """Raised in the writing thread when rendering has failed."""
 
 
 def consume_in_thread(
     items: Iterable[T], consume: Callable[[Iterator[T]], None], depth: int = 8
 ) -> None:
-    """Call ``consume`` in a thread of its own on what ``items`` yields here, at most ``depth`` items behind.
+    """Iterate over ``items`` here, and call ``consume`` on them in a thread of its own.
 
-    Whatever either side raises is raised here, and ends the other.
+    What either side raises is raised here, and ends the other side.
+
+    Args:
+        items: for example rendered frames.
+        consume: gets an iterator over the items; need not exhaust it.
+        depth: the most items that wait between the two threads.
     """
-    waiting: Queue[tuple[T] | None] = Queue(depth)
+    queue: Queue[tuple[T] | None] = Queue(depth)
     stopped: list[bool] = []
-    failed: list[Exception] = []
+    errors: list[Exception] = []
 
     def arriving() -> Iterator[T]:
-        while (item := waiting.get()) is not None:
+        while (item := queue.get()) is not None:
             if stopped:
                 raise _Stopped
             yield item[0]
@@ -42,7 +47,7 @@ def consume_in_thread(
         except _Stopped:
             pass
         except Exception as error:
-            failed.append(error)
+            errors.append(error)
 
     thread = Thread(target=work, name="writing", daemon=True)
     thread.start()
@@ -50,21 +55,21 @@ def consume_in_thread(
     def put(item: tuple[T] | None) -> None:
         while thread.is_alive():
             try:
-                return waiting.put(item, timeout=0.1)
+                return queue.put(item, timeout=0.1)
             except Full:
                 continue
 
     try:
         for item in items:
             put((item,))
-            if failed:
+            if errors:
                 break
         put(None)
     except BaseException:
         stopped.append(True)
         put(None)
-        thread.join(PATIENCE)
+        thread.join(GRACE_SECONDS)
         raise
     thread.join()
-    if failed:
-        raise failed[0]
+    if errors:
+        raise errors[0]
