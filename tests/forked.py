@@ -23,6 +23,7 @@ from forgetting.engines import torch_cpu
 from forgetting.jobs import dream as dreams
 from forgetting.jobs import portrait, run
 from forgetting.models.architectures import toy
+from helpers import render_config
 
 PRELOADED = [module.__name__ for module in (cli, dreams, torch_cpu, portrait, run, toy)]
 
@@ -63,7 +64,7 @@ def kill(process: BaseProcess, children: bool = False) -> int:
 def render(config: dict[str, Any], folder: Path, errors: Path | None = None) -> None:
     """Render a film; with ``errors``, append what went wrong to that file."""
     try:
-        run.render(config, folder)
+        render_config(config, folder)
     except Exception as error:
         if errors is None:
             raise

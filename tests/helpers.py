@@ -19,8 +19,9 @@ from torch import nn
 
 from forgetting import files
 from forgetting.engines import openvino as compiled
-from forgetting.jobs import dream as dreams
+from forgetting.jobs import run
 from forgetting.jobs.config_groups import CONFIGS
+from forgetting.jobs.job import parse_job
 from forgetting.models.architectures.dcgan import DCGAN
 from forgetting.models.architectures.mobile_stylegan import MobileStyleGAN
 from forgetting.models.architectures.stylegan2 import StyleGAN2
@@ -194,7 +195,7 @@ def decode_film(path: Path, width: int, height: int | None = None) -> np.ndarray
 
 def dream_stage(settings: dict[str, Any]):
     """Return what renders the frames of a dream's config."""
-    return dreams.prepare(dreams.timed(settings)).stage
+    return prepare_config(dreams.timed(settings)).stage
 
 
 def dream_frames(settings: dict[str, Any], indices: list[int] | None = None) -> np.ndarray:
@@ -213,3 +214,18 @@ def dream_frames(settings: dict[str, Any], indices: list[int] | None = None) -> 
 def gallery_data(script: Path) -> dict[str, Any]:
     """Return the data that one of a gallery's scripts assigns."""
     return json.loads(script.read_text().split("\n", 1)[1].partition(" = ")[2].rstrip(";\n"))
+
+
+def render_config(config, folder, executor=None) -> Path:
+    """Render the film of a resolved config; return its path."""
+    return run.render(parse_job(config), folder, executor)
+
+
+def preview_config(config, folder) -> Path:
+    """Draw the contact sheet of a resolved config; return its path."""
+    return run.preview(parse_job(config), folder)
+
+
+def prepare_config(config, plan=None):
+    """Return the frame source of a resolved config."""
+    return parse_job(config).prepare(plan)

@@ -40,7 +40,7 @@ def test_a_plan_runs_from_intact_to_gone(tiny, pacing, softness):
 
 def test_until_is_the_share_that_is_gone(tiny):
     plan = make(tiny, operator=Zero(0.05), schedule=Schedule(until=0.5))
-    assert plan.share(len(plan) - 1) == pytest.approx(0.5, abs=0.02)
+    assert plan.ablated_share(len(plan) - 1) == pytest.approx(0.5, abs=0.02)
     assert plan.tracks[0].fraction[-1] == 0.5
 
 
@@ -125,7 +125,7 @@ def test_plans_check_themselves(toy):
     with pytest.raises(RequestError, match="must be"):
         replace(track, rank=track.rank[1:])
     with pytest.raises(RequestError, match="must be"):
-        replace(track, own=plan.ablation[:, 1:])
+        replace(track, explicit=plan.ablation[:, 1:])
     with pytest.raises(RequestError, match="names of their own"):
         Plan((track, track))
     with pytest.raises(RequestError, match="equal length"):

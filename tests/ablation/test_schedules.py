@@ -41,7 +41,7 @@ def test_curves_run_from_nothing_to_everything(curve):
 @pytest.mark.parametrize("frames", [1, 2, 3, 100])
 def test_schedules_stay_in_range(curve, frames):
     for direction in ("forget", "remember", "there_and_back"):
-        loss = Schedule(curve, direction=direction).loss(frames)
+        loss = Schedule(curve, direction=direction).progress(frames)
         assert loss.shape == (frames,)
         assert bool(((loss >= 0) & (loss <= 1 + 1e-12)).all())
 
@@ -82,17 +82,19 @@ def test_acts_follow_each_other():
     schedule = Schedule(
         acts=(Act("ageing", 0.2, share=2), Act("gone", 0.6, curve=Ease())), hold=(0.1, 0.1)
     )
-    assert schedule.way == (0, 0.2, 0.6)
-    loss = schedule.loss(1001)
+    assert schedule.waypoints == (0, 0.2, 0.6)
+    loss = schedule.progress(1001)
     assert (loss[0], loss[-1]) == (0, 2)
     assert bool((loss.diff() >= 0).all())
     assert int((loss < 1).sum()) == pytest.approx(100 + 800 * 2 / 3, abs=2)
-    back = Schedule(acts=schedule.acts, direction="remember").loss(100)
-    torch.testing.assert_close(back, Schedule(acts=schedule.acts).loss(100).flip(0))
+    back = Schedule(acts=schedule.acts, direction="remember").progress(100)
+    torch.testing.assert_close(back, Schedule(acts=schedule.acts).progress(100).flip(0))
 
 
 def test_a_window_is_a_hold():
-    assert torch.equal(Schedule(window=(0.2, 0.7)).loss(50), Schedule(hold=(0.2, 1 - 0.7)).loss(50))
+    assert torch.equal(
+        Schedule(window=(0.2, 0.7)).progress(50), Schedule(hold=(0.2, 1 - 0.7)).progress(50)
+    )
 
 
 def test_steps_stand_still_between_strokes():
@@ -101,11 +103,11 @@ def test_steps_stand_still_between_strokes():
 
 
 def test_holds():
-    loss = Schedule(hold=(0.2, 0.3)).loss(101)
+    loss = Schedule(hold=(0.2, 0.3)).progress(101)
     assert loss[:21].tolist() == [0] * 21
     assert bool((loss[21:70].diff() > 0).all())
     assert loss[71:].tolist() == [1] * 30
-    back = Schedule(hold=(0.2, 0.3), direction="remember").loss(101)
+    back = Schedule(hold=(0.2, 0.3), direction="remember").progress(101)
     assert back[:21].tolist() == [1] * 21
     assert back[71:].tolist() == [0] * 30
 
@@ -113,12 +115,12 @@ def test_holds():
 def test_remember_is_forget_backwards():
     curve = Exponential()
     torch.testing.assert_close(
-        Schedule(curve, direction="remember").loss(50), Schedule(curve).loss(50).flip(0)
+        Schedule(curve, direction="remember").progress(50), Schedule(curve).progress(50).flip(0)
     )
 
 
 def test_there_and_back_closes_a_loop():
-    loss = Schedule(direction="there_and_back").loss(48)
+    loss = Schedule(direction="there_and_back").progress(48)
     assert loss[0] == 0
     assert loss[24] == 1
     steps = torch.cat((loss, loss[:1])).diff().abs()  # around the corner too

@@ -46,7 +46,7 @@ def test_several_tracks(toy, tmp_path):
     assert plan.ablation.shape == (9, 52 + 60 + 52) == (9, len(scene))
     assert plan.row(4)[:52].mean() == pytest.approx(0.5, abs=0.1)
     assert plan.row(2)[52:].tolist() == [1.0] * 16 + [0.0] * 96
-    assert plan.gone(2)["styles/b4.conv"].tolist() == [1.0] * 16
+    assert plan.ablation_by_layer(2)["styles/b4.conv"].tolist() == [1.0] * 16
     plans.save_plan(plan, tmp_path / "plan.npz")
     again = plans.load_plan(tmp_path / "plan.npz")
     assert torch.equal(again.ablation, plan.ablation)
@@ -59,8 +59,8 @@ def test_a_unit_that_two_tracks_move_is_as_gone_as_both_make_it(toy):
     one = intent.make_simple_plan(
         toy, sample_ws(toy), 5, Random(), Zero(0.5), Schedule(), UnitPacing()
     ).tracks[0]
-    both = Plan((replace(one, name="a"), replace(one, name="b"))).gone(2)["b8.conv"]
-    alone = Plan((one,)).gone(2)["b8.conv"]
+    both = Plan((replace(one, name="a"), replace(one, name="b"))).ablation_by_layer(2)["b8.conv"]
+    alone = Plan((one,)).ablation_by_layer(2)["b8.conv"]
     torch.testing.assert_close(both, 1 - (1 - alone) ** 2)
 
 
@@ -84,4 +84,4 @@ def test_endings(toy, direction):
         assert bool((rows[:92, 52] == 0).all())
         assert rows[-1, 52] == 1
         assert (last == (0 if ending == "black" else 255)).all()
-        assert plan.share(far) == 1
+        assert plan.ablated_share(far) == 1

@@ -14,8 +14,7 @@ from forgetting.analysis.comparison import Strategy, estimate, strategies
 from forgetting.analysis.finished_runs import FinishedRun
 from forgetting.errors import RequestError
 from forgetting.film import decoder
-from forgetting.jobs import run
-from helpers import compose_config
+from helpers import compose_config, render_config
 
 SMALL = [
     "generator=toy",
@@ -46,11 +45,11 @@ def sweep(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep")
     for number, (ordering, seed) in enumerate(itertools.product(("random", "magnitude"), (2, 10))):
         measured = "measure.names=none" if number == 3 else "measure.names=plain"
-        run.render(
+        render_config(
             compose_config(*SMALL, f"ordering={ordering}", f"latent.seed={seed}", measured),
             folder / str(number),
         )
-    run.render(
+    render_config(
         compose_config(*SMALL, "film.segment=6") | {"render": {"shard": "1/2"}}, folder / "half"
     )
     (folder / "soup").mkdir()
@@ -166,16 +165,16 @@ def test_comparing_a_sweep(sweep):
 
 
 def test_what_ends_earlier_stands_still_and_shapes_may_differ(tmp_path):
-    run.render(compose_config(*SMALL), tmp_path / "long")
-    run.render(
+    render_config(compose_config(*SMALL), tmp_path / "long")
+    render_config(
         compose_config(
             *SMALL, "film.duration=1", "film.layout=diptych", "film=gif", "film.size=32"
         ),
         tmp_path / "short",
     )
-    run.render(
+    render_config(
         compose_config(
-            *SMALL, "film=png", "film.ground=transparent", "film.ending=clear", "film.fps=3"
+            *SMALL, "film=png", "film.background=transparent", "film.ending=clear", "film.fps=3"
         ),
         tmp_path / "clear",
     )

@@ -9,7 +9,7 @@ from forgetting.analysis import curve
 from forgetting.analysis.measure import MeasureSettings
 from forgetting.errors import RequestError
 from forgetting.jobs import run
-from helpers import compose_config
+from helpers import compose_config, render_config
 
 FILM = (
     "generator=toy",
@@ -26,13 +26,13 @@ FILM = (
     [
         (),
         ("film.layout=diptych",),
-        ("film.wall=2x1",),
+        ("film.grid=2x1",),
         ("latent=drift", "units=mapping"),
         ("film=png",),
     ],
 )
 def test_a_film_has_its_curve_beside_it(tmp_path, more):
-    run.render(compose_config(*FILM, *more), tmp_path)
+    render_config(compose_config(*FILM, *more), tmp_path)
     there = {path.name for path in tmp_path.iterdir()}
     assert {"curve.csv", "summary.json", "recipe.yaml"} <= there
     assert (
@@ -40,7 +40,9 @@ def test_a_film_has_its_curve_beside_it(tmp_path, more):
     )
     one, plan = curve.read_curve(tmp_path / "curve.csv"), plans.load_plan(tmp_path / "plan.npz")
     assert one.frames.tolist() == [0, 3, 6, 9, 11], "two frames a second, and the last"
-    assert one.gone.tolist() == pytest.approx([plan.share(int(index)) for index in one.frames])
+    assert one.gone.tolist() == pytest.approx(
+        [plan.ablated_share(int(index)) for index in one.frames]
+    )
     assert one.columns["structure"][0] == 0
     assert one.columns["structure"][-1] > 0.02
     told = json.loads((tmp_path / "summary.json").read_text())
@@ -58,14 +60,14 @@ def test_a_face_that_moves_is_compared_with_itself(tmp_path):
         "pacing=units",
         "film.ending=smudge",
     )
-    run.render(compose_config(*FILM, *settings), tmp_path)
+    render_config(compose_config(*FILM, *settings), tmp_path)
     assert curve.read_curve(tmp_path / "curve.csv").columns["structure"].max() < 1e-3, (
         "nothing died"
     )
 
 
 def test_a_film_of_which_there_is_only_the_file(tmp_path):
-    path = run.render(
+    path = render_config(
         compose_config(*FILM, "film.size=128", "film.crf=1", "measure.rate=0"), tmp_path
     )
     own = curve.read_curve(tmp_path / "curve.csv")

@@ -38,13 +38,19 @@ def follow(recipe: str, root: Path) -> None:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         assert not (root / path).exists(), f"{path} exists already"
         (root / path).write_text(text)
-    row = re.search(rf"^Add to `(\w+)` in `([\w/.]+)`:\n\n{BLOCK}", recipe, re.MULTILINE | re.DOTALL)
+    row = re.search(
+        rf"^Add to `(\w+)` in `([\w/.]+)`:\n\n{BLOCK}", recipe, re.MULTILINE | re.DOTALL
+    )
     if row:
         source = (root / row[2]).read_text()
         start = re.search(rf"^{row[1]}\b.*\{{$", source, re.MULTILINE)
         assert start, f"{row[2]} has no table {row[1]}"
-        (root / row[2]).write_text(source[: start.end()] + "\n" + row[3] + source[start.end() + 1 :])
-    end = re.search(rf"^Add at the end of `([\w/.]+)`:\n\n{BLOCK}", recipe, re.MULTILINE | re.DOTALL)
+        (root / row[2]).write_text(
+            source[: start.end()] + "\n" + row[3] + source[start.end() + 1 :]
+        )
+    end = re.search(
+        rf"^Add at the end of `([\w/.]+)`:\n\n{BLOCK}", recipe, re.MULTILINE | re.DOTALL
+    )
     if end:
         (root / end[1]).write_text((root / end[1]).read_text() + end[2])
 
@@ -112,5 +118,7 @@ def test_files_of_recipes_pass_the_linter(proof):
         for path in re.findall(r"^`([\w/.]+\.py)`:$", recipe, re.MULTILINE)
     ]
     command = [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml")]
-    done = subprocess.run([*command, *map(str, written)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *map(str, written)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout

@@ -4,9 +4,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from forgetting.jobs import run
 from forgetting.jobs.config_groups import CONFIGS
-from helpers import ROOT, ffmpeg_report
+from helpers import ROOT, ffmpeg_report, render_config
 
 DOCS = ROOT / "docs"
 
@@ -44,7 +43,7 @@ def test_every_film_of_the_cookbook(tmp_path, path):
         config = compose(
             "config", [searched, f"experiment={path.stem}", *SMALL, *ELSE.get(path.stem, [])]
         )
-    film = run.render(OmegaConf.to_container(config, resolve=True), tmp_path)
+    film = render_config(OmegaConf.to_container(config, resolve=True), tmp_path)
     assert "Video" in ffmpeg_report(film)
     told = (DOCS / "cookbook.md").read_text(encoding="utf-8")
     settings = [

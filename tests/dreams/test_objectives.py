@@ -2,8 +2,7 @@ import numpy as np
 from PIL import Image
 
 from forgetting.dreams.objectives import LayerSequence
-from forgetting.jobs import dream as dreams
-from helpers import dream_frames
+from helpers import dream_frames, prepare_config
 
 
 def test_sums_of_objectives_and_masks(dream_config, tmp_path, photograph):
@@ -30,13 +29,13 @@ def test_sums_of_objectives_and_masks(dream_config, tmp_path, photograph):
     changed = np.abs(masked[-1] - masked[0]).mean((0, 2))
     assert changed[:24].max() < 1
     assert changed[40:].mean() > 1
-    half = dreams.prepare(dream_config(*settings, *more)).stage.dreamer
+    half = prepare_config(dream_config(*settings, *more)).stage.dreamer
     sizes = [float(half.way(0).balanced(half.scenery.picture(0)).parts[k][0]) for k in (0, 1)]
     assert sizes[0] > 0 > sizes[1]
 
 
 def test_ladders_give_every_layer_its_turn(dream_config):
-    classifier = dreams.prepare(dream_config("film.duration=1")).stage.dreamer.classifier
+    classifier = prepare_config(dream_config("film.duration=1")).stage.dreamer.classifier
     ladder = LayerSequence(["features.3.*", "features.6.*", "features.9.*"], blend=0.5)
     turns = [
         [(one.layers, round(one.weight, 3)) for one in ladder.at(classifier, index, 12)]

@@ -2,8 +2,7 @@ import numpy as np
 import torch
 
 from forgetting.dreams.sources import VideoSource
-from forgetting.jobs import run
-from helpers import compose_config, decode_film, dream_frames
+from helpers import compose_config, decode_film, dream_frames, render_config
 
 
 def test_footage_is_played_at_any_rate(footage, tmp_path):
@@ -28,7 +27,7 @@ def test_films_of_faces_are_dreamed_upon(tmp_path, dream_config):
         "film.fps=6",
         "film.duration=1",
     )
-    run.render(face, tmp_path / "face")
+    render_config(face, tmp_path / "face")
     found = dream_frames(
         dream_config(
             "dream=dive", "source=film", f"source.path='{tmp_path / 'face'}'", "film.duration=0.5"

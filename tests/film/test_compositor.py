@@ -91,7 +91,7 @@ def test_the_dark_share_of_the_map_is_the_plans(kinds):
     )
     for index in (0, 5, 11, 19):
         drawn = frame(composition, engine, index)
-        gone = composition.plan.gone(index)
+        gone = composition.plan.ablation_by_layer(index)
         dead = np.concatenate(
             [(pool_cells(gone[layer.name], layer) == 1).numpy() for layer in layers]
         )
@@ -137,7 +137,7 @@ def test_a_title_gives_way():
 
 def test_canvases():
     picture = np.full((50, 100, 3), 200, np.uint8)
-    found = on_canvas(picture, FilmSettings(canvas=(300, 300), ground="#102030"))
+    found = on_canvas(picture, FilmSettings(canvas=(300, 300), background="#102030"))
     assert found.shape == (300, 300, 3)
     assert found[0, 0].tolist() == [0x10, 0x20, 0x30]
     assert found[150, 150].tolist() == [200, 200, 200]
@@ -177,14 +177,14 @@ def test_what_is_transparent(layout):
         ({"ending": "end"}, "no film.ending 'end'"),
         ({"canvas": (1920,)}, "film.canvas must be two whole numbers"),
         ({"crop": (0, 1)}, "film.crop must be two whole numbers"),
-        ({"ground": "blakc"}, "film.ground must be transparent or a colour"),
+        ({"ground": "blakc"}, "film.background must be transparent or a colour"),
         (
             {"ground": "transparent"},
-            "film.ground=transparent needs film=png or film=prores, which have an alpha channel, got mp4",
+            "film.background=transparent needs film=png or film=prores, which have an alpha channel, got mp4",
         ),
         (
             {"ending": "clear", "format": "png"},
-            "film.ending=clear fades into what is behind the film; say film.ground=transparent too",
+            "film.ending=clear fades into what is behind the film; say film.background=transparent too",
         ),
     ],
 )

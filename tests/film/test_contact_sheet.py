@@ -4,8 +4,8 @@ import torch
 
 from forgetting.ablation.plan import Plan, Track
 from forgetting.film import contact_sheet
-from forgetting.jobs import dream as dreams
 from forgetting.models.units import Layer
+from helpers import prepare_config
 
 
 def test_stations():
@@ -44,6 +44,6 @@ def test_sheets_of_films_in_which_nobody_dies_tell_the_time(dream_config, monkey
         "text",
         lambda self, place, text, *rest, **more: told.append(text),
     )
-    plan = dreams.prepare(dream_config()).plan
+    plan = prepare_config(dream_config()).plan
     contact_sheet.draw_sheet({index: np.zeros((8, 8, 3), np.uint8) for index in (0, 9)}, plan, 6)
     assert told == ["0.0 s", "1.5 s"]

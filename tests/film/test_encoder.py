@@ -199,7 +199,7 @@ def test_films_for_galleries(tmp_path, kind, segment):
 @pytest.mark.parametrize(("kind", "depth"), [("png", ""), ("prores", "yuva444p")])
 def test_films_with_alpha(tmp_path, kind, depth, segment):
     film = FilmSettings(
-        fps=10, duration=0.5, size=64, format=kind, segment=segment, ground="transparent"
+        fps=10, duration=0.5, size=64, format=kind, segment=segment, background="transparent"
     )
     ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
     frames = [

@@ -9,10 +9,10 @@ from PIL import Image
 from forgetting.ablation import plan as plans
 from forgetting.errors import RequestError
 from forgetting.film import recipe
-from forgetting.jobs import configs, portrait, run
+from forgetting.jobs import configs
 from forgetting.models import generator_zoo
 from forgetting.models.checkpoints import native
-from helpers import THREE_FRAMES, TINY, compose_config, ffmpeg_report
+from helpers import THREE_FRAMES, TINY, compose_config, ffmpeg_report, prepare_config, render_config
 
 
 def test_a_plan_is_replayed_bit_for_bit(tmp_path):
@@ -27,9 +27,9 @@ def test_a_plan_is_replayed_bit_for_bit(tmp_path):
         "film.size=64",
         "ordering=random",
     ]
-    run.render(compose_config(*chosen, "film.fps=4", "film.duration=2"), first)
+    render_config(compose_config(*chosen, "film.fps=4", "film.duration=2"), first)
     again = recipe.config_with_plan(compose_config(f"plan={first / 'plan.npz'}"), ["plan"])
-    run.render(again, second)
+    render_config(again, second)
     for name in (*(f"film/{k:05d}.png" for k in range(8)), "poster.png", "sheet.png"):
         assert np.array_equal(
             *(np.asarray(Image.open(folder / name)) for folder in (first, second))
@@ -43,12 +43,12 @@ def test_a_plan_is_replayed_bit_for_bit(tmp_path):
     )
     assert changed["latent"]["seed"] == 5
     assert changed["operator"]["_target_"].endswith("Mean")
-    run.render(changed, third)
+    render_config(changed, third)
     assert (third / "film.gif").exists()
 
 
 def test_what_a_plan_has_decided(tmp_path):
-    run.render(compose_config(*THREE_FRAMES), tmp_path)
+    render_config(compose_config(*THREE_FRAMES), tmp_path)
     path = tmp_path / "plan.npz"
     for key in ("ordering", "schedule.until", "pacing", "experiment"):
         with pytest.raises(RequestError, match=f"already decides who dies when; leave out {key}"):
@@ -66,7 +66,7 @@ def test_what_a_plan_has_decided(tmp_path):
     with pytest.raises(RequestError, match="there is no plan"):
         recipe.config_with_plan(compose_config("plan=nowhere.npz"), ["plan"])
     with pytest.raises(RequestError, match="the plan is for another network"):
-        portrait.prepare(
+        prepare_config(
             recipe.config_with_plan(compose_config(f"plan={path}"), ["plan"])
             | {"generator": _dcgan_like()}
         )
@@ -87,7 +87,7 @@ def _dcgan_like():
     "text", ["{", "text", "config: 3", "config: {}", "a: [", "config: {film: 1}"]
 )
 def test_a_plan_with_a_strange_recipe(tmp_path, text):
-    run.render(compose_config(*THREE_FRAMES), tmp_path)
+    render_config(compose_config(*THREE_FRAMES), tmp_path)
     arrays = dict(np.load(tmp_path / "plan.npz"))
     with (tmp_path / "strange.npz").open("wb") as file:
         np.savez(file, **arrays | {"recipe": np.array(text)})
@@ -96,18 +96,18 @@ def test_a_plan_with_a_strange_recipe(tmp_path, text):
 
 
 def test_a_plan_without_a_recipe_is_rendered_by_the_current_config(tmp_path):
-    run.render(compose_config(*THREE_FRAMES), tmp_path)
+    render_config(compose_config(*THREE_FRAMES), tmp_path)
     arrays = dict(np.load(tmp_path / "plan.npz"))
     with (tmp_path / "bare.npz").open("wb") as file:
         np.savez(file, **arrays | {"recipe": np.array("")})
     found = recipe.config_with_plan(
         compose_config(f"plan={tmp_path / 'bare.npz'}", "generator=toy"), ["plan", "generator"]
     )
-    assert portrait.prepare(found).film.frames == 3
+    assert prepare_config(found).film.frames == 3
 
 
 def test_the_recipe_says_how_a_film_was_made(tmp_path):
-    path = run.render(compose_config(*THREE_FRAMES, "latent.seed=11"), tmp_path)
+    path = render_config(compose_config(*THREE_FRAMES, "latent.seed=11"), tmp_path)
     told = OmegaConf.to_container(OmegaConf.load(tmp_path / "recipe.yaml"))
     assert told["config"]["latent"]["seed"] == 11
     assert told["versions"]["torch"] == str(torch.__version__)
@@ -118,7 +118,7 @@ def test_the_recipe_says_how_a_film_was_made(tmp_path):
 
 
 def test_no_path_of_this_machine_in_a_film(tmp_path):
-    path = run.render(compose_config(*THREE_FRAMES), tmp_path)
+    path = render_config(compose_config(*THREE_FRAMES), tmp_path)
     assert str(Path.home()).encode() not in path.read_bytes()
 
 
@@ -127,7 +127,7 @@ def test_a_film_does_not_tell_where_its_network_lay(tmp_path):
     path = tmp_path / "secret" / "mine.safetensors"
     path.parent.mkdir()
     native.write_checkpoint(path, "dcgan", network.hyperparameters, network.state_dict(), "a test")
-    film = run.render(
+    film = render_config(
         compose_config(*THREE_FRAMES[1:], "generator=file", f"generator.path={path}"),
         tmp_path / "film",
     )

@@ -7,9 +7,15 @@ from PIL import Image
 from forgetting.dreams.modes import Dive
 from forgetting.errors import RequestError
 from forgetting.jobs import configs, run
-from forgetting.jobs import dream as dreams
 from forgetting.jobs.config_groups import DREAMS, group_options
-from helpers import decode_film, dream_frames, dream_stage, file_hashes
+from helpers import (
+    decode_film,
+    dream_frames,
+    dream_stage,
+    file_hashes,
+    prepare_config,
+    render_config,
+)
 
 KIND = {
     "dive": ["dream=dive", "dream.rotation=40", "dream.drift=[0.1,0]", "dream.feed=0.1"],
@@ -26,7 +32,7 @@ KIND = {
 def test_two_pieces_are_one_film(tmp_path, dream_config, kind, monkeypatch, footage):
     """A film that breaks off in its third segment and is gone on with is, byte for byte, the one that nothing disturbed."""
     settings = dream_config(*KIND[kind], *([f"source.path='{footage}'"] if kind == "over" else []))
-    run.render(settings, tmp_path / "undisturbed")
+    render_config(settings, tmp_path / "undisturbed")
     write, begun = run.Reel.write, []
 
     def breaks(store, segment, *rest):
@@ -37,7 +43,7 @@ def test_two_pieces_are_one_film(tmp_path, dream_config, kind, monkeypatch, foot
 
     monkeypatch.setattr(run.Reel, "write", breaks)
     with pytest.raises(Exception, match="pulled out"):
-        run.render(settings, tmp_path / "broken")
+        render_config(settings, tmp_path / "broken")
     monkeypatch.undo()
     dreamt = []
     monkeypatch.setattr(
@@ -53,13 +59,13 @@ def test_two_pieces_are_one_film(tmp_path, dream_config, kind, monkeypatch, foot
 
 def test_stills_stand_for_themselves_and_dives_do_not(tmp_path, dream_config):
     settings = dream_config("dream=still", "source.contrast=0.5")
-    run.render(settings, tmp_path / "whole")
+    render_config(settings, tmp_path / "whole")
     for k in (1, 2):
-        run.render(settings | {"render": {"shard": f"{k}/2"}}, tmp_path / f"part{k}")
+        render_config(settings | {"render": {"shard": f"{k}/2"}}, tmp_path / f"part{k}")
     run.join([tmp_path / "part1", tmp_path / "part2"], tmp_path / "joined")
     assert (tmp_path / "joined/film.mp4").read_bytes() == (tmp_path / "whole/film.mp4").read_bytes()
     with pytest.raises(RequestError, match="frames of this dream follow from each other"):
-        run.render(dream_config("dream=dive") | {"render": {"shard": "1/2"}}, tmp_path / "dive")
+        render_config(dream_config("dream=dive") | {"render": {"shard": "1/2"}}, tmp_path / "dive")
 
 
 def test_over_a_film_the_dream_goes_along(tmp_path, dream_config, footage):
@@ -71,7 +77,7 @@ def test_over_a_film_the_dream_goes_along(tmp_path, dream_config, footage):
         "film.duration=null",
         "film.size=null",
     )
-    path = run.render(settings, tmp_path / "over")
+    path = render_config(settings, tmp_path / "over")
     film = decode_film(path, 64, 72).astype(int)
     assert film.shape == (8, 72, 64, 3)
     assert run.read_run(tmp_path / "over").store.film.fps == 4
@@ -84,11 +90,11 @@ def test_over_a_film_the_dream_goes_along(tmp_path, dream_config, footage):
 
 
 def test_a_dream_comes_again_from_its_plan(tmp_path, dream_config):
-    path = run.render(
+    path = render_config(
         dream_config("dream=dive", "schedule=linear", "ordering.seed=4"), tmp_path / "one"
     )
     recipe = run.read_run(tmp_path / "one").config
-    again = run.render(
+    again = render_config(
         {**recipe, "render": None, "plan": str(tmp_path / "one/plan.npz")}, tmp_path / "two"
     )
     assert again.read_bytes() == path.read_bytes()
@@ -102,9 +108,9 @@ def test_another_picture_is_another_film(tmp_path, dream_config, photograph):
     keys = []
     for colour in ("red", "blue"):
         Image.new("RGB", (64, 48), colour).save(photograph)
-        keys.append(run.recipes.key(dreams.prepare(settings).plan))
+        keys.append(run.recipes.key(prepare_config(settings).plan))
     assert keys[0] != keys[1]
-    assert str(photograph) not in run.segment_store(dreams.prepare(settings).plan, tmp_path).comment
+    assert str(photograph) not in run.segment_store(prepare_config(settings).plan, tmp_path).comment
 
 
 @pytest.mark.parametrize(
@@ -157,7 +163,7 @@ def test_wrong_requests_get_one_sentence(tmp_path, dream_config):
         ],
         "there is no film at source.path=nowhere": ["source=film", "source.path=nowhere"],
         "source=photograph needs one: say source.path=PICTURE": ["source=photograph"],
-        "a dream has none, got 2x2": ["film.wall=2x2"],
+        "a dream has none, got 2x2": ["film.grid=2x2"],
         "take pacing=units": ["pacing=perceptual", "schedule=linear"],
         "dream.drift must be two numbers": ["dream.drift=[1]"],
         "source.ratio must be two whole numbers": ["source.ratio=[1,0]"],

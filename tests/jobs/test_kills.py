@@ -11,7 +11,7 @@ import pytest
 
 import forked
 from forgetting.jobs import run
-from helpers import SEGMENTED, compose_config, decode_film, file_hashes
+from helpers import SEGMENTED, compose_config, decode_film, file_hashes, render_config
 
 
 @forked.needs_fork
@@ -49,7 +49,7 @@ def test_killed_at_random_moments(tmp_path, kills, seconds):
     assert progress[-1] > 0
     assert len(set(progress)) >= kills // 2, "the kills came at different stages"
     run.resume(folder)
-    run.render(settings, tmp_path / "undisturbed")
+    render_config(settings, tmp_path / "undisturbed")
     assert file_hashes(folder) == file_hashes(tmp_path / "undisturbed")
     assert decode_film(folder / "film.mp4", 64).shape[0] == 10 * seconds
 

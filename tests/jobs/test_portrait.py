@@ -10,12 +10,20 @@ from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
 from forgetting.film import render
 from forgetting.film.images import fit
-from forgetting.jobs import portrait, run
 from forgetting.jobs.config_groups import GROUPS, group_options
+from forgetting.jobs.job import parse_job
 from forgetting.models import generator_zoo, latents
 from forgetting.models.checkpoints import native
 from forgetting.models.units import Units
-from helpers import THREE_FRAMES, TINY, compose_config, decode_film
+from helpers import (
+    THREE_FRAMES,
+    TINY,
+    compose_config,
+    decode_film,
+    prepare_config,
+    preview_config,
+    render_config,
+)
 
 EXPERIMENTS = sorted(option.name for option in group_options("experiment"))
 
@@ -36,7 +44,7 @@ def test_the_promised_experiments_are_there():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_renders(tmp_path, name):
-    path = run.render(compose_config(f"experiment={name}", *THREE_FRAMES), tmp_path)
+    path = render_config(compose_config(f"experiment={name}", *THREE_FRAMES), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "film.mp4",
         "plan.npz",
@@ -45,9 +53,9 @@ def test_every_experiment_renders(tmp_path, name):
         "sheet.png",
         "summary.json",
     ]
-    height, width = portrait.assemble(
-        compose_config(f"experiment={name}", *THREE_FRAMES)
-    ).film.shape(32, 32)
+    height, width = parse_job(compose_config(f"experiment={name}", *THREE_FRAMES)).film.shape(
+        32, 32
+    )
     assert decode_film(path, width, height).shape == (3, height, width, 3)
     assert len(plans.load_plan(tmp_path / "plan.npz")) == 3
 
@@ -67,7 +75,7 @@ def test_every_option_of_every_group_renders(tmp_path, group):
         ]
         folder = tmp_path / option.name
         folder.mkdir()
-        assert run.render(compose_config(*settings), folder).exists()
+        assert render_config(compose_config(*settings), folder).exists()
 
 
 @pytest.mark.parametrize("noise", ["constant", "off", "animated"])
@@ -97,7 +105,9 @@ def test_noise_in_films(tmp_path, noise):
         )
         (tmp_path / str(segment)).mkdir()
         films.append(
-            decode_film(run.render(compose_config(*settings, *more), tmp_path / str(segment)), 16)
+            decode_film(
+                render_config(compose_config(*settings, *more), tmp_path / str(segment)), 16
+            )
         )
     assert np.array_equal(*films)
     still = fit(to_bytes(network.bind(latents.Seed()(network))())[0].numpy(), (16, 16))
@@ -111,7 +121,7 @@ def test_the_default_is_darkness():
 def test_values_are_checked_before_anything_slow(monkeypatch):
     monkeypatch.setattr(generator_zoo, "load", lambda name: pytest.fail("nothing should be loaded"))
     with pytest.raises(RequestError, match=r"film.fps"):
-        portrait.prepare(compose_config("film.fps=0"))
+        prepare_config(compose_config("film.fps=0"))
 
 
 def test_a_preview_is_the_sheet_of_the_film(tmp_path):
@@ -120,8 +130,8 @@ def test_a_preview_is_the_sheet_of_the_film(tmp_path):
     settings = compose_config(
         "generator=toy", "engine=torch", "film.fps=10", "film.duration=3", "film.preset=ultrafast"
     )
-    run.render(settings, tmp_path / "film")
-    sheet = run.preview(settings, tmp_path / "preview")
+    render_config(settings, tmp_path / "film")
+    sheet = preview_config(settings, tmp_path / "preview")
     assert sorted(path.name for path in (tmp_path / "preview").iterdir()) == [
         "plan.npz",
         "sheet.png",
@@ -146,7 +156,7 @@ def test_every_experiment_on_every_architecture(tmp_path, architecture):
             f"generator.path={path}",
             "pacing.probes=8",
         )
-        ready = portrait.prepare(compose_config(*settings))
+        ready = prepare_config(compose_config(*settings))
         frames = list(ready.engine(ready.plan.rows([0, 1, 2])))
         assert len(frames) == 3
         assert frames[0].shape == (*network.size, 3)
@@ -164,7 +174,7 @@ def test_the_last_frame_of_a_loop_is_a_neighbour_of_the_first(tmp_path, latent):
         "film.duration=4",
         "film.size=32",
     )
-    decoded = decode_film(run.render(compose_config(*settings), tmp_path), 32).astype(float)
+    decoded = decode_film(render_config(compose_config(*settings), tmp_path), 32).astype(float)
     steps = np.abs(np.roll(decoded, -1, axis=0) - decoded).mean((1, 2, 3))
     assert len(steps) == 96
     assert np.abs(decoded[48] - decoded[0]).mean() > 5 * steps[-1], "something happens on the way"
@@ -182,8 +192,8 @@ def test_a_face_may_move_while_it_dies(tmp_path):
         "film.size=32",
         "film.ending=smudge",
     )
-    run.render(compose_config(*settings), tmp_path)
-    ready = portrait.prepare(compose_config(*settings))
+    render_config(compose_config(*settings), tmp_path)
+    ready = prepare_config(compose_config(*settings))
     network = generator_zoo.load("toy")
     for index in (0, 3, 7):
         row, ws = ready.plan.row(index), latents.Walk((10, 11, 12))(network, index, 8)
@@ -201,13 +211,13 @@ def test_a_wall_is_the_same_death_of_several(tmp_path):
     settings = (
         "generator=toy",
         "engine=torch",
-        "film.wall=3x2",
+        "film.grid=3x2",
         "film.size=96",
         "film.layout=diptych",
         "latent.seed=4",
         "film.ending=smudge",
     )
-    ready = portrait.prepare(compose_config(*settings, "film.fps=4", "film.duration=1"))
+    ready = prepare_config(compose_config(*settings, "film.fps=4", "film.duration=1"))
     (frame,) = render.composed_frames(ready.stage, [2])
     assert frame.shape == (96, 96 + 2 + 96, 3)
     network = generator_zoo.load("toy")
@@ -216,8 +226,8 @@ def test_a_wall_is_the_same_death_of_several(tmp_path):
         alone = next(TorchConfig().start(scene)(ready.plan.rows([2])))
         assert np.array_equal(frame[y : y + 48, x : x + 32], fit(alone, (48, 32))), number
     for wrong in ("3", "0x3", "axb"):
-        with pytest.raises(RequestError, match="film.wall must be columns x rows"):
-            portrait.assemble(compose_config("generator=toy", f"film.wall={wrong}"))
+        with pytest.raises(RequestError, match="film.grid must be columns x rows"):
+            parse_job(compose_config("generator=toy", f"film.grid={wrong}"))
 
 
 def test_what_the_map_shows_is_asked_every_so_often(tmp_path):
@@ -230,7 +240,7 @@ def test_what_the_map_shows_is_asked_every_so_often(tmp_path):
         "film.fps=10",
         "film.duration=3.1",
     )
-    stage = portrait.prepare(compose_config(*settings)).stage
+    stage = prepare_config(compose_config(*settings)).stage
     every = render.RECORDING_STEP
     told = [levels for _, levels in stage.shots(range(31))]
     for index in (0, every, 2 * every, 30):

@@ -6,8 +6,9 @@ from forgetting.ablation import pacing, schedules
 from forgetting.ablation.operators import removal
 from forgetting.ablation.orderings import basic
 from forgetting.errors import RequestError
-from forgetting.jobs import configs, portrait
+from forgetting.jobs import configs
 from forgetting.jobs.config_groups import CONFIGS
+from forgetting.jobs.job import parse_job
 from helpers import compose_config
 
 
@@ -51,7 +52,7 @@ def test_only_parts_are_built(target):
 def test_a_part_in_the_wrong_place(key):
     wrong = compose_config("generator=toy") | {key: {"_target_": "latent/seed"}}
     with pytest.raises(RequestError, match=f"config key '{key}' must be a forgetting"):
-        portrait.assemble(wrong)
+        parse_job(wrong)
 
 
 def test_a_setting_that_a_part_does_not_have():

@@ -11,14 +11,23 @@ from forgetting.ablation import plan as plans
 from forgetting.errors import ForgettingError, RequestError
 from forgetting.film import encoder, recipe
 from forgetting.jobs import run
-from helpers import SEGMENTED, compose_config, decode_film, file_hashes
+from helpers import (
+    SEGMENTED,
+    compose_config,
+    decode_film,
+    file_hashes,
+    preview_config,
+    render_config,
+)
 
 
 def test_shards_make_the_same_film_anywhere(tmp_path, undisturbed):
     for k in (1, 2, 3):
         folder = tmp_path / f"{k % 2}"
         assert (
-            run.render(compose_config(*SEGMENTED, "film.duration=6", f"render.shard={k}/3"), folder)
+            render_config(
+                compose_config(*SEGMENTED, "film.duration=6", f"render.shard={k}/3"), folder
+            )
             == folder
         )
         assert not (folder / "film.mp4").exists()
@@ -28,7 +37,7 @@ def test_shards_make_the_same_film_anywhere(tmp_path, undisturbed):
     assert file_hashes(tmp_path / "joined") == undisturbed
     run.join([tmp_path / "1", tmp_path / "0"], tmp_path / "1")
     assert file_hashes(tmp_path / "1") == undisturbed
-    run.render(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "0")
+    render_config(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "0")
     assert file_hashes(tmp_path / "0") == undisturbed, "a part can also grow into the whole"
 
 
@@ -42,20 +51,20 @@ def test_parts_by_a_plan_that_was_looked_at(tmp_path):
         "film.duration=4",
         "film.segment=10",
     ]
-    run.preview(compose_config(*settings), tmp_path)
+    preview_config(compose_config(*settings), tmp_path)
     for k in (1, 2):
         plan = shutil.copyfile(tmp_path / "plan.npz", tmp_path / f"plan{k}.npz")
         given = recipe.config_with_plan(
             compose_config(f"plan={plan}", f"render.shard={k}/2"), ["plan", "render.shard"]
         )
-        run.render(given, tmp_path / str(k))
+        render_config(given, tmp_path / str(k))
     assert len(decode_film(run.join([tmp_path / "1", tmp_path / "2"], tmp_path / "film"), 64)) == 40
 
 
 def test_another_plan_is_another_film(tmp_path):
     for seed in (1, 2):
         (tmp_path / str(seed)).mkdir()
-        run.preview(
+        preview_config(
             compose_config(
                 *SEGMENTED, "film.duration=2", "ordering=random", f"ordering.seed={seed}"
             ),
@@ -63,15 +72,15 @@ def test_another_plan_is_another_film(tmp_path):
         )
     given = [compose_config(f"plan={tmp_path / str(seed) / 'plan.npz'}") for seed in (1, 2)]
     settings = recipe.config_with_plan(given[0], ["plan"])
-    run.render(settings | {"render": {"shard": "1/2"}}, tmp_path / "run")
-    run.render(settings | {"plan": given[1]["plan"]}, tmp_path / "run")
-    run.render(settings | {"plan": given[1]["plan"]}, tmp_path / "other")
+    render_config(settings | {"render": {"shard": "1/2"}}, tmp_path / "run")
+    render_config(settings | {"plan": given[1]["plan"]}, tmp_path / "run")
+    render_config(settings | {"plan": given[1]["plan"]}, tmp_path / "other")
     assert file_hashes(tmp_path / "run") == file_hashes(tmp_path / "other")
 
 
 def test_parts_of_different_films_are_not_joined(tmp_path):
     for k, seed in ((1, 3), (2, 4)):
-        run.render(
+        render_config(
             compose_config(
                 *SEGMENTED, "film.duration=4", f"latent.seed={seed}", f"render.shard={k}/2"
             ),
@@ -89,16 +98,18 @@ def test_parts_of_different_films_are_not_joined(tmp_path):
 def test_a_recipe_that_changed_is_made_anew(tmp_path, caplog):
     caplog.set_level("INFO")
     folder = tmp_path / "run"
-    run.render(
+    render_config(
         compose_config(*SEGMENTED, "film.duration=2", "latent.seed=3", "render.shard=1/2"), folder
     )
-    run.render(compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), folder)
+    render_config(compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), folder)
     assert "held another film (latent.seed was 3, is 4): this one is made anew" in caplog.text
-    run.render(compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), tmp_path / "other")
+    render_config(
+        compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), tmp_path / "other"
+    )
     assert file_hashes(folder) == file_hashes(tmp_path / "other")
     caplog.clear()
     before = (folder / "film.mp4").stat().st_mtime_ns
-    run.render(compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), folder)
+    render_config(compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), folder)
     assert "is finished already" in caplog.text
     assert (folder / "film.mp4").stat().st_mtime_ns == before
 
@@ -108,16 +119,18 @@ def test_other_versions_are_never_mixed(tmp_path, caplog, monkeypatch):
 
     caplog.set_level("INFO")
     monkeypatch.setattr(forgetting, "__version__", "0.0.1")
-    run.render(compose_config(*SEGMENTED, "film.duration=2", "render.shard=1/2"), tmp_path / "run")
+    render_config(
+        compose_config(*SEGMENTED, "film.duration=2", "render.shard=1/2"), tmp_path / "run"
+    )
     monkeypatch.undo()
     run.resume(tmp_path / "run")
     assert "held another film (made by another plan, other versions" in caplog.text
-    run.render(compose_config(*SEGMENTED, "film.duration=2"), tmp_path / "other")
+    render_config(compose_config(*SEGMENTED, "film.duration=2"), tmp_path / "other")
     assert file_hashes(tmp_path / "run") == file_hashes(tmp_path / "other")
 
 
 def test_a_plan_that_was_edited_is_another_film(tmp_path):
-    run.render(
+    render_config(
         compose_config(*SEGMENTED, "film.duration=2", "film.ending=smudge", "render.shard=1/2"),
         tmp_path,
     )
@@ -144,7 +157,7 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, undisturbed, monk
     monkeypatch.setattr(encoder, "encode", third_is_full)
     says = r"the disk is full at .*run; free some space and say 'forgetting resume .*run', what is finished is kept"
     with pytest.raises(ForgettingError, match=says):
-        run.render(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "run")
+        render_config(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "run")
     kept = {
         path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("segments/*/*-*.*.mp4")
     }
@@ -162,8 +175,8 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, undisturbed, monk
 @pytest.mark.parametrize("kind", ["webm", "gif", "png"])
 def test_every_format_goes_on(tmp_path, kind):
     settings = [*SEGMENTED, "film.duration=2", f"film.format={kind}"]
-    run.render(compose_config(*settings), tmp_path / "whole")
-    run.render(compose_config(*settings, "render.shard=2/2"), tmp_path / "parts")
+    render_config(compose_config(*settings), tmp_path / "whole")
+    render_config(compose_config(*settings, "render.shard=2/2"), tmp_path / "parts")
     run.resume(tmp_path / "parts")
     name = "film" if kind == "png" else f"film.{kind}"
     ours, theirs = (tmp_path / folder / name for folder in ("whole", "parts"))
@@ -183,8 +196,8 @@ def test_resume_where_there_is_nothing(tmp_path):
 
 
 def test_a_rough_cut(tmp_path):
-    run.render(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "whole")
-    path = run.render(
+    render_config(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "whole")
+    path = render_config(
         compose_config(*SEGMENTED, "film.duration=6", "film.every=20"), tmp_path / "rough"
     )
     whole, rough = decode_film(tmp_path / "whole/film.mp4", 64), decode_film(path, 64)

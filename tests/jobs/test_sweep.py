@@ -10,7 +10,7 @@ import forked
 from forgetting.errors import ForgettingError, RequestError
 from forgetting.film import recipe
 from forgetting.jobs import run, sweep
-from helpers import compose_config
+from helpers import compose_config, render_config
 
 SMALL = [
     "generator=toy",
@@ -196,8 +196,8 @@ def test_how_far_it_is(tmp_path):
     with pytest.raises(RequestError, match="there is no sweep in"):
         sweep.run_statuses(tmp_path)
     settings = compose_config(*SMALL, "film.duration=2", "latent.seed=4")
-    run.render(settings, tmp_path / "a")
-    run.render(settings | {"render": {"shard": "1/2"}}, tmp_path / "b")
+    render_config(settings, tmp_path / "a")
+    render_config(settings | {"render": {"shard": "1/2"}}, tmp_path / "b")
     sweep.start_sweep(["latent.seed=1,4", "operator=zero,mean", f"hydra.sweep.dir={tmp_path}"])
     done, half = sweep.run_statuses(tmp_path)
     assert (done.what, done.done, done.frames, done.settings) == (

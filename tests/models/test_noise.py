@@ -109,7 +109,7 @@ def test_networks_without_noise():
 def test_every_engine_animates_it(name, around):
     network = AnimatedNoise()(around(TINY[name]()))
     scene = AblationTask.of(network, Seed(5)(network), Prune())
-    scene = AblationTask(network, scene.ws, scene.targets, moves=True)
+    scene = AblationTask(network, scene.ws, scene.targets, moving=True)
     rows = 0.5 * torch.rand(4, len(scene), generator=torch.Generator().manual_seed(0))
     ws = [AnimatedNoise(3).at(scene.ws, index, 24) for index in range(4)]
     expected = list(TorchConfig().start(scene)(rows, ws))
@@ -126,7 +126,7 @@ def test_the_compiled_engine_too(name):
         network,
         Seed(5)(network),
         AblationTask.of(network, Seed(5)(network), Prune()).targets,
-        moves=True,
+        moving=True,
     )
     rows = 0.5 * torch.rand(4, len(scene), generator=torch.Generator().manual_seed(0))
     ws = [AnimatedNoise(3).at(scene.ws, index, 24) for index in range(4)]

@@ -100,7 +100,7 @@ def test_a_dead_neuron_and_a_dead_style_are_zeros_where_they_are_heard():
         x * (1 - (torch.arange(x.shape[1]) == 2).float().view(1, -1, 1, 1))
         if layer.name == "mapping/0"
         else x
-    )  # noqa: E731
+    )
     other = randomised(StyleGAN2((6, 5), (4, 4), 7, (8, 9)), 1)
     other.style.dense[1].weight[:, 2] = 0
     torch.testing.assert_close(network.mapping(z, 0.7, edit=dead), other.mapping(z, 0.7))
@@ -134,7 +134,7 @@ def test_the_compiled_engine_too(name):
         network,
         sample_ws(network),
         (Target(Zero(), units), Target(Mean(), unit_kinds.units_of_kinds(network, "channels"))),
-        moves=True,
+        moving=True,
     )
     sample = torch.cat((rows(scene) * 0.3, rows(scene)[:1]))
     faces_then = [sample_ws(network, seed=seed) for seed in range(5)]

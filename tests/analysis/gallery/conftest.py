@@ -6,8 +6,7 @@ import pytest
 
 from forgetting.ablation import plan as plans
 from forgetting.analysis.gallery import site as gallery
-from forgetting.jobs import run
-from helpers import compose_config
+from helpers import compose_config, render_config
 
 SMALL = [
     "generator=toy",
@@ -25,18 +24,18 @@ def runs(tmp_path_factory):
     """Films of several kinds: two orderings, two faces, one long, one that no browser plays, one unmeasured."""
     folder = tmp_path_factory.mktemp("runs")
     plain = "measure.names=plain"
-    run.render(compose_config(*SMALL, "latent.seed=1", plain), folder / "a")
-    run.render(compose_config(*SMALL, "latent.seed=2", plain), folder / "b")
-    run.render(
+    render_config(compose_config(*SMALL, "latent.seed=1", plain), folder / "a")
+    render_config(compose_config(*SMALL, "latent.seed=2", plain), folder / "b")
+    render_config(
         compose_config(*SMALL, "latent.seed=1", "ordering=random", "film=webm", plain), folder / "c"
     )
-    run.render(
+    render_config(
         compose_config(
             *SMALL, "latent.seed=2", "ordering=random", "film.duration=4", "film.size=400"
         ),
         folder / "d",
     )
-    run.render(
+    render_config(
         compose_config(
             *SMALL, "latent.seed=3", "film=png", "film.duration=2", "film.every=2", plain
         ),

@@ -8,8 +8,7 @@ from forgetting.analysis.gallery import site as gallery
 from forgetting.errors import RequestError
 from forgetting.film import decoder
 from forgetting.film.recipe import config_with_plan
-from forgetting.jobs import run
-from helpers import compose_config, gallery_data
+from helpers import compose_config, gallery_data, render_config
 
 # --- the folder ---
 
@@ -67,7 +66,7 @@ def test_a_film_is_made_again_by_what_its_page_holds(site, runs, tmp_path):
         work["key"] for work in gallery_data(site / "runs.js")["works"] if work["frames"] == 36
     )
     plan = site / "films" / key / "plan.npz"
-    again = run.render(
+    again = render_config(
         config_with_plan(compose_config(f"plan={plan}"), ["plan"]), tmp_path / "again"
     )
     old = decoder.decode_frames(site / "films" / key / "film.mp4")

@@ -24,7 +24,8 @@ from forgetting import dependencies
 from forgetting import files as cache
 from forgetting.cli.main import app
 from forgetting.errors import ForgettingError, Interrupted, RequestError
-from forgetting.jobs import run, sweep
+from forgetting.jobs import sweep
+from helpers import render_config
 
 FILM = [*SETTINGS, "film.duration=6"]
 """Sixty frames in six segments."""
@@ -277,9 +278,9 @@ class TestFilms:
         settings = config(
             *[name for name in FILM if not (stills and name.startswith("film.preset"))], *more
         )
-        run.render(settings, tmp_path / "alone")
+        render_config(settings, tmp_path / "alone")
         log.begin(**{str(number): "die" for number in deaths})
-        run.render(settings, tmp_path / "together", executor)
+        render_config(settings, tmp_path / "together", executor)
         assert len(log.entries()) == 6 + len(deaths), "lost calls are repeated, and no others"
         if stills:
             below = [tmp_path / name / "film" for name in ("alone", "together")]
@@ -290,15 +291,15 @@ class TestFilms:
     def test_a_film_that_fails_ends_and_leaves_what_is_finished(self, tmp_path, rendering):
         executor, log = rendering
         settings = config(*SETTINGS, "film.duration=20")
-        run.render(settings, tmp_path / "alone")
+        render_config(settings, tmp_path / "alone")
         log.begin(**{"5": "fail"})
         with pytest.raises(RuntimeError, match="^an error of the work$"):
-            run.render(settings, tmp_path / "together", executor)
+            render_config(settings, tmp_path / "together", executor)
         time.sleep(0.5)
         assert 6 <= len(log.entries()) <= 9, "the waiting calls of the film are cancelled"
         finished = starts(tmp_path / "together")
         log.begin()
-        run.render(settings, tmp_path / "together", executor)
+        render_config(settings, tmp_path / "together", executor)
         again = {start for entry in log.entries() for start in entry["starts"]}
         assert again == set(range(0, 200, 10)) - finished, "what is finished is not repeated"
         assert files(tmp_path / "together") == files(tmp_path / "alone")
@@ -308,9 +309,9 @@ class TestFilms:
         """A dive goes segment after segment; its frame checkpoint travels to the next worker."""
         executor, log = rendering
         settings = dream(f"dream={kind}")
-        run.render(settings, tmp_path / "alone")
+        render_config(settings, tmp_path / "alone")
         log.begin(**{"1": "die"})
-        run.render(settings, tmp_path / "together", executor)
+        render_config(settings, tmp_path / "together", executor)
         assert files(tmp_path / "alone") == files(tmp_path / "together")
         order = [start for entry in log.entries() for start in entry["starts"]]
         assert len(order) == 4
@@ -397,7 +398,7 @@ def test_ray_is_imported_where_a_cluster_is_asked_for(tmp_path, monkeypatch):
     settings = config(*FILM, "cluster=ray")
     monkeypatch.setattr(dependencies.importlib, "import_module", missing)
     with pytest.raises(RequestError, match=r"this needs ray, .* pip install 'forgetting\[ray\]'"):
-        run.render(settings, tmp_path)
+        render_config(settings, tmp_path)
 
 
 DRIVER = """
@@ -406,7 +407,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_experiment import config
 from forgetting import run
-run.render(config(*sys.argv[3:]), Path(sys.argv[2]))
+render_config(config(*sys.argv[3:]), Path(sys.argv[2]))
 """
 
 
@@ -420,7 +421,7 @@ def test_a_driver_that_is_killed_and_started_again_repeats_nothing(tmp_path, nod
     arguments = [str(Path(__file__).parent), str(folder), *film]
     arguments += ["cluster=ray", f"cluster.address={nodes.address}"]
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, *arguments])
-    run.render(config(*film), tmp_path / "alone")
+    render_config(config(*film), tmp_path / "alone")
     until(lambda: len(starts(folder)) >= 4 or driver.poll() is not None)
     driver.kill()
     assert driver.wait() == -signal.SIGKILL
@@ -428,7 +429,7 @@ def test_a_driver_that_is_killed_and_started_again_repeats_nothing(tmp_path, nod
     assert 4 <= len(finished) < 30, "in the middle of the film"
     executor = RayExecutor(Ray(nodes.address), faulty(log))
     try:
-        run.render(config(*film), folder, executor)
+        render_config(config(*film), folder, executor)
     finally:
         executor.close()
     rendered = [start for entry in log.entries() for start in entry["starts"]]
@@ -458,7 +459,7 @@ def test_the_films_of_a_sweep_share_the_workers(tmp_path, nodes, monkeypatch):
     for folder in Path("alone").glob("*/"):
         assert files(folder) == files(Path("sweep") / folder.name), "equal names, equal films"
     with pytest.raises(RequestError, match="no node of the cluster has room for a worker of 64"):
-        run.render(config(*FILM, *cluster, "cluster.cpus=64"), tmp_path / "large")
+        render_config(config(*FILM, *cluster, "cluster.cpus=64"), tmp_path / "large")
     wrong = CliRunner().invoke(app, [*arguments, *cluster, "ordering.layers=b99"])
     assert wrong.exit_code == 2
     assert "no layer 'b99'" in wrong.output
@@ -484,7 +485,7 @@ def rendering_processes():
 def test_a_cluster_that_changes_renders_the_same_film(tmp_path, nodes):
     """A node joins, a worker is killed, and a node leaves that nothing replaces."""
     settings = config(*SETTINGS, "film.duration=150", "film.segment=15")
-    run.render(settings, tmp_path / "alone")
+    render_config(settings, tmp_path / "alone")
     draw, happened = random.Random(7), []
     folder = tmp_path / "together"
 
@@ -504,7 +505,7 @@ def test_a_cluster_that_changes_renders_the_same_film(tmp_path, nodes):
     thread = threading.Thread(target=disturb, daemon=True)
     thread.start()
     cluster = config("cluster=ray", f"cluster.address={nodes.address}")["cluster"]
-    run.render(settings | {"cluster": cluster}, folder)
+    render_config(settings | {"cluster": cluster}, folder)
     thread.join(1)
     print(happened)
     assert len(happened) == 3
