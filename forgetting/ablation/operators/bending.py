@@ -89,7 +89,7 @@ class Freeze(OperatorSettings):
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
         """Return the replacement."""
         if self.seed is not None:
-            ws = Seed(self.seed, self.psi)(generator)
+            ws = Seed(self.seed, self.psi).sample(generator)
         return activations_of_face(generator, ws)
 
 
@@ -114,7 +114,7 @@ class Swap(OperatorSettings):
 
     def bind(self, generator: Generator, ws: Tensor) -> Edit:
         """Return the replacement."""
-        return activations_of_face(generator, Seed(self.seed, self.psi)(generator))
+        return activations_of_face(generator, Seed(self.seed, self.psi).sample(generator))
 
 
 @part("operator/invert")

@@ -15,8 +15,8 @@ from forgetting.ablation.orderings.ranks import rank_scores, rank_units
 from forgetting.ablation.orderings.regions import discs, distance_to_discs
 from forgetting.ablation.perceptual_distance import luma
 from forgetting.errors import check_choice, check_int, check_range
-from forgetting.models.generator import Generator
-from forgetting.models.units import PICTURE, Layer, Units
+from forgetting.models.generator import Generator, edited_picture
+from forgetting.models.units import Layer, Units
 from forgetting.parts import part
 from forgetting.progress import track
 
@@ -176,6 +176,6 @@ def gate_gradients(
         def edit(x: Tensor, layer: Layer) -> Tensor:
             return x * parts[layer.name].view(1, -1, 1, 1) if layer.name in parts else x
 
-        image = edit(generator.bind(ws.clone(), edit)(edit), PICTURE)
+        image = edited_picture(generator.bind(ws.clone(), edit), edit)
         (gradients,) = torch.autograd.grad(measure(image), gates, allow_unused=True)
     return torch.zeros_like(gates.detach()) if gradients is None else gradients

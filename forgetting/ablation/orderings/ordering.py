@@ -9,8 +9,7 @@ Most orderings have these settings:
 - ``scope``: which units compete: ``network`` ranks all selected units together, ``layer`` ranks
   every layer by itself, so that all layers lose the same share of their units at any time.
 - ``seed``: draws the order of units with equal scores.
-- ``layers``: the addresses of the units that are ranked, such as ``b64.*`` or
-``b64.conv1:0-99``.
+- ``layers``: the addresses of the units that are ranked, ``b64.*`` or ``b64.conv1:0-99``.
 """
 
 from __future__ import annotations
