@@ -195,7 +195,7 @@ def decode_film(path: Path, width: int, height: int | None = None) -> np.ndarray
 
 def dream_stage(settings: dict[str, Any]):
     """Return what renders the frames of a dream's config."""
-    return prepare_config(dreams.timed(settings)).stage
+    return prepare_config(settings)
 
 
 def dream_frames(settings: dict[str, Any], indices: list[int] | None = None) -> np.ndarray:
