@@ -42,9 +42,9 @@ from forgetting.film.encoder import encode, resolve_encoder
 from forgetting.film.settings import FilmSettings
 from forgetting.models import generator_zoo
 from forgetting.models.checkpoints.foreign import CheckpointFile
-from forgetting.models.generator import Generator
+from forgetting.models.generator import Generator, edited_picture
 from forgetting.models.latents import Seed
-from forgetting.models.units import PICTURE, Layer, Units
+from forgetting.models.units import Layer, Units
 
 EMBED_BYTES = 30 * 2**20
 """Films up to this size are embedded into a notebook; of larger ones the path is shown."""
@@ -143,7 +143,7 @@ class Network:
             for ablation in self.ablations
         ]
         edit = eager_edit(bound, torch.cat(rows)[None])
-        return edit(self.generator.bind(ws, edit)(edit), PICTURE)
+        return edited_picture(self.generator.bind(ws, edit), edit)
 
     def image(self, seed: int = 10, psi: float = 0.7, label: int | None = None) -> Image.Image:
         """Return the picture of a seed as a PIL image."""

@@ -20,7 +20,7 @@ from forgetting.models import unit_kinds
 from forgetting.models.checkpoints.native import fingerprint
 from forgetting.models.generator import Generator
 from forgetting.models.latents import one_hot
-from forgetting.models.units import PICTURE, Layer, Units
+from forgetting.models.units import PICTURE, UNIT_KINDS, Layer, Units
 from forgetting.progress import track
 
 FACES = 96
@@ -113,9 +113,9 @@ def visit_activations(
             visit(x, layer)
         return x
 
-    folded = any(layer.kind != "channels" for layer in units.layers)
-    synthesis = generator.bind(ws, edit if folded else None)
-    if any(layer.kind in ("channels", "picture") for layer in units.layers):
+    bound = any(UNIT_KINDS[layer.kind].bound for layer in units.layers)
+    synthesis = generator.bind(ws, edit if bound else None)
+    if any(not UNIT_KINDS[layer.kind].bound for layer in units.layers):
         edit(synthesis(edit).mean(dim=1, keepdim=True), PICTURE)
 
 

@@ -17,7 +17,7 @@ from forgetting.ablation.operators.operator import Operator
 from forgetting.errors import RequestError
 from forgetting.models.activity import cell_activity, map_layers
 from forgetting.models.generator import Edit, Generator
-from forgetting.models.units import Layer, Units
+from forgetting.models.units import UNIT_KINDS, Layer, Units
 
 BoundOperator = tuple[Units, Edit]
 """The units of a target, and the function that computes their replacement."""
@@ -70,9 +70,7 @@ class AblationTask:
         It moves, or units are ablated that binding folds in.
         """
         return self.moving or any(
-            layer.kind not in ("channels", "picture")
-            for target in self.targets
-            for layer in target.units.layers
+            UNIT_KINDS[layer.kind].bound for target in self.targets for layer in target.units.layers
         )
 
     def bind_operators(

@@ -30,6 +30,7 @@ import hashlib
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ from torch import Tensor
 from forgetting import files
 from forgetting.errors import RequestError, check_range
 from forgetting.models.generator import Generator
-from forgetting.models.units import PICTURE, Layer, Units
+from forgetting.models.unit_kinds import layers_of_kind
+from forgetting.models.units import UNIT_KINDS, Layer, Units, kind_of_name
 
 MAX_FRAMES = 10_000_000
 MAX_BYTES = 16 * 2**30
@@ -188,12 +190,8 @@ class Plan:
         Raises:
             RequestError: a layer that the generator does not have, or one with other units.
         """
-        layers = [
-            *generator.layers,
-            *(part.layer for part in generator.parameter_layers.values()),
-            PICTURE,
-        ]
-        available = {layer.name: layer.channels for layer in layers}
+        layers = (layers_of_kind(generator, kind) for kind in UNIT_KINDS)
+        available = {layer.name: layer.channels for layer in chain.from_iterable(layers)}
         for track in self.tracks:
             planned = {layer.name: layer.channels for layer in track.layers}
             if not planned.items() <= available.items():
@@ -208,9 +206,11 @@ class Plan:
 def share_of_units(ablation_by_layer: Mapping[str, Tensor]) -> float:
     """Return the share of units that is ablated in [0, 1], given the ablation [C] of every layer.
 
-    The unit of the picture itself does not count.
+    Units of kinds that do not count, such as the picture's own, are left out.
     """
-    parts = [part for name, part in ablation_by_layer.items() if name != PICTURE.name]
+    parts = [
+        part for name, part in ablation_by_layer.items() if UNIT_KINDS[kind_of_name(name)].counted
+    ]
     return float(torch.cat(parts).mean())
 
 
@@ -305,7 +305,7 @@ def _read_track(name: str, file: Mapping[str, Any]) -> Track:
         torch.from_numpy(arrays["fraction"].astype(np.float64)),
         float(arrays["softness"]),
         tuple(
-            Layer(str(layer), int(channels), (int(height), int(width)))
+            Layer.from_name(str(layer), int(channels), (int(height), int(width)))
             for layer, channels, (height, width) in rows
         ),
         name,

@@ -15,8 +15,8 @@ from forgetting.ablation.edits import (
     traceable_edit,
 )
 from forgetting.engines.engine import to_bytes
-from forgetting.models.generator import Generator, Synthesis
-from forgetting.models.units import PICTURE, Layer
+from forgetting.models.generator import Generator, Synthesis, edited_picture
+from forgetting.models.units import Layer
 
 
 class FrameModule(nn.Module):
@@ -38,8 +38,8 @@ class FrameModule(nn.Module):
     def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Render a batch."""
         edit, recorded = recording_edit(traceable_edit(self.bound, rows), self.layers)
-        image = self.synthesis.repeated(len(rows))(edit)
-        return to_bytes(edit(image, PICTURE)), *recorded()
+        picture = edited_picture(self.synthesis.repeated(len(rows)), edit)
+        return to_bytes(picture), *recorded()
 
 
 class PerFrameModule(nn.Module):
@@ -54,8 +54,8 @@ class PerFrameModule(nn.Module):
     def forward(self, rows: Tensor, ws: Tensor) -> tuple[Tensor, ...]:
         """Render a batch."""
         edit, recorded = recording_edit(traceable_edit(self.bound, rows), self.layers)
-        image = self.generator.bind(ws, edit)(edit)
-        return to_bytes(edit(image, PICTURE)), *recorded()
+        picture = edited_picture(self.generator.bind(ws, edit), edit)
+        return to_bytes(picture), *recorded()
 
 
 def place_task(

@@ -23,7 +23,7 @@ from forgetting.engines.prefix_reuse import ResumePoint, resume_point, truncate_
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.errors import RequestError, check_choice
 from forgetting.models.flops import multiply_adds
-from forgetting.models.generator import Chain, Synthesis
+from forgetting.models.generator import Synthesis
 from forgetting.models.units import Layer, Units
 from forgetting.parts import part
 
@@ -54,7 +54,7 @@ class GraphSource:
         costs = cache(lambda: multiply_adds(task.generator, task.ws))
         synthesis = task.generator.bind(task.ws)
         constant = task.targets[0].operator.constant
-        cuts = constant and isinstance(synthesis, Chain) and not synthesis.bypassed
+        cuts = constant and not synthesis.bypassed
         units = Units(task.generator.layers)
         bound, layers = task.bind_operators(), task.recorded_layers
         return GraphSource(units, synthesis, bound, cuts, costs, layers)
@@ -74,12 +74,12 @@ class GraphSource:
         # where
         # tracing one row keeps a gigabyte of intermediate results. Modules of others may not take
         # it.
-        rows = 0 if isinstance(self.synthesis, Chain) else 1
+        rows = 1 if self.synthesis.steps is None else 0
         return _trace(module, torch.zeros(rows, width))
 
     def is_worthwhile(self, start: ResumePoint) -> bool:
         """Return whether so little is left from there that a graph of its own pays."""
-        if start == ResumePoint(0) or not isinstance(self.synthesis, Chain):
+        if start == ResumePoint(0) or self.synthesis.steps is None:
             return False
         names, costs = [*(layer.name for layer in self.units.layers), "image"], self.costs()
         left = sum(costs[name] for name in names[start.layer + 1 :])

@@ -62,7 +62,7 @@ def truncate_prefix(
         start: where it starts.
         memory: the layout of the constant.
     """
-    if not isinstance(synthesis, Chain):
+    if synthesis.steps is None:
         return synthesis
     state: State = ()
     number = -1
@@ -76,7 +76,7 @@ def truncate_prefix(
                 x.contiguous(memory_format=memory) if x.ndim == 4 else x for x in state
             )
             first = replace(step, run=_returning(constant))
-            return replace(synthesis, steps=(first, *synthesis.steps[position + 1 :]))
+            return Chain((first, *synthesis.steps[position + 1 :]), synthesis.bypassed)
         if number in start.ablated:
             x = state[0]
             state = (replacement(x, step.layer).expand_as(x).clone(), *state[1:])

@@ -21,8 +21,7 @@ from forgetting.engines.frame_module import place_task
 from forgetting.engines.precision import choose_precision
 from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError, check_choice, check_int
-from forgetting.models.generator import Generator, Synthesis
-from forgetting.models.units import PICTURE
+from forgetting.models.generator import Generator, Synthesis, edited_picture
 from forgetting.parts import part
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -144,5 +143,5 @@ class TorchCPU:
         )
         ws = self.ws if request.ws is None else request.ws.to(dtype)
         synthesis = self.synthesis or self.generator.bind(ws, edit)
-        frame = to_bytes(edit(synthesis(edit), PICTURE))[0].contiguous().numpy()
+        frame = to_bytes(edited_picture(synthesis, edit))[0].contiguous().numpy()
         return Rendered(frame, next((activity[0].numpy() for activity in recorded()), None))

@@ -177,8 +177,8 @@ class NamedClassifier:
         if self.name not in CLASSIFIERS:
             raise unknown_name("network", self.name, CLASSIFIERS, "known are")
 
-    def __call__(self) -> Classifier:
-        """Raises as :func:`bare`."""
+    def load(self) -> Classifier:
+        """Return the classifier; raises as :func:`load_network`."""
         kind, network = CLASSIFIERS[self.name], load_network(self.name, self.weights)
         classes = len(network.state_dict()[_verdict(network)])
         network.to(memory_format=torch.channels_last)  # a fifth faster there and back on a CPU

@@ -1,4 +1,4 @@
-"""A network that somebody's own code makes: the one place where code that is not ours is run, and only when asked for."""
+"""A network that your own code makes: the only module that runs code of others, and only on request."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ log = logging.getLogger(__name__)
 @part("generator/module")
 @dataclass(frozen=True)
 class CustomModule:
-    """What ``factory`` ("package.module:function") returns. This runs your own code: name nothing that you do not trust.
+    """The module that ``factory`` returns. This runs your own code: name only code that you trust.
 
     Args:
-        shape: of the latent; without, that of the first layer's input.
-        low, high: what the module paints black and white as.
+        factory: ``package.module:function``.
+        shape: of the latent; None takes that of the first layer's input.
+        low: the value of black in the module's pictures.
+        high: the value of white.
     """
 
     factory: str
@@ -38,21 +40,29 @@ class CustomModule:
     def __post_init__(self) -> None:
         if not self.factory:
             raise RequestError(
-                "generator=module needs something that makes it: say generator.factory=my_package.my_module:make"
+                "generator=module needs a function that makes it: "
+                "set generator.factory=my_package.my_module:make"
             )
         if not self.low < self.high:
             raise RequestError(
-                f"generator.low must be less than generator.high, got {self.low:g} and {self.high:g}"
+                "generator.low must be less than generator.high, "
+                f"got {self.low:g} and {self.high:g}"
             )
 
-    def __call__(self) -> Generator:
-        where, _, name = str(self.factory).partition(":")
+    def load(self) -> Generator:
+        """Run the factory, and return its module as a generator.
+
+        Raises:
+            RequestError: there is no such function, or it does not return a module that we can hook.
+        """
+        module_name, _, name = str(self.factory).partition(":")
         sys.path.insert(0, str(Path.cwd()))
         try:
-            factory: Callable[[], Any] = getattr(importlib.import_module(where), name)
+            factory: Callable[[], Any] = getattr(importlib.import_module(module_name), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise RequestError(
-                f"generator.factory={self.factory} cannot be found ({error}); write package.module:function, as seen from this folder"
+                f"generator.factory={self.factory} cannot be imported ({error}); "
+                "write package.module:function, as seen from this folder"
             ) from None
         finally:
             sys.path.remove(str(Path.cwd()))
@@ -60,6 +70,7 @@ class CustomModule:
         network = factory()
         if not isinstance(network, nn.Module):
             raise RequestError(
-                f"generator.factory={self.factory} must return a torch.nn.Module, got a {type(network).__name__}"
+                f"generator.factory={self.factory} must return a torch.nn.Module, "
+                f"got a {type(network).__name__}"
             )
         return Hooked(network, self.shape, self.low, self.high)

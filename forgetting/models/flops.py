@@ -1,4 +1,4 @@
-"""What a picture costs, layer by layer."""
+"""Multiply-adds of a picture, layer by layer."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from forgetting.models.units import Layer
 
 @torch.no_grad()
 def multiply_adds(generator: Generator, ws: Tensor) -> dict[str, int]:
-    """Multiply-adds of one picture by step; torch counts products and convolutions, nothing else.
+    """Return the multiply-adds of a picture by step; torch counts only products and convolutions.
 
-    ``mapping`` and ``bind`` come first: what is done once for a face and not again for every frame; the last is ``image``.
+    The first entries are ``mapping`` and ``bind``, which are computed once for a face; the last one is
+    ``image``.
     """
     costs: dict[str, int] = {}
 
-    def count(name: str) -> None:
+    def add(name: str) -> None:
         costs[name] = counter.get_total_flops() // 2 - sum(costs.values())
 
-    def at(x: Tensor, layer: Layer) -> Tensor:
-        count(layer.name)
+    def add_layer(x: Tensor, layer: Layer) -> Tensor:
+        add(layer.name)
         return x
 
     with FlopCounterMode(display=False) as counter:
         generator.mapping(torch.zeros(1, generator.z_dim))
-        count("mapping")
+        add("mapping")
         synthesis = generator.bind(ws.clone())
-        count("bind")
-        synthesis(at)
-        count("image")
+        add("bind")
+        synthesis(add_layer)
+        add("image")
     return costs

@@ -1,23 +1,27 @@
 """The contract between networks and everything else.
 
-A generator maps ``z`` to ``ws``; ``bind(ws)`` folds whatever depends on the face alone and returns a
-:class:`Synthesis`, which makes the picture and lets an *edit* damage what every layer says on the way. Our own networks
-are a :class:`Chain` of steps: a step's first output is what its layer says, and the edit stands between one step and the
-next, so no network can forget to ask and a picture may begin anywhere.
+A generator maps ``z`` to ``ws``. ``bind(ws)`` folds in whatever depends on the face alone and returns
+a :class:`Synthesis`, which makes the picture. On the way, an *edit* may replace the activations of
+every layer.
+
+Our own networks are a :class:`Chain` of steps: the first output of a step is the activation of its
+layer, and the chain calls the edit between one step and the next. So no network can leave the edit
+out, and a picture may start at any step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from forgetting.models.units import Layer
+from forgetting.models.units import PICTURE, Layer
 
 Edit = Callable[[Tensor, Layer], Tensor]
-"""[B, C, H, W] -> [B, C, H, W]; may write into its argument, which nobody else holds."""
+"""[B, C, H, W] -> [B, C, H, W]; may write into its argument, which nothing else uses."""
 
 State = tuple[Tensor, ...]
 """What flows between steps; ``state[0]`` is the output of the step's layer."""
@@ -25,10 +29,14 @@ State = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Step:
-    """One link of the chain.
+    """A step of a chain.
 
-    ``run`` never writes into the state it is given and returns tensors that nobody else holds. ``layer`` is the
-    layer whose output is ``state[0]`` afterwards, or None where there is nothing to address (the last step).
+    Args:
+        name: the layer's name, or ``image``.
+        layer: the layer whose output is ``state[0]`` after the step; None for the last step, which
+            makes the picture.
+        run: computes the next state. It never writes into the state it gets, and returns tensors
+            that nothing else uses.
     """
 
     name: str
@@ -37,37 +45,51 @@ class Step:
 
 
 class Synthesis(Protocol):
-    """One batch of faces, ready to be damaged."""
+    """A batch of faces, ready to be edited."""
+
+    @property
+    def steps(self) -> Sequence[Step] | None:
+        """The steps, any of which an engine may start at; None where there is no such chain."""
+        ...
+
+    @property
+    def bypassed(self) -> bool:
+        """Whether a layer that is fully ablated may leave something of the layers before it."""
+        ...
 
     def __call__(self, edit: Edit | None = None) -> Tensor:
-        """The picture under ``edit``: [B, C, H, W], nominally in [-1, 1]; C is 3, or whatever the network paints.
+        """Return the picture under ``edit``, [B, C, H, W], nominally in [-1, 1].
 
-        ``edit`` is called once for every layer, in their order. Where there is one face, it may return any number of
-        states: every one becomes a picture.
+        C is 3, or the number of channels of the network's picture. ``edit`` is called once for
+        every layer, in the order of the layers. If there is one face, ``edit`` may return any
+        number of states, each of which becomes a picture.
         """
         ...
 
     def folded(self) -> Synthesis:
-        """The same, with what no edit can change done once and for all."""
+        """Return the same synthesis, with everything that no edit can change computed once."""
         ...
 
     def repeated(self, count: int) -> Synthesis:
-        """One face, ready for an edit that returns ``count`` states."""
+        """Return the synthesis of one face for an edit that returns ``count`` states."""
         ...
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A synthesis of steps, which may be restarted anywhere.
+    """A synthesis of steps, which may start at any of them.
 
-    ``bypassed`` says that more than the layers' maps flows from step to step - a picture that adds up on the way -, so that
-    a layer which is all gone does not cut off what was before it.
+    Args:
+        steps: in their order.
+        bypassed: whether more than the layers' maps flows from step to step, such as a picture that
+            is added up on the way.
     """
 
     steps: tuple[Step, ...]
     bypassed: bool = False
 
     def __call__(self, edit: Edit | None = None) -> Tensor:
+        """Return the picture under ``edit``, [B, C, H, W]."""
         state: State = ()
         for step in self.steps:
             state = step.run(state)
@@ -76,83 +98,146 @@ class Chain:
         return state[0]
 
     def repeated(self, count: int) -> Chain:
+        """Return the same chain: it takes any number of states."""
         return self
 
     def folded(self) -> Chain:
-        """The same chain with its first step done: nothing before the first edit depends on more than the face."""
-        first, *others = self.steps
+        """Return the same chain with its first step computed: it depends on the face alone."""
+        first, *later = self.steps
         state = first.run(())
 
-        def again(_: State) -> State:
+        def copy_state(_: State) -> State:
             return tuple(tensor.clone() for tensor in state)
 
-        return replace(self, steps=(replace(first, run=again), *others))
+        return replace(self, steps=(replace(first, run=copy_state), *later))
+
+
+def edited_picture(synthesis: Synthesis, edit: Edit) -> Tensor:
+    """Return the picture under ``edit``, whose own unit is edited too."""
+    return edit(synthesis(edit), PICTURE)
 
 
 @dataclass(frozen=True)
 class ParameterLayer:
-    """A layer of units that are no maps, and where they are in the network: the names of parameters.
+    """A layer of units that are no maps, and the names of its parameters in the network.
 
-    ``weight`` is what they hear through (of synapses, what they are), ``heard`` through which they are heard.
+    Args:
+        layer: the layer.
+        weight: through which the units get their input; for units that are weights, they themselves.
+        bias: of the units, if they have any.
+        outgoing: the weight through which the units reach the next layer, if there is one.
     """
 
     layer: Layer
     weight: str
     bias: str | None = None
-    heard: str | None = None
+    outgoing: str | None = None
 
 
-class Generator(Protocol):
-    """A trained image generator whose units can be addressed.
-
-    ``layers`` are those of channels; ``parts`` has all others by name (see :mod:`forgetting.models.units` for the kinds).
-
-    ``size`` is the picture's height and width, ``labels`` how many classes it can be asked for (0: none).
-    ``mapping_parameters`` and ``image_parameters`` count what belongs to no layer: the way to ``ws``, and what makes
-    the picture of the layers' maps.
-    """
+class Architecture(Protocol):
+    """What a new architecture must provide; :class:`GeneratorModule` provides the rest."""
 
     @property
-    def layers(self) -> tuple[Layer, ...]: ...
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers of channels, from the first one to the one before the picture."""
+        ...
+
     @property
-    def parts(self) -> Mapping[str, ParameterLayer]: ...
+    def z_dim(self) -> int:
+        """The width of ``z``."""
+        ...
+
     @property
-    def z_dim(self) -> int: ...
-    @property
-    def size(self) -> tuple[int, int]: ...
-    @property
-    def labels(self) -> int: ...
-    @property
-    def mapping_parameters(self) -> int: ...
-    @property
-    def image_parameters(self) -> int: ...
+    def size(self) -> tuple[int, int]:
+        """Height and width of the picture."""
+        ...
 
     def mapping(
         self, z: Tensor, psi: float = 1.0, label: Tensor | None = None, edit: Edit | None = None
     ) -> Tensor:
-        """[B, z_dim] -> ws [B, L, W], truncated towards the average face by ``psi`` (1: not at all).
+        """Return ``ws`` [B, L, W] of ``z`` [B, z_dim].
 
-        ``label`` [B, labels] is one-hot, or any mixture; without it, a network that has classes takes the first.
-        ``edit`` is shown every neuron, [B, C, 1, 1].
+        Args:
+            z: drawn from a normal distribution.
+            psi: how far ``ws`` is truncated towards the average face; 1 is not at all.
+            label: [B, labels], one-hot or any mixture; None is the first class.
+            edit: is called with the mapping units of every layer, [B, C, 1, 1].
         """
         ...
 
     def bind(self, ws: Tensor, edit: Edit | None = None) -> Synthesis:
-        """Fold what depends only on ``ws`` [B, L, W], once; ``edit`` is shown every style, [B, C, 1, 1], and all synapses
-        of a parameter at once, [1, N, 1, 1], and the noise of every layer, [1, 1, H, W]."""
+        """Fold in once what depends only on ``ws`` [B, L, W], and return the synthesis.
+
+        ``edit`` is called with every style, [B, C, 1, 1], with all weights of a parameter at once,
+        [1, N, 1, 1], and with the noise of every layer, [1, 1, H, W].
+        """
         ...
 
-    def rest(self, layer: Layer) -> Tensor:
-        """[1, C, 1 or H, 1 or W]: what the units of ``layer`` say once all their incoming weights are zero."""
+    def bias_only_output(self, layer: Layer) -> Tensor:
+        """Return the activations of ``layer`` once all its incoming weights are zero.
+
+        The shape is [1, C, 1 or H, 1 or W].
+        """
         ...
 
     def incoming(self, layer: Layer) -> Tensor:
-        """[C, N]: the weights through which each unit hears."""
+        """Return the weights through which each unit of ``layer`` gets its input, [C, N]."""
         ...
 
     def outgoing(self, layer: Layer) -> Tensor:
-        """[C, M]: the weights through which each unit is heard by the next layer."""
+        """Return the weights through which each unit of ``layer`` reaches the next layer, [C, M]."""
         ...
 
-    def state_dict(self) -> Mapping[str, Any]: ...
-    def get_parameter(self, target: str) -> Tensor: ...
+
+class Generator(Architecture, Protocol):
+    """A trained image generator whose units have addresses."""
+
+    @property
+    def labels(self) -> int:
+        """The number of classes; 0 for a network that is not conditional."""
+        ...
+
+    @property
+    def parameter_layers(self) -> Mapping[str, ParameterLayer]:
+        """All layers of other kinds than channels, by name."""
+        ...
+
+    @property
+    def mapping_parameters(self) -> int:
+        """The number of values that compute ``ws``."""
+        ...
+
+    @property
+    def image_parameters(self) -> int:
+        """The number of values that make the picture of the last maps."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return all weights by name."""
+        ...
+
+    def get_parameter(self, target: str) -> Tensor:
+        """Return the parameter of that name."""
+        ...
+
+
+class GeneratorModule(nn.Module):
+    """The base of architectures: defaults for what not every network has."""
+
+    layers: tuple[Layer, ...]
+    z_dim: int
+    size: tuple[int, int]
+    labels: int = 0
+    parameter_layers: Mapping[str, ParameterLayer] = MappingProxyType({})
+
+    @property
+    def mapping_parameters(self) -> int:
+        """The number of values that compute ``ws``: none."""
+        return 0
+
+    @property
+    def image_parameters(self) -> int:
+        """The number of all values that belong to no layer and do not compute ``ws``."""
+        values = (*self.parameters(), *self.buffers())
+        in_layers = sum(layer.parameters for layer in self.layers)
+        return sum(value.numel() for value in values) - in_layers - self.mapping_parameters

@@ -145,7 +145,8 @@ class NamedGenerator:
     def __post_init__(self) -> None:
         find_model(self.name)
 
-    def __call__(self) -> Generator:
+    def load(self) -> Generator:
+        """Return the generator; see :func:`load`."""
         return load(self.name)
 
 

@@ -1,4 +1,4 @@
-"""Where faces come from: latents make ``ws``, one for a film, or one for every frame of a face that moves while it dies."""
+"""Latents: the faces of a film, either the same one in every frame or one that moves."""
 
 from __future__ import annotations
 
@@ -19,27 +19,31 @@ from forgetting.parts import part
 
 
 class Latent(Protocol):
+    """The face of a film, frame by frame."""
+
     @property
     def moves(self) -> bool:
-        """Whether the face is another one in every frame."""
+        """Whether every frame has a face of its own."""
         ...
 
-    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
-        """``ws`` [1, L, W] of a frame of a film of so many frames."""
+    def sample(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        """Return ``ws`` [1, L, W] for frame ``index`` of a film of ``frames`` frames."""
         ...
 
-    def another(self, number: int) -> Latent:
-        """The same with other people: as many as there are numbers, the first of them itself."""
+    def variant(self, number: int) -> Latent:
+        """Return the same latent with other faces; number 0 is this latent itself."""
         ...
 
 
 @part("latent/seed")
 @dataclass(frozen=True)
 class Seed:
-    """The face that everybody means by this seed: ``numpy.random.RandomState(seed).randn(1, z_dim)``.
+    """The face of a seed, by the usual convention: ``RandomState(seed).randn(1, z_dim)``.
 
-    ``psi`` draws it towards the average face: 1 is as the network was trained, 0 the average itself. ``label`` is the
-    class that a conditional network is asked for, its first where nothing is said.
+    Args:
+        seed: of the face.
+        psi: how far it is truncated towards the average face; 1 is not at all, 0 is the average.
+        label: its class, if the network has classes; None takes the first one.
     """
 
     moves: ClassVar[bool] = False
@@ -50,19 +54,28 @@ class Seed:
     def __post_init__(self) -> None:
         _check(self.seed, self.psi, self.label)
 
-    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
-        return _face(generator, latent_of_seed(generator, self.seed), self.psi, self.label)
+    def sample(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        """Return ``ws`` [1, L, W], the same for every frame."""
+        return _map(generator, latent_of_seed(generator, self.seed), self.psi, self.label)
 
-    def another(self, number: int) -> Seed:
+    def variant(self, number: int) -> Seed:
+        """Return the latent of a later seed."""
         return replace(self, seed=self.seed + number)
 
 
 @part("latent/walk")
 @dataclass(frozen=True)
 class Walk:
-    """Through the faces of ``seeds``, one after another, at an even pace; a ``loop`` comes back to the first.
+    """A walk through the faces of several seeds, one after another, at constant speed.
 
-    From each to the next it goes along the sphere on which such vectors lie (White 2016, "Sampling Generative Networks").
+    Between two faces it moves along the sphere on which such vectors lie (White 2016, "Sampling
+    Generative Networks").
+
+    Args:
+        seeds: of the faces.
+        loop: whether it returns to the first face.
+        psi: how far faces are truncated towards the average face.
+        label: their class, if the network has classes.
     """
 
     moves: ClassVar[bool] = True
@@ -77,21 +90,32 @@ class Walk:
         for seed in self.seeds:
             _check(seed, self.psi, self.label)
 
-    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+    def sample(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        """Return ``ws`` [1, L, W] for that frame."""
         stops = (*self.seeds, *self.seeds[: int(self.loop)])
-        at = (len(stops) - 1) * (index / frames if self.loop else index / max(frames - 1, 1))
-        number = min(int(at), len(stops) - 2)
-        one, other = (latent_of_seed(generator, seed) for seed in stops[number : number + 2])
-        return _face(generator, slerp(one, other, at - number), self.psi, self.label)
+        share = index / frames if self.loop else index / max(frames - 1, 1)
+        position = (len(stops) - 1) * share
+        number = min(int(position), len(stops) - 2)
+        start, end = (latent_of_seed(generator, seed) for seed in stops[number : number + 2])
+        return _map(generator, slerp(start, end, position - number), self.psi, self.label)
 
-    def another(self, number: int) -> Walk:
+    def variant(self, number: int) -> Walk:
+        """Return the walk through other seeds."""
         return replace(self, seeds=[seed + 1000 * number for seed in self.seeds])
 
 
 @part("latent/drift")
 @dataclass(frozen=True)
 class Drift:
-    """Away from the face of ``seed`` towards that of ``towards``, as far as ``share`` of the way."""
+    """A slow change of a face into another one, of which it goes only a part.
+
+    Args:
+        seed: of the first face.
+        towards: seed of the face that it changes into.
+        share: how much of the way it goes, in [0, 1].
+        psi: how far faces are truncated towards the average face.
+        label: their class, if the network has classes.
+    """
 
     moves: ClassVar[bool] = True
     seed: int = 10
@@ -105,25 +129,29 @@ class Drift:
         errors.check_seed("latent.towards", self.towards)
         check_range("latent.share", self.share, 0.0, 1.0)
 
-    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
-        way = self.share * index / max(frames - 1, 1)
-        return _face(
-            generator,
-            slerp(
-                latent_of_seed(generator, self.seed), latent_of_seed(generator, self.towards), way
-            ),
-            self.psi,
-            self.label,
-        )
+    def sample(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        """Return ``ws`` [1, L, W] for that frame."""
+        share = self.share * index / max(frames - 1, 1)
+        start, end = (latent_of_seed(generator, seed) for seed in (self.seed, self.towards))
+        return _map(generator, slerp(start, end, share), self.psi, self.label)
 
-    def another(self, number: int) -> Drift:
+    def variant(self, number: int) -> Drift:
+        """Return the drift between two later seeds."""
         return replace(self, seed=self.seed + number, towards=self.towards + number)
 
 
 @part("latent/wander")
 @dataclass(frozen=True)
 class Wander:
-    """Around the face of ``seed``, ``turns`` times, at ``radius`` degrees from it: it closes where it began."""
+    """A circle around a face, which closes at its beginning.
+
+    Args:
+        seed: of the face.
+        radius: distance from it, in degrees.
+        turns: how many times the circle is closed.
+        psi: how far faces are truncated towards the average face.
+        label: their class, if the network has classes.
+    """
 
     moves: ClassVar[bool] = True
     seed: int = 10
@@ -137,29 +165,38 @@ class Wander:
         check_range("latent.radius", self.radius, 0.0, 180.0)
         check_int("latent.turns", self.turns, 1, 100_000)
 
-    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
-        middle = latent_of_seed(generator, self.seed)
-        draw, length = np.random.RandomState([self.seed, 1]), float(middle.norm())
-        one, other = (torch.from_numpy(draw.randn(1, generator.z_dim)).float() for _ in range(2))
+    def sample(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        """Return ``ws`` [1, L, W] for that frame."""
+        centre = latent_of_seed(generator, self.seed)
+        draw, length = np.random.RandomState([self.seed, 1]), float(centre.norm())
+        random = [torch.from_numpy(draw.randn(1, generator.z_dim)).float() for _ in range(2)]
         axes: list[Tensor] = []
-        for axis in (one, other):  # at right angles to the face and to each other, and as long
-            for known in (middle, *axes):
-                axis = axis - (axis * known).sum() / known.square().sum() * known
+        for axis in random:  # orthogonal to the face and to each other, and of the same length
+            for earlier in (centre, *axes):
+                axis = axis - (axis * earlier).sum() / earlier.square().sum() * earlier
             axes.append(axis * length / axis.norm().clamp_min(1e-9))
-        turn, away = 2 * math.pi * self.turns * index / frames, math.radians(self.radius)
-        aside = math.cos(turn) * axes[0] + math.sin(turn) * axes[1]
-        return _face(
-            generator, math.cos(away) * middle + math.sin(away) * aside, self.psi, self.label
-        )
+        angle, radius = 2 * math.pi * self.turns * index / frames, math.radians(self.radius)
+        direction = math.cos(angle) * axes[0] + math.sin(angle) * axes[1]
+        z = math.cos(radius) * centre + math.sin(radius) * direction
+        return _map(generator, z, self.psi, self.label)
 
-    def another(self, number: int) -> Wander:
+    def variant(self, number: int) -> Wander:
+        """Return the circle around the face of a later seed."""
         return replace(self, seed=self.seed + number)
 
 
 @part("latent/breathe")
 @dataclass(frozen=True)
 class Breathe:
-    """The face of ``seed``, nearer to the average face and farther from it: psi swings by ``depth``, ``breaths`` times."""
+    """A face whose psi oscillates: it moves towards the average face and away from it.
+
+    Args:
+        seed: of the face.
+        psi: mean of the truncation.
+        depth: amplitude of the truncation.
+        breaths: number of oscillations in a film.
+        label: its class, if the network has classes.
+    """
 
     moves: ClassVar[bool] = True
     seed: int = 10
@@ -173,11 +210,13 @@ class Breathe:
         check_range("latent.depth", self.depth, 0.0, 2.0)
         check_range("latent.breaths", self.breaths, 0.0, 100_000.0)
 
-    def __call__(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+    def sample(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
+        """Return ``ws`` [1, L, W] for that frame."""
         psi = self.psi + self.depth * math.sin(2 * math.pi * self.breaths * index / frames)
-        return _face(generator, latent_of_seed(generator, self.seed), psi, self.label)
+        return _map(generator, latent_of_seed(generator, self.seed), psi, self.label)
 
-    def another(self, number: int) -> Breathe:
+    def variant(self, number: int) -> Breathe:
+        """Return the latent of a later seed."""
         return replace(self, seed=self.seed + number)
 
 
@@ -189,29 +228,38 @@ def _check(seed: int, psi: float, label: int | None) -> None:
 
 
 def latent_of_seed(generator: Generator, seed: int) -> Tensor:
-    """``z`` [1, z_dim] of a seed."""
+    """Return ``z`` [1, z_dim] of a seed."""
     return torch.from_numpy(np.random.RandomState(seed).randn(1, generator.z_dim)).float()
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """The point at that share of the way from ``a`` to ``b`` [1, N] along the sphere; its length goes evenly."""
-    ways = [torch.nn.functional.normalize(one.double(), dim=1) for one in (a, b)]
-    angle = torch.arccos((ways[0] * ways[1]).sum().clamp(-1, 1))
-    if float(angle.sin()) < 1e-6:  # in line: there is no arc between them
+    """Return the point at that share of the way from ``a`` to ``b`` [1, N] along the sphere.
+
+    Its length changes linearly.
+    """
+    directions = [F.normalize(point.double(), dim=1) for point in (a, b)]
+    angle = torch.arccos((directions[0] * directions[1]).sum().clamp(-1, 1))
+    if float(angle.sin()) < 1e-6:  # parallel: there is no arc between them
         return torch.lerp(a, b, share)
-    way = (
-        torch.sin((1 - share) * angle) * ways[0] + torch.sin(share * angle) * ways[1]
+    direction = (
+        torch.sin((1 - share) * angle) * directions[0] + torch.sin(share * angle) * directions[1]
     ) / angle.sin()
-    return (way * torch.lerp(a.double().norm(), b.double().norm(), share)).float()
+    return (direction * torch.lerp(a.double().norm(), b.double().norm(), share)).float()
 
 
 @torch.inference_mode()
-def _face(generator: Generator, z: Tensor, psi: float, label: int | None) -> Tensor:
+def _map(generator: Generator, z: Tensor, psi: float, label: int | None) -> Tensor:
     return generator.mapping(z, psi, one_hot(generator, label))
 
 
 def one_hot(generator: Generator, label: int | None) -> Tensor | None:
-    """[1, labels]: the class ``label``, the first where nothing is said; None for a network without classes."""
+    """Return the class ``label`` as [1, labels], the first one for None.
+
+    Without classes, the result is None.
+
+    Raises:
+        RequestError: the network does not have that class.
+    """
     if not generator.labels:
         if label:
             raise RequestError(

@@ -1,10 +1,10 @@
-"""What the noise does that a StyleGAN adds to its maps: skin and hair are drawn from it."""
+"""Noise modes: what happens to the noise that a StyleGAN adds to its maps, which draws skin and hair."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -15,41 +15,46 @@ from forgetting.parts import part
 
 
 class NoiseMode(Protocol):
+    """What the noise of a network does during a film."""
+
     @property
     def moves(self) -> bool:
-        """Whether it is another one in every frame."""
+        """Whether every frame has noise of its own."""
         ...
 
-    def __call__(self, generator: Generator) -> Generator:
-        """A network whose noise does that; may change the one it is given."""
+    def apply(self, generator: Generator) -> Generator:
+        """Return a network with this noise; may change the network it gets."""
         ...
 
-    def at(self, ws: Tensor, index: int, frames: int) -> Tensor:
-        """Faces of that network as they are in a frame of a film of so many frames."""
+    def animate(self, ws: Tensor, index: int, frames: int) -> Tensor:
+        """Return ``ws`` of that network for frame ``index`` of a film of ``frames`` frames."""
         ...
 
 
 @part("noise/constant")
 @dataclass(frozen=True)
 class ConstantNoise:
-    """The same in every frame, as the network was trained."""
+    """The noise that the network was trained with, the same in every frame."""
 
-    moves = False
+    moves: ClassVar[bool] = False
 
-    def __call__(self, generator: Generator) -> Generator:
+    def apply(self, generator: Generator) -> Generator:
+        """Return the network as it is."""
         return generator
 
-    def at(self, ws: Tensor, index: int, frames: int) -> Tensor:
+    def animate(self, ws: Tensor, index: int, frames: int) -> Tensor:
+        """Return ``ws`` as they are."""
         return ws
 
 
 @part("noise/off")
 @dataclass(frozen=True)
 class NoNoise(ConstantNoise):
-    """None at all: skin becomes smooth. A network that has no noise stays as it is."""
+    """No noise: skin becomes smooth. A network without noise stays as it is."""
 
-    def __call__(self, generator: Generator) -> Generator:
-        for module in _noisy(generator):
+    def apply(self, generator: Generator) -> Generator:
+        """Set all noise of the network to zero, and return the network."""
+        for module in _noisy_modules(generator):
             module.get_buffer("noise").zero_()
         return generator
 
@@ -57,32 +62,37 @@ class NoNoise(ConstantNoise):
 @part("noise/animated")
 @dataclass(frozen=True)
 class AnimatedNoise:
-    """It simmers, as strong as ever: every grain goes up and down ``turns`` times in a film, which closes as a loop.
+    """Noise that changes from frame to frame at constant strength, and closes as a loop.
 
-    What operators say in place of the dead keeps the noise of the first frame.
+    Constant replacements keep the noise of the first frame.
+
+    Args:
+        turns: how many times each value of the noise goes up and down in a film.
     """
 
-    moves = True
+    moves: ClassVar[bool] = True
     turns: int = 60
 
     def __post_init__(self) -> None:
         check_int("noise.turns", self.turns, 1, 1_000_000)
 
-    def __call__(self, generator: Generator) -> Generator:
-        if not _noisy(generator):
-            raise RequestError(
-                "this network has no noise that could be animated; take noise=constant"
-            )
+    def apply(self, generator: Generator) -> Generator:
+        """Return the network with noise that can turn.
+
+        Raises:
+            RequestError: the network has no noise.
+        """
+        if not _noisy_modules(generator):
+            raise RequestError("this network has no noise to animate; use noise=constant")
         return RotatingNoise(generator)
 
-    def at(self, ws: Tensor, index: int, frames: int) -> Tensor:
+    def animate(self, ws: Tensor, index: int, frames: int) -> Tensor:
+        """Return ``ws`` with the angle of the noise in that frame."""
         return with_noise_angle(ws, 2 * math.pi * self.turns * index / frames)
 
 
-def _noisy(generator: Generator) -> list[nn.Module]:
-    """The modules that add noise: those with a ``grain``, the layer under which edits are shown it."""
-    return (
-        [module for module in generator.modules() if hasattr(module, "grain")]
-        if isinstance(generator, nn.Module)
-        else []
-    )
+def _noisy_modules(generator: Generator) -> list[nn.Module]:
+    """All modules that add noise."""
+    if not isinstance(generator, nn.Module):
+        return []
+    return [module for module in generator.modules() if hasattr(module, "noise_layer")]

@@ -1,9 +1,14 @@
-"""Units that are no maps: styles, single weights, neurons of the mapping network.
+"""Units that are no maps: styles, single weights, and the units of the mapping network.
 
-A module says what it has by attributes: ``style`` is the layer of its modulation (``affine`` makes it, and the parameter
-named by ``heard`` listens to it; a name that begins with a dot counts from the network), ``synapses`` are the layers of
-its parameters by their names, ``neurons`` those of the linear layers in ``dense``. Where such a thing is used it is shown
-to an edit on the way, as a map of one pixel. So is noise, under the name of ``grain``; but that has no units who die.
+A module describes its units by attributes:
+
+- ``style_layer`` is the layer of its styles, which its module ``affine`` computes. ``modulated`` names
+  the parameter that they scale; a name that begins with a dot counts from the network.
+- ``weight_layers`` are the layers of its single weights, by the name of the parameter.
+- ``mapping_unit_layers`` are the layers of the linear layers in ``dense``.
+- ``noise_layer`` names its noise. Edits are called with noise, which has no units to ablate.
+
+Where such values are used, an edit is called with them, as with a map of one pixel.
 """
 
 from __future__ import annotations
@@ -24,130 +29,159 @@ from forgetting.models.units import PICTURE, UNIT_KINDS, Layer, Units
 def collect_parameter_layers(
     network: nn.Module, layers: Sequence[Layer]
 ) -> dict[str, ParameterLayer]:
-    """All parts of a network, by the names of their layers: kind after kind, in the order of the ``layers`` of channels."""
+    """Return all layers of units that are no maps, by name.
 
-    def place(part: ParameterLayer) -> tuple[int, int]:
-        name = part.layer.name.partition("/")[2]
-        if part.layer.kind == "mapping":
-            return UNIT_KINDS.index("mapping"), 0
-        behind = [k for k, layer in enumerate(layers) if f"{name}.".startswith(f"{layer.name}.")]
-        # What makes a picture of a resolution, ``b8.image``, comes after all layers there.
-        there = behind or [
+    They are sorted by kind and then in the order of ``layers``, which are those of channels.
+    """
+    kinds = list(UNIT_KINDS)
+
+    def position(parameter_layer: ParameterLayer) -> tuple[int, int]:
+        kind, _, name = parameter_layer.layer.name.partition("/")
+        if kind == "mapping":
+            return kinds.index(kind), 0
+        own = [k for k, layer in enumerate(layers) if f"{name}.".startswith(f"{layer.name}.")]
+        # What makes a picture of a resolution, ``b8.image``, comes after all layers of that resolution.
+        same_resolution = [
             k
             for k, layer in enumerate(layers)
             if layer.name.startswith(f"{name.rpartition('.')[0]}.")
         ]
-        return UNIT_KINDS.index(part.layer.kind), max(there, default=len(layers))
+        return kinds.index(kind), max(own or same_resolution, default=len(layers))
 
-    return {part.layer.name: part for part in sorted(_walked(network), key=place)}
+    return {
+        parameter_layer.layer.name: parameter_layer
+        for parameter_layer in sorted(_parameter_layers(network), key=position)
+    }
 
 
-def _walked(network: nn.Module) -> Iterator[ParameterLayer]:
+def _parameter_layers(network: nn.Module) -> Iterator[ParameterLayer]:
     for path, module in network.named_modules():
-        at = f"{path}." if path else ""
-        if isinstance(style := getattr(module, "style", None), Layer):
-            by = cast(str, module.heard)
+        prefix = f"{path}." if path else ""
+        style_layer = getattr(module, "style_layer", None)
+        if style_layer is not None:
+            modulated = cast(str, module.modulated)
             yield ParameterLayer(
-                style,
-                f"{at}affine.weight",
-                f"{at}affine.bias",
-                by[1:] if by.startswith(".") else f"{at}{by}",
+                style_layer,
+                f"{prefix}affine.weight",
+                f"{prefix}affine.bias",
+                modulated[1:] if modulated.startswith(".") else f"{prefix}{modulated}",
             )
-        for name, layer in getattr(module, "synapses", {}).items():
-            yield ParameterLayer(layer, f"{at}{name}")
-        neurons = getattr(module, "neurons", ())
-        for k, layer in enumerate(neurons):
-            heard = f"{at}dense.{k + 1}.weight" if k + 1 < len(neurons) else None
-            yield ParameterLayer(layer, f"{at}dense.{k}.weight", f"{at}dense.{k}.bias", heard)
+        for name, layer in getattr(module, "weight_layers", {}).items():
+            yield ParameterLayer(layer, f"{prefix}{name}")
+        mapping_unit_layers = getattr(module, "mapping_unit_layers", ())
+        for k, layer in enumerate(mapping_unit_layers):
+            is_last = k + 1 == len(mapping_unit_layers)
+            outgoing = None if is_last else f"{prefix}dense.{k + 1}.weight"
+            dense = f"{prefix}dense.{k}"
+            yield ParameterLayer(layer, f"{dense}.weight", f"{dense}.bias", outgoing)
 
 
 def weight_layers(name: str, module: nn.Module, *parameters: str) -> dict[str, Layer]:
-    """What a module called ``name`` says of its ``parameters``."""
+    """Return the layers of single weights of a module called ``name``, by their ``parameters``."""
     several = len(parameters) > 1
-    shapes = {parameter: module.get_parameter(parameter) for parameter in parameters}
     return {
-        p: Layer(f"weights/{name}.{p}" if several else f"weights/{name}", tensor.numel())
-        for p, tensor in shapes.items()
+        parameter: Layer.of_kind(
+            "weights",
+            f"{name}.{parameter}" if several else name,
+            module.get_parameter(parameter).numel(),
+        )
+        for parameter in parameters
     }
 
 
 def edit_vector(x: Tensor, layer: Layer, edit: Edit | None) -> Tensor:
-    """Styles or neurons [B, C] after the edit."""
+    """Return styles or mapping units [B, C] after the edit."""
     return x if edit is None else edit(x[:, :, None, None], layer)[:, :, 0, 0]
 
 
 def edit_weight(weight: Tensor, layer: Layer, edit: Edit | None) -> Tensor:
-    """A parameter after the edit of its synapses."""
-    return (
-        weight
-        if edit is None
-        else edit(weight.detach().reshape(1, -1, 1, 1).clone(), layer).reshape(weight.shape)
-    )
+    """Return a parameter after the edit of its single weights."""
+    if edit is None:
+        return weight
+    return edit(weight.detach().reshape(1, -1, 1, 1).clone(), layer).reshape(weight.shape)
 
 
 def edit_noise(noise: Tensor, layer: Layer, edit: Edit | None) -> Tensor:
-    """The noise of a layer after the edit."""
+    """Return the noise [1, 1, H, W] of a layer after the edit."""
     return noise if edit is None else edit(noise.clone(), layer)
 
 
+def layers_of_kind(generator: Generator, kind: str) -> tuple[Layer, ...]:
+    """Return the layers of all units of a kind; none if the network has none."""
+    if kind == "channels":
+        return generator.layers
+    if kind == PICTURE.kind:
+        return (PICTURE,)
+    layers = (parameter_layer.layer for parameter_layer in generator.parameter_layers.values())
+    return tuple(layer for layer in layers if layer.kind == kind)
+
+
 def units_of_kinds(generator: Generator, kinds: str | Iterable[str]) -> Units:
-    """All units of those kinds.
+    """Return all units of these kinds.
 
     Raises:
-        RequestError: there is no such kind, or the network has none of it.
+        RequestError: there is no such kind, or the network has no units of it.
     """
     layers: list[Layer] = []
     for kind in [kinds] if isinstance(kinds, str) else dict.fromkeys(kinds):
-        check_choice("units", kind, UNIT_KINDS)
-        ours: tuple[Layer, ...] = (PICTURE,)
-        if kind != "picture":
-            ours = (
-                generator.layers
-                if kind == "channels"
-                else tuple(p.layer for p in generator.parts.values() if p.layer.kind == kind)
+        check_choice("units", kind, tuple(UNIT_KINDS))
+        of_kind = layers_of_kind(generator, kind)
+        if not of_kind:
+            available = [name for name in UNIT_KINDS if layers_of_kind(generator, name)]
+            raise RequestError(
+                f"this network has no {kind} to ablate; it has {', '.join(available)}"
             )
-        if not ours:
-            here = ", ".join(
-                dict.fromkeys(["channels", *(part.layer.kind for part in generator.parts.values())])
-            )
-            raise RequestError(f"this network has no {kind} whose units could die; it has {here}")
-        layers += ours
+        layers += of_kind
     return Units(tuple(layers))
 
 
 def incoming_weights(generator: Generator, layer: Layer) -> Tensor:
-    """[C, N]: the weights through which each unit hears; a synapse is one itself."""
-    if layer == PICTURE:
-        return torch.ones(1, 1)
+    """Return the weights through which each unit gets its input, [C, N].
+
+    A unit that is a weight has itself; the picture's unit has a one.
+    """
     if layer.kind == "channels":
         return generator.incoming(layer)
-    part = generator.parts[layer.name]
-    return generator.get_parameter(part.weight).reshape(layer.channels, -1)
+    parameter_layer = _parameter_layer(generator, layer)
+    if parameter_layer is None:
+        return torch.ones(layer.channels, 1)
+    return generator.get_parameter(parameter_layer.weight).reshape(layer.channels, -1)
 
 
 def outgoing_weights(generator: Generator, layer: Layer) -> Tensor:
-    """[C, M]: the weights through which each unit is heard; where it is heard by all alike, ones."""
+    """Return the weights through which each unit reaches the next layer, [C, M].
+
+    Units that have no such weights have ones.
+    """
     if layer.kind == "channels":
         return generator.outgoing(layer)
-    heard = None if layer == PICTURE else generator.parts[layer.name].heard
-    if heard is None:
+    parameter_layer = _parameter_layer(generator, layer)
+    if parameter_layer is None or parameter_layer.outgoing is None:
         return torch.ones(layer.channels, 1)
-    weight = generator.get_parameter(heard)
-    # Of a depthwise convolution, [in, 1, k, k], the inputs come first; of a wavelet's, every input has four bands.
-    weight = (
-        weight.flatten(1)
-        if weight.ndim == 4 and weight.shape[1] == 1
-        else weight.transpose(0, 1).flatten(1)
-    )
+    weight = generator.get_parameter(parameter_layer.outgoing)
+    # The inputs of a depthwise convolution, [in, 1, k, k], come first.
+    if weight.ndim == 4 and weight.shape[1] == 1:
+        weight = weight.flatten(1)
+    else:
+        weight = weight.transpose(0, 1).flatten(1)
+    # Each input of a wavelet has four bands.
     return weight.repeat(layer.channels // len(weight), 1)
 
 
 def bias_only_output(generator: Generator, layer: Layer) -> Tensor:
-    """What units say once their incoming weights are zero, [1, C, 1 or H, 1 or W]; a synapse says nothing then."""
+    """Return the values of units once their incoming weights are zero, [1, C, 1 or H, 1 or W].
+
+    Units without a bias are zero.
+    """
     if layer.kind == "channels":
-        return generator.rest(layer)
-    bias = None if layer == PICTURE else generator.parts[layer.name].bias
-    if bias is None:
+        return generator.bias_only_output(layer)
+    parameter_layer = _parameter_layer(generator, layer)
+    if parameter_layer is None or parameter_layer.bias is None:
         return torch.zeros(1, layer.channels, 1, 1)
-    said = generator.get_parameter(bias)[None, :, None, None]
-    return F.leaky_relu(said, SLOPE) * GAIN if layer.kind == "mapping" else said
+    bias = generator.get_parameter(parameter_layer.bias)[None, :, None, None]
+    return F.leaky_relu(bias, SLOPE) * GAIN if layer.kind == "mapping" else bias
+
+
+def _parameter_layer(generator: Generator, layer: Layer) -> ParameterLayer | None:
+    """The parameters of a layer; None for the picture's unit, which has none."""
+    return None if layer.kind == PICTURE.kind else generator.parameter_layers[layer.name]

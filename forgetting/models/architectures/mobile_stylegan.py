@@ -1,19 +1,20 @@
-"""MobileStyleGAN (Belousov 2021, "MobileStyleGAN: A Lightweight Convolutional Neural Network for High-Fidelity
-Image Synthesis"): StyleGAN2 distilled into depthwise-separable convolutions over wavelet coefficients.
+"""MobileStyleGAN (Belousov 2021, "MobileStyleGAN: A Lightweight Convolutional Neural Network for
+High-Fidelity Image Synthesis"): StyleGAN2 distilled into depthwise-separable convolutions over wavelet
+coefficients.
 
-Demodulation there does not depend on the style, so checkpoints hold it already folded into the pointwise weights,
-and the learning-rate multipliers and modulation scales are folded into the affine weights. There is no RGB skip
-pyramid: only the last layer makes the picture.
+Its demodulation does not depend on the style, so checkpoints hold it already folded into the pointwise
+weights. Learning-rate multipliers and modulation scales are folded into the affine weights. There is no
+RGB skip pyramid: only the last layer makes the picture.
 
-Units in front of a wavelet are numbered by band (low, vertical, horizontal, diagonal), where the original interleaves
-the three details of each channel; whole bands are read and written in one piece.
+Units in front of a wavelet are numbered by band (low, vertical, horizontal, diagonal), where the
+original interleaves the three details of each channel. So whole bands are read and written in one piece.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,6 @@ from forgetting.models import unit_kinds
 from forgetting.models.architectures.ops import (
     SLOPE,
     check_label,
-    check_ws,
     check_z,
     conv2d_per_face,
     depth_to_space,
@@ -34,71 +34,88 @@ from forgetting.models.architectures.ops import (
     pixel_norm,
     prevent_constant_folding,
 )
-from forgetting.models.generator import Chain, Edit, State, Step
+from forgetting.models.architectures.style import (
+    BoundLayer,
+    StyleGenerator,
+    describe_mapping,
+    fold_style,
+    run_mapping_layers,
+)
+from forgetting.models.generator import Edit, State, Step
 from forgetting.models.units import Layer
 
-Fold = Callable[[Tensor], Tensor]
-"""An operation with the face folded in: [B, C, H, W] -> [B, C', H', W']."""
 
-
-class DenseConv(nn.Module):
-    """The first layer: a modulated full 3x3 convolution of the learned constant."""
-
-    heard = "weight"
-
-    def __init__(self, name: str, w_dim: int, channels: int, resolution: int) -> None:
-        super().__init__()
-        self.affine = nn.Linear(w_dim, channels)
-        self.weight = init_normal(channels, channels, 3, 3, std=1 / (3 * channels**0.5))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.noise: Tensor
-        self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
-        self.style, self.synapses = (
-            Layer(f"styles/{name}", channels),
-            unit_kinds.weight_layers(name, self, "weight"),
-        )
-        self.grain = Layer(f"noise/{name}", 1, (resolution, resolution))
-
-    def kernel(self) -> Tensor:
-        """[out, in, 9]"""
-        return self.weight.flatten(2)
-
-    def fold(self, w: Tensor, edit: Edit | None) -> Fold:
-        style = unit_kinds.edit_vector(self.affine(w), self.style, edit)[
-            :, :, None, None
-        ]  # [B, C, 1, 1]
-        weight = unit_kinds.edit_weight(self.weight, self.synapses["weight"], edit)
-        return lambda x: F.conv2d(x * style, weight, self.bias, padding=1)
-
-
-class SeparableConv(nn.Module):
-    """A modulated depthwise 3x3 followed by a pointwise 1x1 convolution."""
-
-    heard = "depthwise"
+class NoisyConv(nn.Module):
+    """What both kinds of convolutions have: styles, a bias and noise."""
 
     def __init__(self, name: str, w_dim: int, inputs: int, channels: int, resolution: int) -> None:
         super().__init__()
+        self.size = (resolution, resolution)
         self.affine = nn.Linear(w_dim, inputs)
-        self.depthwise = init_normal(inputs, 1, 3, 3, std=1 / 3)
-        self.pointwise = init_normal(channels, inputs, 1, 1, std=1 / inputs**0.5)
+        self.add_weights(inputs, channels)
         self.bias = nn.Parameter(torch.zeros(channels))
         self.noise: Tensor
-        self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
-        self.style, self.synapses = (
-            Layer(f"styles/{name}", inputs),
-            unit_kinds.weight_layers(name, self, "depthwise", "pointwise"),
-        )
-        self.grain = Layer(f"noise/{name}", 1, (resolution, resolution))
+        self.register_buffer("noise", torch.zeros(1, 1, *self.size))
+        self.style_layer = Layer.of_kind("styles", name, inputs)
+        self.noise_layer = Layer.of_kind("noise", name, 1, self.size)
+
+    def add_weights(self, inputs: int, channels: int) -> None:
+        """Add the parameters of the convolution."""
+        raise NotImplementedError
+
+    def edited_noise(self, edit: Edit | None) -> Tensor:
+        """Return the noise [1, 1, H, W] after the edit."""
+        return unit_kinds.edit_noise(self.noise, self.noise_layer, edit)
+
+
+class DenseConv(NoisyConv):
+    """The first layer: a modulated full 3x3 convolution of the learned constant."""
+
+    modulated = "weight"
+
+    def __init__(self, name: str, w_dim: int, channels: int, resolution: int) -> None:
+        super().__init__(name, w_dim, channels, channels, resolution)
+        self.weight_layers = unit_kinds.weight_layers(name, self, "weight")
+
+    def add_weights(self, inputs: int, channels: int) -> None:
+        """Add the kernel."""
+        self.weight = init_normal(channels, inputs, 3, 3, std=1 / (3 * inputs**0.5))
 
     def kernel(self) -> Tensor:
-        """[out, in, 9]: the two convolutions as one."""
+        """Return the kernel [out, in, 9]."""
+        return self.weight.flatten(2)
+
+    def fold(self, w: Tensor, edit: Edit | None) -> BoundLayer:
+        """Return the convolution for the faces ``w`` [B, w_dim]."""
+        style, weight = fold_style(self, w, edit)
+        style = style[:, :, None, None]  # [B, C, 1, 1]
+        return lambda x: F.conv2d(x * style, weight, self.bias, padding=1)
+
+
+class SeparableConv(NoisyConv):
+    """A modulated depthwise 3x3 convolution followed by a pointwise 1x1 convolution."""
+
+    modulated = "depthwise"
+
+    def __init__(self, name: str, w_dim: int, inputs: int, channels: int, resolution: int) -> None:
+        super().__init__(name, w_dim, inputs, channels, resolution)
+        self.weight_layers = unit_kinds.weight_layers(name, self, "depthwise", "pointwise")
+
+    def add_weights(self, inputs: int, channels: int) -> None:
+        """Add the two kernels."""
+        self.depthwise = init_normal(inputs, 1, 3, 3, std=1 / 3)
+        self.pointwise = init_normal(channels, inputs, 1, 1, std=1 / inputs**0.5)
+
+    def kernel(self) -> Tensor:
+        """Return the two convolutions as one kernel [out, in, 9]."""
         return self.pointwise.flatten(2) * self.depthwise.flatten(1)[None]
 
-    def fold(self, w: Tensor, edit: Edit | None) -> Fold:
-        style = unit_kinds.edit_vector(self.affine(w), self.style, edit)  # [B, in]
-        depthwise = unit_kinds.edit_weight(self.depthwise, self.synapses["depthwise"], edit)
+    def fold(self, w: Tensor, edit: Edit | None) -> BoundLayer:
+        """Return the convolutions for the faces ``w`` [B, w_dim]."""
+        style = unit_kinds.edit_vector(self.affine(w), self.style_layer, edit)  # [B, in]
+        depthwise = unit_kinds.edit_weight(self.depthwise, self.weight_layers["depthwise"], edit)
         depthwise = (style[:, :, None, None, None] * depthwise).flatten(0, 1)  # [B * in, 1, 3, 3]
-        pointwise = unit_kinds.edit_weight(self.pointwise, self.synapses["pointwise"], edit)
+        pointwise = unit_kinds.edit_weight(self.pointwise, self.weight_layers["pointwise"], edit)
 
         def run(x: Tensor) -> Tensor:
             x = conv2d_per_face(x, depthwise, None, padding=1, groups=x.shape[1], faces=len(w))
@@ -108,66 +125,63 @@ class SeparableConv(nn.Module):
 
 
 class Modulation(nn.Module):
-    """Scales the channels by the style before the inverse wavelet; the next convolution hears a quarter of them in four bands."""
+    """Scales the channels by the style before the inverse wavelet.
+
+    The next convolution has a quarter as many inputs, each of which gets four bands.
+    """
 
     def __init__(self, name: str, w_dim: int, channels: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, channels)
-        self.style, self.heard = (
-            Layer(f"styles/{name}.up", channels),
-            f".convs.{name.replace('.', '_')}.depthwise",
-        )
+        self.style_layer = Layer.of_kind("styles", f"{name}.up", channels)
+        self.modulated = f".convs.{_key(name)}.depthwise"
 
-    def fold(self, w: Tensor, edit: Edit | None) -> Fold:
-        style = unit_kinds.edit_vector(self.affine(w), self.style, edit)[:, :, None, None]
+    def fold(self, w: Tensor, edit: Edit | None) -> BoundLayer:
+        """Return modulation and wavelet for the faces ``w`` [B, w_dim]."""
+        style = unit_kinds.edit_vector(self.affine(w), self.style_layer, edit)[:, :, None, None]
         return lambda x: inverse_haar(x * style)  # [B, 4C, H, W] -> [B, C, 2H, 2W]
 
 
-class ToImage(nn.Module):
+class WaveletToImage(nn.Module):
     """A modulated 1x1 convolution to the wavelet coefficients of RGB."""
 
-    heard = "weight"
+    modulated = "weight"
 
     def __init__(self, w_dim: int, channels: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, channels)
         self.weight = init_normal(12, channels, 1, 1, std=1 / channels**0.5)
         self.bias = nn.Parameter(torch.zeros(12))
-        self.style, self.synapses = (
-            Layer("styles/image", channels),
-            unit_kinds.weight_layers("image", self, "weight"),
-        )
+        self.style_layer = Layer.of_kind("styles", "image", channels)
+        self.weight_layers = unit_kinds.weight_layers("image", self, "weight")
 
-    def fold(self, w: Tensor, edit: Edit | None) -> Fold:
-        style, weight = (
-            unit_kinds.edit_vector(self.affine(w), self.style, edit),
-            unit_kinds.edit_weight(self.weight, self.synapses["weight"], edit),
-        )
+    def fold(self, w: Tensor, edit: Edit | None) -> BoundLayer:
+        """Return convolution and wavelet for the faces ``w`` [B, w_dim]."""
+        style, weight = fold_style(self, w, edit)
         weight = style[:, None] * weight[:, :, 0, 0]  # [B, 12, C]
-        # The wavelet is linear: done once to the weights instead of every time to the picture, it leaves four phases.
-        weight = (
-            _phases(weight.transpose(1, 2).flatten(0, 1)).view(len(w), -1, 12).transpose(1, 2)
-        )  # [B, 12, C]
-        weight, bias = (
-            weight.reshape(-1, weight.shape[2], 1, 1),
-            _phases(self.bias[None])[0].repeat(len(w)),
-        )
+        # The wavelet is linear. Done once to the weights instead of to every picture, it leaves four
+        # phases.
+        weight = _phases(weight.transpose(1, 2).flatten(0, 1))  # [B * C, 12]
+        weight = weight.view(len(w), -1, 12).transpose(1, 2)  # [B, 12, C]
+        weight = weight.reshape(-1, weight.shape[2], 1, 1)
+        bias, faces = _phases(self.bias[None])[0].repeat(len(w)), len(w)
 
         def run(x: Tensor) -> Tensor:
-            return depth_to_space(
-                conv2d_per_face(x, weight, bias, padding=0, groups=1, faces=len(w))
-            )  # [B, 3, 2H, 2W]
+            x = conv2d_per_face(x, weight, bias, padding=0, groups=1, faces=faces)
+            return depth_to_space(x)  # [B, 3, 2H, 2W]
 
         return run
 
 
-class MobileStyleGAN(nn.Module):
-    """``channels[k]`` units in every layer at resolution ``4 * 2**k``; the picture is twice the last of these.
+class MobileStyleGAN(StyleGenerator):
+    """A MobileStyleGAN with ``channels[k]`` units in every layer at resolution ``4 * 2**k``.
+
+    The picture has twice the last of these resolutions.
 
     Args:
         channels: multiples of four, except the last.
         z_dim: width of ``z`` and of ``w``.
-        mapping_layers: linear layers of the mapping network.
+        mapping_layers: number of linear layers of the mapping network.
     """
 
     def __init__(
@@ -181,18 +195,18 @@ class MobileStyleGAN(nn.Module):
             raise RequestError(
                 f"channels must be multiples of four for the wavelet, got {list(channels)}"
             )
-        self.z_dim = z_dim
+        self.z_dim = self.w_dim = z_dim
         self.hyperparameters = {
             "channels": list(channels),
             "z_dim": z_dim,
             "mapping_layers": mapping_layers,
         }
         self.dense = nn.ModuleList(nn.Linear(z_dim, z_dim) for _ in range(mapping_layers))
-        self.neurons = tuple(Layer(f"mapping/{k}", z_dim) for k in range(mapping_layers))
+        self.mapping_unit_layers = describe_mapping([z_dim] * mapping_layers)
         self.register_buffer("w_avg", torch.zeros(z_dim))
         self.const = init_normal(1, channels[0], 4, 4)
         self.convs = nn.ModuleDict({"b4_conv1": DenseConv("b4.conv1", z_dim, channels[0], 4)})
-        self.ups = nn.ModuleDict()
+        self.ups: Any = nn.ModuleDict()
         for k in range(1, len(channels)):
             size = 4 * 2**k
             self.ups[f"b{size}_conv0"] = Modulation(f"b{size}.conv0", z_dim, channels[k - 1])
@@ -202,116 +216,76 @@ class MobileStyleGAN(nn.Module):
             self.convs[f"b{size}_conv1"] = SeparableConv(
                 f"b{size}.conv1", z_dim, channels[k], channels[k], size
             )
-        self.to_image = ToImage(z_dim, channels[-1])
-        self.labels = 0
+        self.to_image = WaveletToImage(z_dim, channels[-1])
         self.size = (2 * 4 * 2 ** (len(channels) - 1),) * 2
-        self.layers = tuple(self._describe(name, conv) for name, conv in self.convs.items())
-        self.parts = unit_kinds.collect_parameter_layers(self, self.layers)
         self.num_ws = len(self.convs) + len(self.ups) + 1
-
-    def _describe(self, name: str, conv: nn.Module) -> Layer:
-        own = (
-            (conv, self.ups[name])
-            if name in self.ups
-            else (conv, self.const)
-            if name == "b4_conv1"
-            else (conv,)
-        )
-        noise = cast(Tensor, conv.noise)
-        return Layer(
-            _address(name),
-            len(cast(Tensor, conv.bias)),
-            (noise.shape[2], noise.shape[3]),
-            parameter_count(*own),
-        )
+        keys = list(self.convs)
+        ups = {keys.index(key): up for key, up in self.ups.items()}
+        self.describe_layers((key.replace("_", ".") for key in keys), {0: self.const, **ups})
 
     @property
     def mapping_parameters(self) -> int:
+        """The number of values of the mapping network."""
         return parameter_count(self.dense)
 
-    @property
-    def image_parameters(self) -> int:
-        return parameter_count(self.to_image)
-
-    def mapping(
-        self, z: Tensor, psi: float = 1.0, label: Tensor | None = None, edit: Edit | None = None
-    ) -> Tensor:
+    def map_to_w(self, z: Tensor, psi: float, label: Tensor | None, edit: Edit | None) -> Tensor:
+        """Return ``w`` [B, w_dim], truncated by ``psi``."""
         check_z(z, self.z_dim)
         check_label(label, self.labels, len(z))
-        w = pixel_norm(z)
-        for dense, layer in zip(self.dense, self.neurons, strict=True):
-            w = unit_kinds.edit_vector(F.leaky_relu(dense(w), SLOPE) * 2**0.5, layer, edit)
-        w = torch.lerp(cast(Tensor, self.w_avg), w, psi)
-        return w[:, None].expand(-1, self.num_ws, -1)  # [B, L, W]
+        w = run_mapping_layers(pixel_norm(z), self.dense, self.mapping_unit_layers, edit)
+        return torch.lerp(cast(Tensor, self.w_avg), w, psi)
 
-    def bind(self, ws: Tensor, edit: Edit | None = None) -> Chain:
-        check_ws(ws, self.num_ws, self.z_dim)
-        return Chain(tuple(self._steps(ws, edit)))
-
-    def _steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
+    def chain_steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
+        """Return the steps."""
         w = iter(ws.unbind(1))
         first = self._conv(self.layers[0])
-        fold, const = first.fold(next(w), edit), self.const.expand(len(ws), -1, -1, -1)
-        noise = unit_kinds.edit_noise(first.noise, first.grain, edit)
-        yield Step(self.layers[0].name, self.layers[0], lambda _: (_activate(fold(const), noise),))
+        conv, const = first.fold(next(w), edit), self.const.expand(len(ws), -1, -1, -1)
+        noise = first.edited_noise(edit)
+        yield Step(self.layers[0].name, self.layers[0], lambda _: (_activate(conv(const), noise),))
         for layer in self.layers[1:]:
-            up = (
-                cast(Modulation, self.ups[_key(layer)]).fold(next(w), edit)
-                if _key(layer) in self.ups
-                else None
-            )
-            conv = self._conv(layer)
-            yield Step(
-                layer.name,
-                layer,
-                partial(
-                    _run,
-                    up,
-                    conv.fold(next(w), edit),
-                    unit_kinds.edit_noise(conv.noise, conv.grain, edit),
-                ),
-            )
+            key, up = _key(layer.name), None
+            if key in self.ups:
+                up = self.ups[key].fold(next(w), edit)
+            module = self._conv(layer)
+            run = partial(_run, up, module.fold(next(w), edit), module.edited_noise(edit))
+            yield Step(layer.name, layer, run)
         to_image = self.to_image.fold(next(w), edit)
         yield Step("image", None, lambda state: (to_image(state[0]),))
 
-    def _conv(self, layer: Layer) -> DenseConv | SeparableConv:
-        return cast(SeparableConv, self.convs[_key(layer)])
-
-    def rest(self, layer: Layer) -> Tensor:
+    def bias_only_output(self, layer: Layer) -> Tensor:
+        """Return the activated bias and noise, [1, C, H, W]."""
         conv = self._conv(layer)
         return F.leaky_relu(conv.noise + conv.bias[None, :, None, None], SLOPE)
 
-    def incoming(self, layer: Layer) -> Tensor:
-        return self._conv(layer).kernel().flatten(1)
-
     def outgoing(self, layer: Layer) -> Tensor:
-        """The next convolution's composite kernel; through the wavelet, a unit reaches one of its input channels."""
-        following = dict(zip(self.layers, self.layers[1:], strict=False)).get(layer)
-        if following is None:
-            return self.to_image.weight.flatten(1).T  # [C, 12]
-        kernel = self._conv(following).kernel().transpose(0, 1).flatten(1)  # [in, out * 9]
-        if _key(following) in self.ups:
+        """Return the next convolution's kernel, [C, M]; of the last layer, that of the picture.
+
+        Through the wavelet, a unit reaches one input channel of the next convolution.
+        """
+        kernel = super().outgoing(layer)
+        k = self.layers.index(layer) + 1
+        if k < len(self.layers) and _key(self.layers[k].name) in self.ups:
             kernel = kernel.repeat(4, 1)  # its four bands
         return kernel
 
+    def _kernel(self, layer: Layer) -> Tensor:
+        return cast(Tensor, self._conv(layer).kernel())
+
 
 def _phases(coefficients: Tensor) -> Tensor:
-    """[N, 12] wavelet coefficients of RGB -> [N, 12]: the four pixels they make, RGB of each in turn."""
+    """Return the four pixels [N, 12] of wavelet coefficients of RGB [N, 12], pixel by pixel."""
     pixels = inverse_haar(coefficients[:, :, None, None])  # [N, 3, 2, 2]
     return pixels.permute(0, 2, 3, 1).flatten(1)
 
 
-def _address(key: str) -> str:
-    return key.replace("_", ".")  # a ModuleDict's keys may not hold dots
-
-
-def _key(layer: Layer) -> str:
-    return layer.name.replace(".", "_")
+def _key(name: str) -> str:
+    """Return the key of a layer in a ModuleDict, whose keys may not hold dots."""
+    return name.replace(".", "_")
 
 
 def _activate(x: Tensor, noise: Tensor) -> Tensor:
     return F.leaky_relu_(prevent_constant_folding(x).add_(noise), SLOPE)
 
 
-def _run(up: Fold | None, conv: Fold, noise: Tensor, state: State) -> State:
+def _run(up: BoundLayer | None, conv: BoundLayer, noise: Tensor, state: State) -> State:
     return (_activate(conv(up(state[0]) if up else state[0]), noise),)

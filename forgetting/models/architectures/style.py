@@ -1,10 +1,11 @@
-"""What StyleGAN2 and StyleGAN3 share: the mapping network (Karras et al. 2019, "A Style-Based Generator Architecture for
-Generative Adversarial Networks", section 2), and the way from the last maps to the picture."""
+"""What style-based generators share: the mapping network (Karras et al. 2019, "A Style-Based Generator
+Architecture for Generative Adversarial Networks", section 2), the description of their layers, and the
+convolution that makes the picture of the last maps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,24 +16,47 @@ from forgetting.models.architectures.ops import (
     GAIN,
     SLOPE,
     check_label,
+    check_ws,
     check_z,
     conv2d_per_face,
     init_normal,
+    parameter_count,
     pixel_norm,
 )
-from forgetting.models.generator import Edit
+from forgetting.models.generator import Chain, Edit, GeneratorModule, Step
 from forgetting.models.units import Layer
 
 BoundLayer = Callable[[Tensor], Tensor]
-"""Something with the face folded in: [B, C, H, W] -> [B, C', H', W']."""
+"""An operation with the face folded in: [B, C, H, W] -> [B, C', H', W']."""
+
+
+def describe_mapping(widths: Iterable[int]) -> tuple[Layer, ...]:
+    """Return the layers of the units of a mapping network, by the widths of its linear layers."""
+    return tuple(Layer.of_kind("mapping", str(k), width) for k, width in enumerate(widths))
+
+
+def run_mapping_layers(
+    x: Tensor, dense: Iterable[nn.Module], layers: Sequence[Layer], edit: Edit | None
+) -> Tensor:
+    """Return ``x`` [B, N] after linear layers, each with a leaky ReLU and times the square root of two."""
+    for linear, layer in zip(dense, layers, strict=True):
+        x = unit_kinds.edit_vector(F.leaky_relu(linear(x), SLOPE) * GAIN, layer, edit)
+    return x
 
 
 class MappingNetwork(nn.Module):
-    """Linear layers of ``widths`` outputs, each followed by a leaky ReLU and times the square root of two.
+    """The mapping network of StyleGAN2 and StyleGAN3, with its truncation.
 
-    Learning-rate multipliers and the scaling by fan-in are part of the weights. ``embed`` is the width in which a class
-    stands beside ``z``; each of the two is normalised by itself (Karras et al. 2020, "Training Generative Adversarial
-    Networks with Limited Data", appendix D). ``w_avg`` is the centre of truncation.
+    Learning-rate multipliers and the scaling by fan-in are part of the weights. ``w_avg`` is the centre
+    of truncation.
+
+    Args:
+        z_dim: the width of ``z``.
+        widths: numbers of outputs of the linear layers.
+        labels: number of classes.
+        embed: the width in which a class stands beside ``z``. Each of the two is normalised by itself
+            (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data",
+            appendix D).
     """
 
     def __init__(self, z_dim: int, widths: Sequence[int], labels: int = 0, embed: int = 0) -> None:
@@ -41,49 +65,137 @@ class MappingNetwork(nn.Module):
         self.embed = nn.Linear(labels, embed) if labels else None
         inputs = (z_dim + embed * bool(labels), *widths)
         self.dense = nn.ModuleList(nn.Linear(i, o) for i, o in zip(inputs, widths, strict=False))
-        self.neurons = tuple(Layer(f"mapping/{k}", width) for k, width in enumerate(widths))
+        self.mapping_unit_layers = describe_mapping(widths)
         self.register_buffer("w_avg", torch.zeros(widths[-1]))
 
     def forward(
         self, z: Tensor, psi: float, label: Tensor | None, edit: Edit | None = None
     ) -> Tensor:
-        """[B, z_dim], [B, labels] or None -> [B, w_dim], truncated by ``psi``."""
+        """Return ``w`` [B, w_dim] of ``z`` [B, z_dim] and a label [B, labels], truncated by ``psi``."""
         check_z(z, self.z_dim)
         label = check_label(label, self.labels, len(z))
         x = pixel_norm(z)
         if self.embed is not None:
             x = torch.cat((x, pixel_norm(self.embed(label))), dim=1)
-        for dense, layer in zip(self.dense, self.neurons, strict=True):
-            x = unit_kinds.edit_vector(F.leaky_relu(dense(x), SLOPE) * GAIN, layer, edit)
+        x = run_mapping_layers(x, self.dense, self.mapping_unit_layers, edit)
         return torch.lerp(cast(Tensor, self.w_avg), x, psi)
 
 
-class ToImage(nn.Module):
-    """A modulated 1x1 convolution to the picture's channels; no demodulation, no noise, no filters."""
+class StyleGenerator(GeneratorModule):
+    """What all style-based generators do in the same way.
 
-    heard = "weight"
+    A subclass has ``convs``, the convolutions of its layers in their order, each with ``bias`` and
+    ``size``, and ``to_image``, which makes the picture. It calls :meth:`describe_layers` at the end of
+    its constructor and implements :meth:`chain_steps`. Its mapping network is ``style``, or it
+    implements :meth:`map_to_w` and :attr:`mapping_parameters`.
+    """
+
+    w_dim: int
+    num_ws: int
+    convs: Any
+    to_image: Any
+    bypassed = False
+
+    def describe_layers(
+        self, names: Iterable[str], own: Mapping[int, nn.Module | Tensor] | None = None
+    ) -> None:
+        """Set the layers of all convolutions, and those of other units.
+
+        Args:
+            names: of the layers.
+            own: what belongs to a layer besides its convolution, by the number of the layer.
+        """
+        own = own or {}
+        self.layers = tuple(
+            Layer(
+                name,
+                len(conv.bias),
+                conv.size,
+                parameter_count(conv, *([own[k]] if k in own else ())),
+            )
+            for k, (name, conv) in enumerate(zip(names, self._convs(), strict=True))
+        )
+        self.parameter_layers = unit_kinds.collect_parameter_layers(self, self.layers)
+
+    @property
+    def mapping_parameters(self) -> int:
+        """The number of values of the mapping network; the centre of truncation is no weight."""
+        return parameter_count(*cast(nn.Module, self.style).parameters())
+
+    @property
+    def image_parameters(self) -> int:
+        """The number of values that make the picture of the last maps."""
+        return parameter_count(self.to_image)
+
+    def map_to_w(self, z: Tensor, psi: float, label: Tensor | None, edit: Edit | None) -> Tensor:
+        """Return ``w`` [B, w_dim], truncated by ``psi``."""
+        w: Tensor = cast(nn.Module, self.style)(z, psi, label, edit)
+        return w
+
+    def mapping(
+        self, z: Tensor, psi: float = 1.0, label: Tensor | None = None, edit: Edit | None = None
+    ) -> Tensor:
+        """Return ``ws`` [B, L, W]: the same ``w`` for every use of it."""
+        return self.map_to_w(z, psi, label, edit)[:, None].expand(-1, self.num_ws, -1)
+
+    def bind(self, ws: Tensor, edit: Edit | None = None) -> Chain:
+        """Fold in the styles of ``ws`` [B, L, W], and return the chain."""
+        check_ws(ws, self.num_ws, self.w_dim)
+        return Chain(tuple(self.chain_steps(ws, edit)), self.bypassed)
+
+    def chain_steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
+        """Return the steps of the faces ``ws`` [B, L, W]; the last one makes the picture."""
+        raise NotImplementedError
+
+    def incoming(self, layer: Layer) -> Tensor:
+        """Return the kernel of the layer's convolution, [C, N]."""
+        return self._kernel(layer).flatten(1)
+
+    def outgoing(self, layer: Layer) -> Tensor:
+        """Return the next convolution's kernel, [C, M]; of the last layer, that of the picture."""
+        k = self.layers.index(layer) + 1
+        is_last = k == len(self.layers)
+        weight = self._image_weight() if is_last else self._kernel(self.layers[k])
+        return weight.transpose(0, 1).flatten(1)
+
+    def _convs(self) -> list[Any]:
+        return [*self.convs.children()]
+
+    def _conv(self, layer: Layer) -> Any:
+        return self._convs()[self.layers.index(layer)]
+
+    def _kernel(self, layer: Layer) -> Tensor:
+        """[out, in, ...]"""
+        return cast(Tensor, self._conv(layer).weight)
+
+    def _image_weight(self) -> Tensor:
+        """[image channels, in, ...]"""
+        return cast(Tensor, self.to_image.weight)
+
+
+class ToImage(nn.Module):
+    """A modulated 1x1 convolution to the picture's channels, without demodulation, noise or filters."""
+
+    modulated = "weight"
 
     def __init__(self, name: str, w_dim: int, inputs: int, channels: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, inputs)
         self.weight = init_normal(channels, inputs, 1, 1, std=1 / inputs**0.5)
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.style, self.synapses = (
-            Layer(f"styles/{name}", inputs),
-            unit_kinds.weight_layers(name, self, "weight"),
-        )
+        self.style_layer = Layer.of_kind("styles", name, inputs)
+        self.weight_layers = unit_kinds.weight_layers(name, self, "weight")
 
     def fold(
         self, w: Tensor, edit: Edit | None, clamp: float | None, scale: float = 1.0
     ) -> BoundLayer:
-        """The picture of the faces ``w`` [B, w_dim], limited to ``clamp`` and then scaled."""
-        style, weight = (
-            unit_kinds.edit_vector(self.affine(w), self.style, edit),
-            unit_kinds.edit_weight(self.weight, self.synapses["weight"], edit),
-        )
-        weight = (weight * style[:, None, :, None, None]).flatten(
-            0, 1
-        ) * scale  # [B * image, in, 1, 1]
+        """Return the convolution for the faces ``w`` [B, w_dim].
+
+        Its output is limited to ``clamp`` and then scaled.
+        """
+        style, weight = fold_style(self, w, edit)
+        weight = (weight * style[:, None, :, None, None]).flatten(0, 1)  # [B * image, in, 1, 1]
+        weight = weight * scale
         bias, faces = self.bias * scale, len(w)
         bias = bias if faces == 1 else bias.repeat(faces)
 
@@ -92,3 +204,9 @@ class ToImage(nn.Module):
             return x if clamp is None else x.clamp(-clamp * scale, clamp * scale)
 
         return run
+
+
+def fold_style(module: Any, w: Tensor, edit: Edit | None) -> tuple[Tensor, Tensor]:
+    """Return the styles [B, in] of a convolution for ``w`` [B, w_dim], and its weight, both edited."""
+    style = unit_kinds.edit_vector(module.affine(w), module.style_layer, edit)
+    return style, unit_kinds.edit_weight(module.weight, module.weight_layers["weight"], edit)

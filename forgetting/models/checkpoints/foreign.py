@@ -45,7 +45,12 @@ class CheckpointFile:
         if not self.path:
             raise RequestError("generator=file needs a file: say generator.path=my-network.pkl")
 
-    def __call__(self) -> Generator:
+    def load(self) -> Generator:
+        """Return the network as a generator.
+
+        Raises:
+            CheckpointError: the file cannot be read, or holds no network of ours.
+        """
         path = Path(self.path).expanduser()
         if pickle_reader.file_kind(path) == "safetensors":
             return native.read_checkpoint(path)
