@@ -1,5 +1,4 @@
-"""Copies of finished films: smaller films for galleries, and several films side by side in a
-mosaic."""
+"""Copies of finished films: smaller ones for galleries, and several side by side in a mosaic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The files that a film depends on, and the record of their content in its recipe.
+"""The files that a film depends on.
+
+Where a config names them, and what is recorded of their content.
 
 A recipe holds the SHA-256 and the size of every such file, by the dotted key that names it. A plan
 may come from a stranger, so a file that its recipe names is used only if it is the file that was
@@ -27,16 +29,15 @@ Record = dict[str, dict[str, Any]]
 
 
 def paths(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return dotted key -> path, as ``config`` has it, of every file that its film depends on."""
+    """Dotted key -> path, as written in ``config``, of every file that its film depends on."""
     nodes = {key: value for key, value in config.items() if key not in NOT_INPUT}
     return {f"{parent}.{key}": node[key] for parent, node, key in references(nodes) if parent}
 
 
 def references(node: Any, parent: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Yield every file that a config names.
+    """Every file that a config names.
 
-    Yields:
-        The dotted key of the mapping that holds the path, the mapping, and the key within it.
+    Dotted key of the mapping, the mapping itself, and the key within it.
     """
     if isinstance(node, Mapping):
         for key, value in node.items():
@@ -49,28 +50,28 @@ def references(node: Any, parent: str = "") -> Iterator[tuple[str, Any, str]]:
 
 
 def located(path: str | Path) -> Path:
-    """Return the file that ``path`` means; for the folder of a run, its film."""
+    """The file that ``path`` means; of the folder of a run, that is its film."""
     expanded = Path(path).expanduser()
     films = sorted(expanded.glob("film.*")) if expanded.is_dir() else []
     return films[0] if films else expanded
 
 
 def record(config: Mapping[str, Any]) -> Record:
-    """Return hash and size of every file that a config names and that exists.
+    """SHA-256 and size of every file that a config names; a file that does not exist is left out.
 
     Raises:
         RequestError: a path names something that is not a regular file, or that cannot be read.
     """
-    records: Record = {}
+    found: Record = {}
     for key, path in paths(config).items():
         digest = _digest(key, path)
         if digest is not None:
-            records[key] = digest
-    return records
+            found[key] = digest
+    return found
 
 
 def _digest(key: str, path: str) -> dict[str, Any] | None:
-    """Return hash and size of the file under ``key``; None if there is no file."""
+    """Hash and size of the file under ``key``; None if there is no file."""
     try:
         with open_regular(located(path)) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -84,14 +85,14 @@ def _digest(key: str, path: str) -> dict[str, Any] | None:
 
 
 def replaced(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the dotted keys whose files differ between two records."""
+    """The dotted keys whose files have changed between two records."""
     return [key for key in sorted({*recorded, *now}) if recorded.get(key) != now.get(key)]
 
 
 def verify(
     config: Mapping[str, Any], recorded: Any, plan: Path, verb: str, explicit: Iterable[str] = ()
 ) -> None:
-    """Raise unless the files that a recipe names are the files that it records.
+    """Refuse the files that a recipe names, unless they are the recorded ones.
 
     Args:
         config: the config in the recipe of ``plan``.
@@ -101,7 +102,7 @@ def verify(
             own choice.
 
     Raises:
-        RequestError: a file is missing, is no regular file, or is not the recorded file.
+        RequestError: a file is missing, not a regular file, or not the recorded one.
     """
     explicit = list(explicit)
     for key, path in paths(config).items():
@@ -116,9 +117,9 @@ def verify(
         elif known is None:
             reason = "and does not record its content"
         else:
-            reason = "and that file has changed since the plan was made"
+            reason = "and that file is another one than when the plan was made"
         command = f"forgetting {verb} plan={shlex.quote(str(plan))} {key}={shlex.quote(path)}"
         raise RequestError(
             f"the recipe in {plan} names {key}={path}, {reason}; to use a file of your choice, "
-            f"run: {command}"
+            f"say: {command}"
         )

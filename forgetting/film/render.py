@@ -137,7 +137,7 @@ class FaceFrames:
     def _render(
         self, engine: Engine, indices: Iterable[int], row: Tensor | None = None
     ) -> Iterator[Rendered]:
-        """Render these frames, or ``row`` instead of theirs, of one face of the grid after another."""
+        """Render these frames, face after face of the grid; ``row`` replaces their rows."""
         return engine.render(
             FrameRequest(
                 self.compositor.plan.row(index) if row is None else row,

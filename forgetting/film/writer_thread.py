@@ -13,7 +13,7 @@ GRACE_SECONDS = 0.7
 """How long the writing thread may clean up after an interruption."""
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """Raised in the writing thread when rendering has failed."""
 
 
@@ -36,15 +36,15 @@ def consume_in_thread(
     def arriving() -> Iterator[T]:
         while (item := queue.get()) is not None:
             if stopped:
-                raise _Stopped
+                raise _StoppedError
             yield item[0]
         if stopped:
-            raise _Stopped
+            raise _StoppedError
 
     def work() -> None:
         try:
             consume(arriving())
-        except _Stopped:
+        except _StoppedError:
             pass
         except Exception as error:
             errors.append(error)
