@@ -1,4 +1,4 @@
-"""What the runs of a folder say about strategies: figures of every run, medians with intervals, and differences face by face."""
+"""Comparing the strategies of a folder's runs: medians with intervals, and differences by face."""
 
 from __future__ import annotations
 
@@ -28,30 +28,45 @@ FIGURES: Mapping[str, str] = {
     "evenness": "evenness",
     "render_seconds": "render time, s",
 }
-"""Those of a ranking table, and what they are called there; the first three are shares of units gone."""
+"""The figures of a ranking table, and their labels; the first three are shares of ablated units."""
 
 PAIRED = ("half_life.structure", "last_person", "last_face")
-"""Those that are compared face by face."""
+"""The figures that are compared on each face."""
+
+Table = tuple[list[str], list[list[str]]]
+"""The heads and the rows of a table."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The median of ``count`` numbers, and ``low`` to ``high``, which holds that of everybody with probability ``COVERAGE`` or more;
-    None where there are too few. ``open`` says that the median itself was not lived to see: it is at least that large.
+    """The median of a sample, with its confidence interval.
+
+    Args:
+        count: the size of the sample.
+        value: the sample median.
+        low, high: an interval that holds the median of all faces with a probability of at least
+            ``COVERAGE``; None if the sample is too small.
+        censored: whether the sample median is only a lower bound, because films ended before.
     """
 
     count: int
     value: float
     low: float | None
     high: float | None
-    open: bool = False
+    censored: bool = False
 
 
-def estimate(values: Iterable[float], open_from: float = float("inf")) -> Estimate:
-    """The sample median, with the interval between two order statistics: exact for any continuous distribution.
+def estimate(values: Iterable[float], censored_from: float = float("inf")) -> Estimate:
+    """Return the sample median, with the interval between two order statistics.
 
-    The k-th smallest and k-th largest of n hold the median with probability 1 - 2 P(B < k), B binomial of n and 1/2 (W. R. Thompson,
-    On confidence ranges for the median, 1936); below six numbers not even the outermost do so with 95 %.
+    The interval is exact for any continuous distribution. The k-th smallest and k-th largest of n
+    values hold the median with probability 1 - 2 P(B < k), where B is binomial of n and 1/2 (W. R.
+    Thompson, On confidence ranges for the median, 1936). Of fewer than six values not even the
+    outermost reach 95 %.
+
+    Args:
+        values: the sample.
+        censored_from: the smallest value that is only a lower bound.
 
     Raises:
         ValueError: there are no values.
@@ -62,154 +77,179 @@ def estimate(values: Iterable[float], open_from: float = float("inf")) -> Estima
         k += 1
     low, high = (ordered[k - 1], ordered[n - k]) if k else (None, None)
     middle = median(ordered)
-    return Estimate(n, middle, low, high, middle >= open_from)
+    return Estimate(n, middle, low, high, middle >= censored_from)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a figure of a strategy differs from that of another, on the same faces.
+
+    Args:
+        estimate: of the difference.
+        larger: on how many faces the figure is larger.
+    """
+
+    estimate: Estimate
+    larger: int
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """A strategy: its name, its runs, and its figures by face - the median of those runs that differ in other seeds alone."""
+    """A strategy: its name, and its runs."""
 
     name: str
     runs: Sequence[FinishedRun]
 
-    def by_face(self, figure: str) -> dict[str, float]:
-        found: dict[str, list[float]] = {}
-        for one in self.runs:
-            if (value := one.figures.get(figure)) is not None:
-                found.setdefault(one.face, []).append(value)
-        return {face: median(values) for face, values in found.items()}
+    @property
+    def faces(self) -> set[str]:
+        """The faces of its runs."""
+        return {run.face for run in self.runs}
 
-    def endless(self, figure: str) -> set[str]:
-        """The faces of which the film was over before."""
-        return {one.face for one in self.runs if figure in censored_figures(one.summary)}
+    def by_face(self, figure: str) -> dict[str, float]:
+        """Return a figure by face: the median of the runs that differ in other seeds only."""
+        values: dict[str, list[float]] = {}
+        for run in self.runs:
+            if (value := run.figures.get(figure)) is not None:
+                values.setdefault(run.face, []).append(value)
+        return {face: median(of_face) for face, of_face in values.items()}
+
+    def censored_faces(self, figure: str) -> set[str]:
+        """Return the faces whose films ended before the figure was reached."""
+        return {run.face for run in self.runs if figure in censored_figures(run.summary)}
 
     def estimate(self, figure: str) -> Estimate | None:
+        """Return the median of a figure over faces; None if no run has it."""
         values = self.by_face(figure)
-        # Who outlived the film has at least the figure that it has: such a median is a bound.
-        ended = min((values[face] for face in self.endless(figure)), default=float("inf"))
-        return estimate(values.values(), ended) if values else None
+        # The value of a censored face is a lower bound, so a median from there on is one too.
+        bounds = (values[face] for face in self.censored_faces(figure))
+        return estimate(values.values(), min(bounds, default=float("inf"))) if values else None
 
-    def against(self, other: Strategy, figure: str) -> tuple[Estimate, int] | None:
-        """The median difference from another strategy on the same face, and on how many faces this one's figure is larger.
+    def compare(self, other: Strategy, figure: str) -> Difference | None:
+        """Return the difference of a figure from that of another strategy; None if there is none.
 
-        A face on which both films were over before says nothing, and is left out.
+        Faces of which both films ended before the figure was reached are left out.
         """
         ours, theirs = self.by_face(figure), other.by_face(figure)
-        unknown = self.endless(figure) & other.endless(figure)
+        unknown = self.censored_faces(figure) & other.censored_faces(figure)
         differences = [
             ours[face] - theirs[face] for face in (ours.keys() & theirs.keys()) - unknown
         ]
-        return (
-            (estimate(differences), sum(difference > 0 for difference in differences))
-            if differences
-            else None
-        )
+        if not differences:
+            return None
+        return Difference(estimate(differences), sum(value > 0 for value in differences))
 
 
 def strategies(runs: Sequence[FinishedRun], by: str = "half_life.structure") -> list[Strategy]:
-    """The strategies of those runs; the one whose figure ``by`` has the largest median is first.
+    """Return the strategies of some runs, sorted by the median of a figure, the largest first.
 
     Raises:
         RequestError: there is no such figure.
     """
-    check_choice("by", by, sorted({*FIGURES, *(name for one in runs for name in one.figures)}))
+    check_choice("by", by, sorted({*FIGURES, *(name for run in runs for name in run.figures)}))
     groups: dict[str, list[FinishedRun]] = {}
-    for one in runs:
-        groups.setdefault(one.strategy, []).append(one)
-    found = [Strategy(name, members) for name, members in groups.items()]
-    return sorted(found, key=lambda one: -(told.value if (told := one.estimate(by)) else -1.0))
+    for run in runs:
+        groups.setdefault(run.strategy, []).append(run)
+
+    def sort_key(strategy: Strategy) -> float:
+        by_figure = strategy.estimate(by)
+        return 1.0 if by_figure is None else -by_figure.value
+
+    return sorted((Strategy(name, members) for name, members in groups.items()), key=sort_key)
 
 
 def write_figures(runs: Sequence[FinishedRun], path: Path) -> None:
-    """A .csv with a row for every run: who it is, its settings that vary, and all its figures."""
-    settings = list(dict.fromkeys(key for one in runs for key in one.settings))
-    measured = [one.figures for one in runs]
-    names = sorted({name for one in measured for name in one})
+    """Write a .csv file with a row for every run: its name, settings that vary, and all figures."""
+    settings = list(dict.fromkeys(key for run in runs for key in run.settings))
+    names = sorted({name for run in runs for name in run.figures})
+    heads = ["run", "strategy", "face", *settings, *names, "person_to_the_end", "face_to_the_end"]
     with files.atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(
-            ["run", "strategy", "face", *settings, *names, "person_to_the_end", "face_to_the_end"]
-        )
-        for one, figure in zip(runs, measured, strict=True):
-            ends = censored_figures(one.summary)
+        rows.writerow(heads)
+        for run in runs:
+            figures, censored = run.figures, censored_figures(run.summary)
             rows.writerow(
-                [one.name, one.strategy, one.face]
-                + [one.settings.get(key, "") for key in settings]
-                + [f"{figure[name]:.9g}" if name in figure else "" for name in names]
-                + [int(name in ends) for name in ("last_person", "last_face")]
+                [run.name, run.strategy, run.face]
+                + [run.settings.get(key, "") for key in settings]
+                + [f"{figures[name]:.9g}" if name in figures else "" for name in names]
+                + [int(name in censored) for name in ("last_person", "last_face")]
             )
 
 
-def ranking(found: Sequence[Strategy]) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of the table of medians, ``[interval]`` behind each, as many faces in brackets where some lack the figure."""
-    names = [name for name in FIGURES if any(one.estimate(name) for one in found)]
+def ranking(ranked: Sequence[Strategy]) -> Table:
+    """Return the table of medians.
+
+    A cell has the interval in brackets, and the number of faces if some of them lack the figure.
+    """
+    names = [name for name in FIGURES if any(strategy.estimate(name) for strategy in ranked)]
     rows = []
-    for one in found:
-        faces = len({run.face for run in one.runs})
-        rows.append(
-            [one.name, str(faces), *(_cell(name, one.estimate(name), faces) for name in names)]
-        )
+    for strategy in ranked:
+        count = len(strategy.faces)
+        cells = [_cell(name, strategy.estimate(name), count) for name in names]
+        rows.append([strategy.name, str(count), *cells])
     return ["strategy", "faces", *(FIGURES[name] for name in names)], rows
 
 
-def paired(found: Sequence[Strategy]) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of the table of differences from the first strategy, face by face."""
-    first, *others = found
-    names = [name for name in PAIRED if any(one.against(first, name) for one in others)]
+def paired(ranked: Sequence[Strategy]) -> Table:
+    """Return the table of differences from the first strategy, on the same faces."""
+    first, *others = ranked
+    names = [name for name in PAIRED if any(other.compare(first, name) for other in others)]
     rows = []
-    for one in others:
-        cells = []
-        for name in names:
-            told = one.against(first, name)
-            cells.append(
-                f"{_cell(name, told[0], told[0].count, paired=True)}, larger on {told[1]} of {told[0].count}"
-                if told
-                else ""
-            )
-        rows.append([one.name, *cells])
+    for other in others:
+        cells = [_difference_cell(name, other.compare(first, name)) for name in names]
+        rows.append([other.name, *cells])
     return [f"minus {first.name}", *(FIGURES[name] for name in names)], rows
 
 
-def _cell(name: str, told: Estimate | None, faces: int, paired: bool = False) -> str:
-    if told is None:
+def _difference_cell(name: str, difference: Difference | None) -> str:
+    if difference is None:
         return ""
-    share, sign = name.startswith(("half_life", "last")), "+" if paired else ""
+    count = difference.estimate.count
+    cell = _cell(name, difference.estimate, count, signed=True)
+    return f"{cell}, larger on {difference.larger} of {count}"
+
+
+def _cell(name: str, shown: Estimate | None, faces: int, signed: bool = False) -> str:
+    """Return an estimate as text: ``≥ 41.2 % [38.0, 44.1] (7 faces)``."""
+    if shown is None:
+        return ""
+    is_share, sign = name.startswith(("half_life", "last")), "+" if signed else ""
 
     def number(value: float) -> str:
-        return f"{100 * value:{sign}.1f}" if share else f"{value:{sign}.3g}"
+        return f"{100 * value:{sign}.1f}" if is_share else f"{value:{sign}.3g}"
 
-    text = (
-        ("≥ " if told.open else "")
-        + number(told.value)
-        + ((" points" if paired else " %") if share else "")
-    )
-    text += (
-        f" [{number(told.low)}, {number(told.high)}]"
-        if told.low is not None and told.high is not None
-        else ""
-    )
-    return text + (f" ({told.count} faces)" if told.count != faces else "")
+    text = ("≥ " if shown.censored else "") + number(shown.value)
+    if is_share:
+        text += " points" if signed else " %"
+    if shown.low is not None and shown.high is not None:
+        text += f" [{number(shown.low)}, {number(shown.high)}]"
+    if shown.count != faces:
+        text += f" ({shown.count} faces)"
+    return text
 
 
-def report(found: Sequence[Strategy]) -> str:
-    """Both tables and how they are to be read, as Markdown."""
-    faces = {run.face for one in found for run in one.runs}
+def report(ranked: Sequence[Strategy]) -> str:
+    """Return both tables as Markdown, with how they are to be read."""
+    faces = {face for strategy in ranked for face in strategy.faces}
+    films = sum(len(strategy.runs) for strategy in ranked)
     parts = [
-        f"{sum(len(one.runs) for one in found)} films, {len(found)} strategies, {len(faces)} faces.",
-        _table(*ranking(found)),
-        "Medians over faces; half-life, last person and last face are shares of units gone. In brackets the interval between two order "
-        "statistics that holds the median of all such faces with 95 % or more (none below six faces); ≥: most films were over before. ",
+        f"{films} films, {len(ranked)} strategies, {len(faces)} faces.",
+        _markdown(ranking(ranked)),
+        "Medians over faces; half-life, last person and last face are shares of units gone. "
+        "In brackets is the interval between two order statistics that holds the median of all "
+        "such faces with a probability of at least 95 % (none below six faces). "
+        "≥: most films ended before.",
     ]
-    if len(found) > 1:
+    if len(ranked) > 1:
         parts += [
-            _table(*paired(found)),
-            "Differences are taken on the same face, then their median; of intervals that do not hold 0 one in twenty lies when nothing "
-            "differs, so that of many comparisons some will.",
+            _markdown(paired(ranked)),
+            "Differences are taken on the same face, then their median. Where nothing differs, one "
+            "in twenty intervals still does not hold 0; among many comparisons some will not.",
         ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _markdown(table: Table) -> str:
+    heads, rows = table
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
@@ -217,39 +257,42 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def compare(folder: Path, by: str = "half_life.structure") -> list[Strategy]:
-    """Compare the runs below a folder; writes comparison.csv, comparison.md, comparison.png, contact.png and mosaic.mp4 into it.
+    """Compare the runs below a folder, and return the strategies, the best first.
+
+    Writes comparison.csv, comparison.md, comparison.png, contact.png and mosaic.mp4 into the
+    folder.
 
     Raises:
-        RequestError: there are none, or nothing was measured of any, or matplotlib is not installed.
+        RequestError: there are no runs, none of them was measured, or matplotlib is not installed.
     """
     dependencies.import_extra("matplotlib", "measures")
     runs = finished_runs(folder)
-    without = [one for one in runs if not (one.folder / CURVE).exists()]
-    if len(without) == len(runs):
+    unmeasured = [run for run in runs if not (run.folder / CURVE).exists()]
+    if len(unmeasured) == len(runs):
         raise RequestError(
-            f"none of the {len(runs)} films in {folder} was measured; 'forgetting measure FOLDER' measures one, in its own folder"
+            f"none of the {len(runs)} films in {folder} was measured; "
+            "'forgetting measure FOLDER' measures one, in its own folder"
         )
-    for one in without:
+    for run in unmeasured:
         log.info(
-            "%s",
-            f"{one.folder} was not measured and is in the mosaic alone; 'forgetting measure {one.folder}' measures it",
+            "%s was not measured and is only in the mosaic; 'forgetting measure %s' measures it",
+            run.folder,
+            run.folder,
         )
-    found = strategies(runs, by)
+    ranked = strategies(runs, by)
+    curves = {}
+    for strategy in ranked:
+        measured = [run for run in strategy.runs if run not in unmeasured]
+        if measured:
+            curves[strategy.name] = [read_curve(run.folder / CURVE) for run in measured]
     with friendly_os_errors(folder):
         write_figures(runs, folder / "comparison.csv")
         with files.atomic_write(folder / "comparison.md") as part:
-            part.write_text(report(found), encoding="utf-8")
-        curves = {
-            one.name: [read_curve(run.folder / CURVE) for run in one.runs if run not in without]
-            for one in found
-        }
-        plot.plot_comparison(
-            {name: members for name, members in curves.items() if members},
-            [folder / "comparison.png"],
-        )
+            part.write_text(report(ranked), encoding="utf-8")
+        plot.plot_comparison(curves, [folder / "comparison.png"])
         mosaic.make_mosaic(
-            [run for one in found for run in one.runs],
+            [run for strategy in ranked for run in strategy.runs],
             folder / "mosaic.mp4",
             folder / "contact.png",
         )
-    return found
+    return ranked

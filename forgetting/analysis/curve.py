@@ -1,4 +1,8 @@
-"""The forgetting curve: what was measured of a film, frame by frame, and the landmarks of that life."""
+"""The forgetting curve: what was measured of a film, frame by frame, and its landmarks.
+
+The column ``gone`` of curve.csv and the keys ``gone`` of summary.json hold the share of units that
+are ablated.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetting import files
-from forgetting.analysis.metrics.faces import FACE, SAME
-from forgetting.analysis.metrics.registry import DISTANCES, Measured
+from forgetting.analysis.metrics.registry import Measured, find_metric, known_metrics
 from forgetting.errors import RequestError, one_line
 
 Numbers = NDArray[np.float64]
@@ -21,29 +24,38 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ForgettingCurve:
-    """``frames`` [N] of the film that were measured, when they are shown, the share of units gone, and every measure by name."""
+    """The measured frames of a film.
+
+    Args:
+        frames: their indices, [N].
+        seconds: when they are shown, [N].
+        ablated: the share of units that are ablated, [N] in [0, 1]; NaN where it is not known.
+        columns: the numbers [N] of every metric, by its name.
+    """
 
     frames: Numbers
     seconds: Numbers
-    gone: Numbers
+    ablated: Numbers
     columns: Mapping[str, Numbers]
 
     @staticmethod
-    def of(measured: Iterable[Measured], fps: float, gone: Sequence[float]) -> ForgettingCurve:
-        found = list(measured)
-        names = list(found[0][1]) if found else []
-        frames = np.array([float(index) for index, _ in found])
-        columns = {name: np.array([told[name] for _, told in found]) for name in names}
-        return ForgettingCurve(frames, frames / fps, np.array(gone, float), columns)
+    def of(measured: Iterable[Measured], fps: float, ablated: Sequence[float]) -> ForgettingCurve:
+        """Return the curve of measured frames, in a film of ``fps`` frames a second."""
+        rows = list(measured)
+        names = list(rows[0][1]) if rows else []
+        frames = np.array([float(index) for index, _ in rows])
+        columns = {name: np.array([numbers[name] for _, numbers in rows]) for name in names}
+        return ForgettingCurve(frames, frames / fps, np.array(ablated, float), columns)
 
     @property
-    def known(self) -> bool:
-        """Whether anybody knows what is gone, and anything ever is."""
-        return bool(np.isfinite(self.gone).all() and self.gone.max() > 0)
+    def has_ablation(self) -> bool:
+        """Whether the share of ablated units is known, and is ever above 0."""
+        return bool(np.isfinite(self.ablated).all() and self.ablated.max() > 0)
 
     def write(self, path: Path) -> None:
-        """As .csv: frame, seconds, gone, and a column for every measure."""
-        table = {"frame": self.frames, "seconds": self.seconds, "gone": self.gone, **self.columns}
+        """Write a .csv file with the columns frame, seconds, gone, and one for every metric."""
+        table = {"frame": self.frames, "seconds": self.seconds, "gone": self.ablated}
+        table |= self.columns
         with files.atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             rows.writerow(table)
@@ -53,10 +65,10 @@ class ForgettingCurve:
 
 
 def read_curve(path: Path) -> ForgettingCurve:
-    """The curve in a .csv.
+    """Read the curve in a .csv file.
 
     Raises:
-        RequestError: it is none.
+        RequestError: it cannot be read.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -65,107 +77,150 @@ def read_curve(path: Path) -> ForgettingCurve:
         return ForgettingCurve(table.pop("frame"), table.pop("seconds"), table.pop("gone"), table)
     except (OSError, ValueError, KeyError) as error:
         raise RequestError(
-            f"{path} is no forgetting curve ({one_line(error)}); forgetting measure FOLDER makes one"
+            f"{path} is no forgetting curve ({one_line(error)}); "
+            "forgetting measure FOLDER makes one"
         ) from None
 
 
+Landmark = dict[str, float | None]
+"""A position on a curve: ``frame``, ``seconds`` and ``gone``."""
+
+
 def landmarks(curve: ForgettingCurve) -> dict[str, Any]:
-    """Where that life turns. Everything is told in the order of loss, whichever way the film runs; of a film without its plan, of
-    which nobody knows what is gone, or in which nothing is, in that of time.
+    """Return the landmarks of a curve.
 
-    ``half_life``: for every distance, where half of the largest is reached first. ``last_person`` and ``last_face``: the last
-    place before identity and score fall below their thresholds, or that of a film ``to_the_end`` of which they do not; None where
-    they were not measured or never were above.
-    ``area``: under the curve of what is left (1 - distance / largest) over the share of units gone; 1 forgets at the very end.
-    ``evenness``: coefficient of variation of the steps, while anything moves.
-    """
-    known = curve.known
-    order = np.argsort(curve.gone if known else curve.frames, kind="stable")
+    They are searched in the order of ablation, whichever way the film runs. Where the share of
+    ablated units is not known, or is always 0, they are searched in the order of time.
 
-    def at(place: float) -> dict[str, float | None]:
-        """A place between two measurements, in the order of loss."""
-        below, share = int(place), place - int(place)
-        pair = order[below], order[min(below + 1, len(order) - 1)]
-        between: dict[str, float | None] = {
-            name: round(float(values[pair[0]] + share * (values[pair[1]] - values[pair[0]])), 6)
-            for name, values in (
-                ("frame", curve.frames),
-                ("seconds", curve.seconds),
-                ("gone", curve.gone),
-            )
-        }
-        return between if known else between | {"gone": None}
-
-    def last(name: str, least: float) -> dict[str, float | None] | None:
-        if name not in curve.columns:
-            return None
-        under = np.flatnonzero(~(curve.columns[name][order] >= least))
-        until = (int(under[0]) if len(under) else len(order)) - 1
-        return at(until) | {"to_the_end": not len(under)} if until >= 0 else None
-
-    half, area = {}, {}
-    for name in (one for one in DISTANCES if one in curve.columns):
-        distance = curve.columns[name][order]
-        most, gone = float(distance.max()), curve.gone[order]
-        if most <= 0 or (known and gone[-1] <= 0):
+    ``half_life``: for every distance, where half of its maximum is reached first. ``last_person``
+    and ``last_face``: the last position before identity and face score fall below their
+        thresholds, with ``to_the_end`` if they do not. None if they were not measured, or were
+        always below.
+    ``area``: for every distance, the area under 1 - distance / maximum over the share of ablated
+    units;
+        it is 1 if the film forgets everything at the very end.
+    ``evenness``: the coefficient of variation of the steps, while the share of ablated units
+    changes."""
+    order = np.argsort(curve.ablated if curve.has_ablation else curve.frames, kind="stable")
+    half_lives, areas = {}, {}
+    for name, metric in known_metrics(curve.columns).items():
+        if not metric.is_distance:
             continue
-        after = int(np.argmax(distance >= most / 2))
-        before = max(after - 1, 0)
-        rise = float(distance[after] - distance[before])
-        half[name] = at(before + ((most / 2 - float(distance[before])) / rise if rise > 0 else 0.0))
-        if known:
-            area[name] = round(float(np.trapezoid(1 - distance / most, gone) / gone[-1]), 6)
-    moving = curve.columns["step"][1:] if "step" in curve.columns else np.zeros(0)
-    if known:
-        moving = moving[np.abs(np.diff(curve.gone))[: len(moving)] > 0]
+        distance, ablated = curve.columns[name][order], curve.ablated[order]
+        maximum = float(distance.max())
+        if maximum <= 0 or (curve.has_ablation and ablated[-1] <= 0):
+            continue
+        half_lives[name] = _landmark(curve, order, _half_position(distance))
+        if curve.has_ablation:
+            area = float(np.trapezoid(1 - distance / maximum, ablated) / ablated[-1])
+            areas[name] = round(area, 6)
     return {
-        "half_life": half,
-        "last_person": last("identity", SAME),
-        "last_face": last("face", FACE),
-        "area": area,
-        "evenness": round(float(moving.std() / moving.mean()), 6)
-        if len(moving) and moving.mean() > 0
-        else None,
+        "half_life": half_lives,
+        "last_person": _last_above_threshold(curve, order, "identity"),
+        "last_face": _last_above_threshold(curve, order, "face"),
+        "area": areas,
+        "evenness": _evenness(curve),
     }
 
 
-def summarise(curve: ForgettingCurve | None, path: Path, **told: Any) -> dict[str, Any]:
-    """Write what is ``told`` and, of a film that was measured, its landmarks, as .json; returns it."""
-    found = dict(told)
+def _half_position(distance: Numbers) -> float:
+    """Return the position at which a distance first reaches half of its maximum."""
+    half = float(distance.max()) / 2
+    after = int(np.argmax(distance >= half))
+    before = max(after - 1, 0)
+    rise = float(distance[after] - distance[before])
+    return before + ((half - float(distance[before])) / rise if rise > 0 else 0.0)
+
+
+def _landmark(curve: ForgettingCurve, order: NDArray[np.int64], position: float) -> Landmark:
+    """Return the landmark at a position between two measured frames, in the given order."""
+    number, share = int(position), position - int(position)
+    before, after = order[number], order[min(number + 1, len(order) - 1)]
+
+    def between(values: Numbers) -> float:
+        return round(float(values[before] + share * (values[after] - values[before])), 6)
+
+    return {
+        "frame": between(curve.frames),
+        "seconds": between(curve.seconds),
+        "gone": between(curve.ablated) if curve.has_ablation else None,
+    }
+
+
+def _last_above_threshold(
+    curve: ForgettingCurve, order: NDArray[np.int64], name: str
+) -> Landmark | None:
+    """Return the last landmark before a metric first falls below its threshold."""
+    if name not in curve.columns:
+        return None
+    threshold = find_metric(name).threshold
+    assert threshold is not None
+    below = np.flatnonzero(~(curve.columns[name][order] >= threshold))
+    last = (int(below[0]) if len(below) else len(order)) - 1
+    if last < 0:
+        return None
+    return _landmark(curve, order, last) | {"to_the_end": not len(below)}
+
+
+def _evenness(curve: ForgettingCurve) -> float | None:
+    """Return the coefficient of variation of the steps; None if there are none."""
+    steps = curve.columns["step"][1:] if "step" in curve.columns else np.zeros(0)
+    if curve.has_ablation:
+        steps = steps[np.abs(np.diff(curve.ablated))[: len(steps)] > 0]
+    if not len(steps) or steps.mean() <= 0:
+        return None
+    return round(float(steps.std() / steps.mean()), 6)
+
+
+def summarise(curve: ForgettingCurve | None, path: Path, **facts: Any) -> dict[str, Any]:
+    """Write the summary of a film as .json, and return it.
+
+    Args:
+        curve: its landmarks are in the summary; None if the film was not measured.
+        path: of the file.
+        facts: further entries of the summary.
+    """
+    summary = dict(facts)
     if curve is not None:
-        every = float(np.median(np.diff(curve.seconds))) if len(curve.seconds) > 1 else 0.0
-        found |= {
+        interval = float(np.median(np.diff(curve.seconds))) if len(curve.seconds) > 1 else 0.0
+        summary |= {
             "measured_frames": len(curve.frames),
-            "measured_every_seconds": round(every, 6),
+            "measured_every_seconds": round(interval, 6),
             **landmarks(curve),
         }
-    files.write_json(path, found)
-    return found
+    files.write_json(path, summary)
+    return summary
 
 
 def figures(summary: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of a summary by dotted name: ``half_life.structure``, ``last_person`` and ``last_face`` are shares of units gone."""
-    found: dict[str, Any] = {
+    """Return the figures of a summary by their dotted names.
+
+    ``half_life.structure``, ``last_person`` and ``last_face`` are shares of ablated units.
+    """
+    values: dict[str, Any] = {
         "render_seconds": summary.get("render_seconds"),
         "evenness": summary.get("evenness"),
     }
-    half, area = _node(summary, "half_life"), _node(summary, "area")
-    found |= {f"half_life.{key}": _node(half, key).get("gone") for key in half} | {
-        f"area.{key}": area[key] for key in area
-    }
-    found |= {name: _node(summary, name).get("gone") for name in ("last_person", "last_face")}
+    half_lives, areas = _node(summary, "half_life"), _node(summary, "area")
+    values |= {f"half_life.{name}": _node(half_lives, name).get("gone") for name in half_lives}
+    values |= {f"area.{name}": areas[name] for name in areas}
+    values |= {name: _node(summary, name).get("gone") for name in ("last_person", "last_face")}
     return {
         name: float(value)
-        for name, value in found.items()
+        for name, value in values.items()
         if isinstance(value, int | float) and np.isfinite(value)
     }
 
 
 def censored_figures(summary: Mapping[str, Any]) -> set[str]:
-    """Those of its figures that say no more than that the film was over before they were reached."""
+    """Return the names of figures that are lower bounds.
+
+    Their films ended before the landmark was reached.
+    """
     return {name for name in ("last_person", "last_face") if _node(summary, name).get("to_the_end")}
 
 
 def _node(node: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = node.get(key)
-    return found if isinstance(found, Mapping) else {}
+    """Return the mapping below a key, or an empty one."""
+    value = node.get(key)
+    return value if isinstance(value, Mapping) else {}

@@ -1,14 +1,14 @@
-"""The finished runs below a folder, and what they differ in.
+"""The finished runs below a folder, and the settings in which they differ.
 
-What differs is told in the words of the config: a part that is another one by its name (``ordering`` is ``random``), a setting by its
-dotted key (``operator.softness`` is 0.1), and only among those who have it. ``latent``, ``generator`` and ``noise`` are the **face**;
-the ``seed`` of anything else is a repetition; all other settings are the **strategy**.
+A part that differs is given by its label (``ordering`` is ``random``), a setting by its dotted key
+(``operator.softness`` is 0.1), and only for runs that have it. The keys in ``FACE`` describe the
+**face**. A ``seed`` of anything else is a repetition. All other settings are the **strategy**.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,29 @@ from forgetting import files
 from forgetting.analysis.curve import figures
 from forgetting.analysis.measure import SUMMARY
 from forgetting.errors import ForgettingError, RequestError
-from forgetting.film.recipe import EXECUTION_KEYS, TARGET, part_label
+from forgetting.film import recipe as recipes
+from forgetting.film.recipe import EXECUTION_KEYS
+from forgetting.film.run_folder import RunFolder
 from forgetting.film.segments import SegmentStore
-from forgetting.jobs import run
+from forgetting.parts import TARGET, part_label
 
 FACE = ("latent", "generator", "noise", "source", "classifier")
-"""The nodes of a config that say whose picture is forgotten."""
+"""The keys of a config that describe whose picture is forgotten."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run: its ``folder``, its ``film`` and how that is written, its config, what was measured of it, and of its settings those
-    that vary here."""
+    """A run with a finished film.
+
+    Args:
+        folder: of the run.
+        name: of the folder.
+        film: the finished film.
+        store: how the film is written.
+        config: from the recipe.
+        summary: what was measured.
+        settings: those in which the compared runs differ, by dotted key.
+    """
 
     folder: Path
     name: str
@@ -39,111 +50,129 @@ class FinishedRun:
 
     @property
     def figures(self) -> dict[str, float]:
+        """The figures of its summary."""
         return figures(self.summary)
 
     @property
     def seconds(self) -> float:
-        """How long the film takes."""
+        """The length of the film."""
         return self.store.count / self.store.film.rate
 
     @property
     def face(self) -> str:
-        return _told(self._of_face()) or "one face"
+        """The label of its face."""
+        return _label(self._face_settings()) or "one face"
 
     @property
     def strategy(self) -> str:
-        return (
-            _told({key: value for key, value in self._other().items() if not key.endswith(".seed")})
-            or "one strategy"
-        )
+        """The label of its strategy."""
+        settings = self._other_settings()
+        unseeded = {key: value for key, value in settings.items() if not key.endswith(".seed")}
+        return _label(unseeded) or "one strategy"
 
     @property
     def title(self) -> str:
-        return _told(self._other() | self._of_face()) or self.name
+        """The label of its strategy and face."""
+        return _label(self._other_settings() | self._face_settings()) or self.name
 
-    def _of_face(self) -> dict[str, str]:
+    def _face_settings(self) -> dict[str, str]:
         return {key: value for key, value in self.settings.items() if key.partition(".")[0] in FACE}
 
-    def _other(self) -> dict[str, str]:
+    def _other_settings(self) -> dict[str, str]:
         return {
             key: value for key, value in self.settings.items() if key.partition(".")[0] not in FACE
         }
 
 
 def finished_runs(folder: Path) -> list[FinishedRun]:
-    """All finished runs in a folder and in the folders below it, by strategy and face.
+    """Return all finished runs in a folder and in those below it, sorted by strategy and face.
 
     Raises:
         RequestError: there are none.
     """
-    found = []
-    for path in sorted(folder.rglob("recipe.yaml")):
-        try:
-            begun = run.read_run(path.parent)
-        except ForgettingError:  # somebody else's recipe
-            continue
-        if begun.film is not None:
-            found.append((path.parent, begun.film, begun.store, begun.config))
-    if not found:
+    folders = [path.parent for path in sorted(folder.rglob("recipe.yaml"))]
+    runs = [run for path in folders if (run := _read_finished(path, folder)) is not None]
+    if not runs:
         raise RequestError(
-            f"there is no finished film in {folder}; forgetting render -m hydra.sweep.dir={folder} makes some"
+            f"there is no finished film in {folder}; "
+            f"forgetting render -m hydra.sweep.dir={folder} makes some"
         )
-    runs = []
-    for (path, film, store, config), settings in zip(
-        found, differences([config for *_, config in found]), strict=True
-    ):
-        name = "-".join(path.relative_to(folder).parts) or path.resolve().name
-        runs.append(
-            FinishedRun(path, name, film, store, config, files.read_json(path / SUMMARY), settings)
-        )
+    settings = differences([run.config for run in runs])
+    runs = [replace(run, settings=own) for run, own in zip(runs, settings, strict=True)]
     return sorted(
-        runs, key=lambda one: [_order(value) for value in (one.strategy, one.face, one.name)]
+        runs, key=lambda run: [_sort_key(text) for text in (run.strategy, run.face, run.name)]
     )
+
+
+def _read_finished(path: Path, below: Path) -> FinishedRun | None:
+    """Return the finished run in a folder; None if there is none, or its recipe is not ours."""
+    folder = RunFolder(path)
+    try:
+        plan = folder.required_plan()
+        store, film = folder.store(plan), folder.finished_film(plan)
+        config = recipes.config_of(recipes.read_recipe(plan, path))
+    except ForgettingError:
+        return None
+    if film is None:
+        return None
+    name = "-".join(path.relative_to(below).parts) or path.resolve().name
+    return FinishedRun(path, name, film, store, config, files.read_json(path / SUMMARY), {})
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """What every config says of the keys in which they differ, in the order of the configs' keys."""
-    found: list[dict[str, str]] = [{} for _ in configs]
-    _differ(
-        [
-            {key: value for key, value in config.items() if key not in (*EXECUTION_KEYS, "plan")}
-            for config in configs
-        ],
-        "",
-        found,
-    )
-    return found
+    """Return for every config its settings for the keys in which the configs differ.
+
+    They are in the order of the configs' keys.
+    """
+    settings: list[dict[str, str]] = [{} for _ in configs]
+    ignored = (*EXECUTION_KEYS, "plan")
+    compared = [
+        {key: value for key, value in config.items() if key not in ignored} for config in configs
+    ]
+    _collect_differences(compared, "", settings)
+    return settings
 
 
-def _differ(nodes: Sequence[Any], where: str, found: Sequence[dict[str, str]]) -> None:
-    """Tell of each of the ``nodes``, which stand in the same place, in what it is unlike the others."""
+def _collect_differences(
+    nodes: Sequence[Any], key: str, settings: Sequence[dict[str, str]]
+) -> None:
+    """Add to ``settings`` in what nodes of several configs differ.
+
+    Args:
+        nodes: what each config holds below ``key``.
+        key: dotted; empty for the whole config.
+        settings: of each config.
+    """
     if all(node == nodes[0] for node in nodes):
         return
-    parts: dict[str, list[int]] = {}
-    for place, node in enumerate(nodes):
+    numbers_by_part: dict[str, list[int]] = {}
+    for number, node in enumerate(nodes):
         if isinstance(node, Mapping):
-            parts.setdefault(str(node.get(TARGET)), []).append(place)
-    if len(parts) > 1 or sum(map(len, parts.values())) < len(nodes):
-        for node, told in zip(nodes, found, strict=True):
-            told[where] = (
-                part_label(node.get(TARGET, "set")) if isinstance(node, Mapping) else str(node)
+            numbers_by_part.setdefault(str(node.get(TARGET)), []).append(number)
+    if len(numbers_by_part) > 1 or sum(map(len, numbers_by_part.values())) < len(nodes):
+        for node, own in zip(nodes, settings, strict=True):
+            is_part = isinstance(node, Mapping)
+            own[key] = part_label(node.get(TARGET, "set")) if is_part else str(node)
+    # Only configs with the same part have the same settings to differ in.
+    for numbers in numbers_by_part.values():
+        alike = [nodes[number] for number in numbers]
+        for name in dict.fromkeys(name for node in alike for name in node if name != TARGET):
+            _collect_differences(
+                [node.get(name) for node in alike],
+                f"{key}.{name}" if key else str(name),
+                [settings[number] for number in numbers],
             )
-    for places in parts.values():  # who is the same part has the same settings to differ in
-        theirs = [nodes[place] for place in places]
-        for key in dict.fromkeys(key for node in theirs for key in node if key != TARGET):
-            under = f"{where}.{key}" if where else str(key)
-            _differ([node.get(key) for node in theirs], under, [found[place] for place in places])
 
 
-def _told(settings: Mapping[str, str]) -> str:
-    """``random``, ``seed 3``, ``softness 0.1, seed 3``."""
-    names = {key: key.rpartition(".")[2] for key in settings}
-    return ", ".join(
-        value if "." not in key or names[key] == "name" else f"{names[key]} {value}"
-        for key, value in settings.items()
-    )
+def _label(settings: Mapping[str, str]) -> str:
+    """Return settings as a label, such as ``random``, ``seed 3`` or ``softness 0.1, seed 3``."""
+    words = []
+    for key, value in settings.items():
+        name = key.rpartition(".")[2]
+        words.append(value if "." not in key or name == "name" else f"{name} {value}")
+    return ", ".join(words)
 
 
-def _order(text: str) -> list[tuple[int, str]]:
-    """So that seed 10 comes behind seed 9."""
+def _sort_key(text: str) -> list[tuple[int, str]]:
+    """Return a key that sorts seed 10 after seed 9."""
     return [(int(word), "") if word.isdigit() else (-1, word) for word in text.split()]

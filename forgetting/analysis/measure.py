@@ -1,9 +1,9 @@
-"""A film measured: its forgetting curve, its landmarks and their plot, beside it."""
+"""Measuring a film: its forgetting curve, the curve's landmarks and its plot."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from forgetting.progress import track
 log = logging.getLogger(__name__)
 
 SUMMARY, CURVE = "summary.json", "curve.csv"
+
 STILLS = 8
 """Pictures along the axis of the plot."""
 
@@ -31,8 +32,8 @@ class MeasureSettings:
     """What is measured of a film, and how often.
 
     Args:
-        names: measures by name; ``auto`` is all for which packages are installed, ``plain`` those that need no network, ``all``,
-            ``none``.
+        names: of the metrics. ``auto`` is all if their packages are installed and else ``plain``,
+            ``plain`` is those that need no network, ``all``, ``none``.
         rate: measured frames a second of film; 0 is every frame.
     """
 
@@ -41,92 +42,115 @@ class MeasureSettings:
 
     def __post_init__(self) -> None:
         check_range("measure.rate", self.rate, 0.0, 240.0)
-        registry.select_metrics(self.names)
+        registry.select_metrics(self.names)  # raises where there is no such metric
 
     def step(self, fps: float) -> int:
-        """Frames from one that is measured to the next."""
+        """Return the number of frames from one measured frame to the next."""
         return max(1, round(fps / self.rate)) if self.rate else 1
 
     def frames(self, indices: Sequence[int], fps: float) -> list[int]:
-        """Those that are measured of the frames with these ``indices``: evenly spaced, the first and the last among them."""
+        """Return which of these frames are measured: evenly spaced, with the first and the last."""
         return sorted({*indices[:: self.step(fps)], indices[-1]})
 
 
 def measure_film(
-    stage: FrameSource, how: MeasureSettings, folder: Path, **told: Any
+    source: FrameSource, settings: MeasureSettings, folder: Path, **facts: Any
 ) -> Path | None:
-    """Measure the film of a stage as its network paints it; writes curve.csv, summary.json and the plot into ``folder``.
+    """Measure the frames of a film as they are rendered, before they are encoded.
 
-    The summary also holds what else is ``told``; it is written even where nothing is measured, which returns None.
+    Writes curve.csv, summary.json and the plot into ``folder``.
+
+    Args:
+        source: renders the frames.
+        settings: what is measured.
+        folder: of the run.
+        facts: further entries of the summary.
+
+    Returns:
+        The path of the curve; None if nothing is measured. The summary is written in any case.
     """
-    names, settings, plan = registry.select_metrics(how.names), stage.layout.film, stage.layout.plan
-    told = {"frames": len(plan), "fps": settings.fps, **told}
+    names = registry.select_metrics(settings.names)
+    film, plan = source.compositor.film, source.compositor.plan
+    facts = {"frames": len(plan), "fps": film.fps, **facts}
     if not names:
-        curves.summarise(None, folder / SUMMARY, **told)
+        curves.summarise(None, folder / SUMMARY, **facts)
         return None
-    indices = how.frames(settings.indices, settings.fps)
-    wanted, stills = (
-        {indices[place] for place in contact_sheet.sample_positions(len(indices), STILLS)},
-        list[Frame](),
-    )
+    indices = settings.frames(film.indices, film.fps)
+    with_still = _still_indices(indices)
+    stills: list[Frame] = []
 
-    def seen() -> Iterator[tuple[int, Frame, Frame]]:
-        for index, frame, intact in track(stage.compared(indices), "measuring", len(indices)):
-            if index in wanted:
+    def comparisons() -> Iterator[tuple[int, Frame, Frame]]:
+        compared = source.comparisons(indices)
+        for index, frame, intact in track(compared, "measuring", len(indices)):
+            if index in with_still:
                 stills.append(contact_sheet.thumbnail(frame))
             yield index, frame, intact
 
     curve = ForgettingCurve.of(
-        registry.measure_frames(names, seen()),
-        settings.fps,
+        registry.measure_frames(names, comparisons()),
+        film.fps,
         [plan.ablated_share(index) for index in indices],
     )
-    return _written(curve, stills, folder, "", told)
+    return _write_results(curve, stills, folder, "", facts)
 
 
-def measure_file(path: Path, how: MeasureSettings) -> Path | None:
-    """Measure a film of which there is only the file, against its first frame; writes beside it, under its name."""
-    names = registry.select_metrics(how.names)
+def measure_file(path: Path, settings: MeasureSettings) -> Path | None:
+    """Measure a film file without its run, against the file's first frame.
+
+    The results are written beside the file; their names begin with the file's name.
+
+    Raises:
+        RequestError: it is not a film, or has no frames.
+    """
+    names = registry.select_metrics(settings.names)
     fps = decoder.frame_rate(path)
-    step = how.step(fps)
-    intact: list[Frame] = []
+    step = settings.step(fps)
 
-    def sampled() -> Iterator[tuple[int, Frame, Frame]]:
+    def comparisons() -> Iterator[tuple[int, Frame, Frame]]:
+        first: Frame | None = None
         for index, frame in enumerate(decoder.decode_frames(path)):
+            if first is None:
+                first = frame
             if index % step == 0:
-                intact[:] = intact or [frame]
-                yield index, frame, intact[0]
+                yield index, frame, first
 
-    found = list(registry.measure_frames(names, track(sampled(), "measuring", None)))
-    if not found:
+    measured = list(registry.measure_frames(names, track(comparisons(), "measuring", None)))
+    if not measured:
         raise RequestError(f"{path} has no frame that could be measured")
-    wanted = {found[place][0] for place in contact_sheet.sample_positions(len(found), STILLS)}
-    # Decoded once more: which they are is known only now, and to keep all would take as much memory as the film is long.
+    with_still = _still_indices([index for index, _ in measured])
+    # The film is decoded again, because the number of its frames is known only now, and because all
+    # frames together may not fit into memory.
     stills = [
         contact_sheet.thumbnail(frame)
         for index, frame in enumerate(decoder.decode_frames(path))
-        if index in wanted
+        if index in with_still
     ]
-    curve = ForgettingCurve.of(found, fps, [float("nan")] * len(found))
-    return _written(curve, stills, path.parent, f"{path.stem}.", {"film": path.name, "fps": fps})
+    curve = ForgettingCurve.of(measured, fps, [float("nan")] * len(measured))
+    facts = {"film": path.name, "fps": fps}
+    return _write_results(curve, stills, path.parent, f"{path.stem}.", facts)
 
 
-def _written(
+def _still_indices(indices: Sequence[int]) -> Collection[int]:
+    """Return which of the measured frames are shown along the plot."""
+    return {indices[n] for n in contact_sheet.sample_positions(len(indices), STILLS)}
+
+
+def _write_results(
     curve: ForgettingCurve,
     stills: Sequence[Frame],
     folder: Path,
     prefix: str,
-    told: Mapping[str, Any],
+    facts: Mapping[str, Any],
 ) -> Path:
+    """Write the curve, the summary and, if matplotlib is installed, the plot."""
     curve.write(folder / f"{prefix}{CURVE}")
-    marks = curves.summarise(curve, folder / f"{prefix}{SUMMARY}", **told)
+    summary = curves.summarise(curve, folder / f"{prefix}{SUMMARY}", **facts)
     if dependencies.is_installed("matplotlib"):
-        plot.plot_curve(
-            curve, marks, stills, [folder / f"{prefix}curve.{kind}" for kind in ("png", "svg")]
-        )
+        paths = [folder / f"{prefix}curve.{suffix}" for suffix in ("png", "svg")]
+        plot.plot_curve(curve, summary, stills, paths)
     else:
         log.info(
-            "%s",
-            "no plot of the curve: matplotlib is not installed; pip install 'forgetting[measures]' brings it",
+            "the curve is not plotted, because matplotlib is not installed; "
+            "pip install 'forgetting[measures]' brings it"
         )
     return folder / f"{prefix}{CURVE}"

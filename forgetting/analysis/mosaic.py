@@ -1,4 +1,4 @@
-"""Many films beside one another: all of them in step, as one film, and as a sheet with a row for each."""
+"""Several films as one: a mosaic in which they run in step, and a sheet with a row for each."""
 
 from __future__ import annotations
 
@@ -12,85 +12,99 @@ from PIL import Image, ImageDraw, ImageFont
 
 from forgetting import files
 from forgetting.analysis.finished_runs import FinishedRun
+from forgetting.engines.engine import Frame
 from forgetting.film import contact_sheet, copies, decoder
 from forgetting.film.images import fit, save_png
 from forgetting.progress import track
 
 LARGEST = (3840, 2160)
-"""Width and height that a mosaic stays within: what players can play."""
+"""Width and height of the largest mosaic; players play no larger films."""
 
 CELL = 720
-"""Height of a cell, at most."""
+"""Height of the largest cell."""
 
-STATIONS, ROW = 12, 104
-"""Pictures in a row of the sheet, and their height."""
+SAMPLES = 12
+"""Pictures in a row of the sheet."""
+
+ROW = 104
+"""Height of a row of the sheet."""
+
+SHEET_LABEL = 260
+"""Width of the labels of the sheet."""
 
 GAP = 4
 INK = (226, 222, 214)
 
 
 @dataclass(frozen=True)
+class Label:
+    """A label, centred at ``x + width / 2`` and ``y``."""
+
+    x: int
+    y: int
+    width: int
+    text: str
+
+
+@dataclass(frozen=True)
 class MosaicLayout:
-    """Where everything stands: the size of all, that of a cell, the corner of every cell, and labels (x, y, width, text)."""
+    """The layout of a mosaic.
+
+    Args:
+        size: width and height of the mosaic.
+        cell: width and height of a cell.
+        corners: the upper left corner (x, y) of every cell.
+        labels: of the cells, or of rows and columns.
+        font: size of the labels' font.
+    """
 
     size: tuple[int, int]
     cell: tuple[int, int]
     corners: Sequence[tuple[int, int]]
-    labels: Sequence[tuple[int, int, int, str]]
+    labels: Sequence[Label]
     font: int
 
 
 def arrange(runs: Sequence[FinishedRun]) -> MosaicLayout:
-    """Strategies in rows and faces in columns, where there are several of both; else as near to a screen's shape as may be."""
-    rows, columns = (
-        list(dict.fromkeys(one.strategy for one in runs)),
-        list(dict.fromkeys(one.face for one in runs)),
-    )
-    aspect = max(one.store.shape[1] / one.store.shape[0] for one in runs)
-    places = [(rows.index(one.strategy), columns.index(one.face)) for one in runs]
-    table = len(rows) > 1 and len(columns) > 1 and len(set(places)) == len(places)
-    if table:
-        down, across, aside = len(rows), len(columns), 1
+    """Return the layout of a mosaic of some runs.
+
+    If there are several strategies and several faces, strategies are rows and faces are columns.
+    Else the cells fill a shape close to that of a screen."""
+    strategies = list(dict.fromkeys(run.strategy for run in runs))
+    faces = list(dict.fromkeys(run.face for run in runs))
+    aspect = max(run.store.shape[1] / run.store.shape[0] for run in runs)
+    cells = [(strategies.index(run.strategy), faces.index(run.face)) for run in runs]
+    is_table = len(strategies) > 1 and len(faces) > 1 and len(set(cells)) == len(cells)
+    if is_table:
+        rows, columns = len(strategies), len(faces)
     else:
-        across = min(
-            range(1, len(runs) + 1),
-            key=lambda columns: _unlike_a_screen(len(runs), columns, aspect),
-        )
-        down, aside = ceil(len(runs) / across), 0
-        places = [divmod(number, across) for number in range(len(runs))]
-    tallest = min(CELL, max(one.store.shape[0] for one in runs))
-    # A strip for the labels above every row, or above the first, takes an eighth of a cell.
-    high = (
-        min(
-            tallest,
-            LARGEST[0] / ((across + 0.8 * aside) * aspect),
-            LARGEST[1] / (down + (1 if table else down) / 8),
-        )
-        - GAP
-    )
-    height, width = 2 * max(8, int(high / 2)), 2 * max(8, int(high * aspect / 2))
-    strip, margin = 2 * max(10, height // 16), 2 * int(0.4 * width) * aside
-    step = (
-        width + GAP,
-        height + GAP + (0 if table else strip),
-    )  # all even, as the planes of colour want it
-    corners = [(margin + column * step[0], strip + row * step[1]) for row, column in places]
-    if table:
+        columns = min(range(1, len(runs) + 1), key=lambda count: _misfit(len(runs), count, aspect))
+        rows = ceil(len(runs) / columns)
+        cells = [divmod(number, columns) for number in range(len(runs))]
+    width, height = _cell_size(runs, rows, columns, aspect, is_table)
+    strip = 2 * max(10, height // 16)
+    margin = 2 * int(0.4 * width) if is_table else 0
+    # All sizes are even, because planes of colour have half of them.
+    step_x, step_y = width + GAP, height + GAP + (0 if is_table else strip)
+    corners = [(margin + column * step_x, strip + row * step_y) for row, column in cells]
+    if is_table:
         labels = [
-            (margin + number * step[0], strip // 2, width, name)
-            for number, name in enumerate(columns)
+            Label(margin + number * step_x, strip // 2, width, face)
+            for number, face in enumerate(faces)
         ]
         labels += [
-            (0, strip + number * step[1] + height // 2, margin, name)
-            for number, name in enumerate(rows)
+            Label(0, strip + number * step_y + height // 2, margin, strategy)
+            for number, strategy in enumerate(strategies)
         ]
     else:
         labels = [
-            (x, y - strip // 2, width, one.title) for (x, y), one in zip(corners, runs, strict=True)
+            Label(x, y - strip // 2, width, run.title)
+            for (x, y), run in zip(corners, runs, strict=True)
         ]
-    size = margin + across * step[0], (strip if table else 0) + down * step[1]
+    full_width = margin + columns * step_x
+    full_height = (strip if is_table else 0) + rows * step_y
     return MosaicLayout(
-        (size[0] + size[0] % 2, size[1] + size[1] % 2),
+        (full_width + full_width % 2, full_height + full_height % 2),
         (width, height),
         corners,
         labels,
@@ -98,49 +112,70 @@ def arrange(runs: Sequence[FinishedRun]) -> MosaicLayout:
     )
 
 
-def _unlike_a_screen(count: int, columns: int, aspect: float) -> float:
-    """How little so many cells in so many columns look like a screen, and how much of it is empty."""
+def _cell_size(
+    runs: Sequence[FinishedRun], rows: int, columns: int, aspect: float, is_table: bool
+) -> tuple[int, int]:
+    """Return width and height of the largest cell with which the mosaic is not too large."""
+    # Labels take an eighth of a cell, above every row or above the first. Those of the rows of a
+    # table take 0.8 of a cell.
+    strips = 1 if is_table else rows
+    label_columns = 0.8 if is_table else 0.0
+    height = (
+        min(
+            CELL,
+            max(run.store.shape[0] for run in runs),
+            LARGEST[0] / ((columns + label_columns) * aspect),
+            LARGEST[1] / (rows + strips / 8),
+        )
+        - GAP
+    )
+    return 2 * max(8, int(height * aspect / 2)), 2 * max(8, int(height / 2))
+
+
+def _misfit(count: int, columns: int, aspect: float) -> float:
+    """Return how much a grid of cells differs from a screen's shape, plus its empty share."""
     rows = ceil(count / columns)
     return abs(columns * aspect / rows - LARGEST[0] / LARGEST[1]) + (rows * columns - count) / count
 
 
-def make_mosaic(runs: Sequence[FinishedRun], film: Path, contact: Path) -> None:
-    """Write the mosaic of those runs, as .mp4, and their contact sheet, as .png.
+def make_mosaic(runs: Sequence[FinishedRun], film: Path, sheet: Path) -> None:
+    """Write the mosaic of some runs, as .mp4, and their contact sheet, as .png.
 
-    All run from their beginnings at the same time; what ends earlier stands still.
+    All films begin at the same time; the last picture of a shorter film stays.
     """
-    where = arrange(runs)
-    rate = max(one.store.film.rate for one in runs)
-    seconds = max(one.seconds for one in runs)
+    layout = arrange(runs)
+    rate = max(run.store.film.rate for run in runs)
+    seconds = max(run.seconds for run in runs)
     rows = []
     with files.temporary_path(film.with_suffix("")) as folder:
         folder.mkdir()
         cells = [folder / f"{number}.mp4" for number in range(len(runs))]
-        for one, cell in zip(track(runs, "gathering films", len(runs)), cells, strict=True):
-            copies.rescale(one.film, one.store.film, cell, where.cell, rate, seconds)
-            rows.append(_stations(cell, round(one.seconds * rate), one))
-        save_png(_labels(where), folder / "labels.png", "")
+        for run, cell in zip(track(runs, "gathering films", len(runs)), cells, strict=True):
+            copies.rescale(run.film, run.store.film, cell, layout.cell, rate, seconds)
+            rows.append(_sheet_row(cell, round(run.seconds * rate), run))
+        save_png(_draw_labels(layout), folder / "labels.png", "")
         with files.atomic_write(film) as part:
-            copies.tile_films(cells, where.corners, folder / "labels.png", where.size, part)
-    with files.atomic_write(contact) as part:
-        save_png(_sheet(rows, runs), part, "")
+            copies.tile_films(cells, layout.corners, folder / "labels.png", layout.size, part)
+    with files.atomic_write(sheet) as part:
+        save_png(_draw_sheet(rows, runs), part, "")
 
 
-def _stations(cell: Path, count: int, one: FinishedRun) -> Image.Image:
-    """One row of the sheet: stations of a film that has ``count`` frames, and is in ``cell`` with darkness around."""
-    wanted, found = contact_sheet.sample_positions(count, STATIONS), []
-    wide = round(ROW * one.store.shape[1] / one.store.shape[0])
+def _sheet_row(cell: Path, count: int, run: FinishedRun) -> Image.Image:
+    """Return a row of the sheet: samples of a film of ``count`` frames, whose copy is ``cell``."""
+    wanted = contact_sheet.sample_positions(count, SAMPLES)
+    width = round(ROW * run.store.shape[1] / run.store.shape[0])
+    row = Image.new("RGB", (SAMPLES * (width + GAP), ROW + GAP), contact_sheet.BACKGROUND)
+    number = 0
     for index, frame in enumerate(decoder.decode_frames(cell)):
         if index in wanted:
-            found.append(fit(_inside(frame, one.store.shape), (ROW, wide)))
-    row = Image.new("RGB", (STATIONS * (wide + GAP), ROW + GAP), contact_sheet.GROUND)
-    for number, still in enumerate(found):
-        row.paste(Image.fromarray(still), (number * (wide + GAP), 0))
+            picture = fit(_without_bars(frame, run.store.shape), (ROW, width))
+            row.paste(Image.fromarray(picture), (number * (width + GAP), 0))
+            number += 1
     return row
 
 
-def _inside(frame: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """What of a cell the picture covers, which has the proportions of ``shape``."""
+def _without_bars(frame: Frame, shape: tuple[int, int]) -> Frame:
+    """Return the part of a cell that its picture covers, which has the proportions of ``shape``."""
     height, width = frame.shape[:2]
     scale = min(height / shape[0], width / shape[1])
     high, wide = min(height, round(shape[0] * scale)), min(width, round(shape[1] * scale))
@@ -148,43 +183,39 @@ def _inside(frame: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return frame[y : y + high, x : x + wide]
 
 
-def _labels(where: MosaicLayout) -> np.ndarray:
-    picture = Image.new("RGBA", where.size, (0, 0, 0, 0))
+def _draw_labels(layout: MosaicLayout) -> Frame:
+    """Return the labels of a mosaic on a transparent picture [H, W, 4]."""
+    picture = Image.new("RGBA", layout.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(picture)
-    for x, y, width, text in where.labels:
-        _write(pen, (x, y), width, text, where.font)
+    for label in layout.labels:
+        _draw_label(pen, label, layout.font)
     return np.asarray(picture)
 
 
-def _sheet(rows: Sequence[Image.Image], runs: Sequence[FinishedRun]) -> np.ndarray:
-    aside = 260
-    picture = Image.new(
-        "RGB",
-        (aside + max(row.width for row in rows), sum(row.height for row in rows)),
-        contact_sheet.GROUND,
-    )
+def _draw_sheet(rows: Sequence[Image.Image], runs: Sequence[FinishedRun]) -> Frame:
+    """Return the contact sheet: the rows, each with the title of its run."""
+    size = (SHEET_LABEL + max(row.width for row in rows), sum(row.height for row in rows))
+    picture = Image.new("RGB", size, contact_sheet.BACKGROUND)
     pen, y = ImageDraw.Draw(picture), 0
-    for row, one in zip(rows, runs, strict=True):
-        picture.paste(row, (aside, y))
-        _write(pen, (0, y + row.height // 2), aside, one.title, 16)
+    for row, run in zip(rows, runs, strict=True):
+        picture.paste(row, (SHEET_LABEL, y))
+        _draw_label(pen, Label(0, y + row.height // 2, SHEET_LABEL, run.title), 16)
         y += row.height
     return np.asarray(picture)
 
 
-def _write(
-    pen: ImageDraw.ImageDraw, place: tuple[int, int], width: int, text: str, size: int
-) -> None:
-    """A label in the middle of its width; in two or three lines or smaller where it is too long."""
+def _draw_label(pen: ImageDraw.ImageDraw, label: Label, size: int) -> None:
+    """Draw a label; if it is too long, in up to three lines or in a smaller font."""
+    width = label.width - 2 * GAP
     while True:
         font = ImageFont.load_default(size)
-        lines = _wrapped(pen, text, width - 2 * GAP, font)
-        if size <= 10 or (
-            len(lines) <= 3 and all(pen.textlength(line, font) <= width - 2 * GAP for line in lines)
-        ):
+        lines = _wrap(pen, label.text, width, font)
+        fits = len(lines) <= 3 and all(pen.textlength(line, font) <= width for line in lines)
+        if fits or size <= 10:
             break
         size -= 1
     pen.multiline_text(
-        (place[0] + width / 2, place[1]),
+        (label.x + label.width / 2, label.y),
         "\n".join(lines[:3]),
         INK,
         font,
@@ -193,12 +224,13 @@ def _write(
     )
 
 
-def _wrapped(
+def _wrap(
     pen: ImageDraw.ImageDraw,
     text: str,
     width: int,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> list[str]:
+    """Return the lines of a text; a word that is too long has a line of its own."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

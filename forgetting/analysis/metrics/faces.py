@@ -1,31 +1,33 @@
-"""How much of a face is left, and of whose: YuNet and SFace, from OpenCV's model zoo, run by onnxruntime.
+"""Whether a frame shows a face, and whose: YuNet and SFace of OpenCV's model zoo, by onnxruntime.
 
-YuNet: Wu, Peng and Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector". SFace: Zhong et al. 2021, "SFace: Sigmoid-Constrained
-Hypersphere Loss for Robust Face Recognition". Both are in int8 as published; their constants are folded into float32 once.
+YuNet: Wu, Peng and Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector". SFace: Zhong et al.
+2021, "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition". Both are published
+in int8; their constants are converted to float32 once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from forgetting.analysis.metrics.metric import FrameMeasure, Metric
 from forgetting.analysis.metrics.weights import onnx_network
 from forgetting.dependencies import import_extra
 from forgetting.engines.engine import Frame
+from forgetting.parts import part
 
 SIDE = 640
-"""The detector looks at so many pixels square."""
+"""Pixels of the square picture that the detector is given."""
 
 STRIDES = (8, 16, 32)
-"""Pixels from one place to the next on the three grids on which it looks for faces of several sizes."""
+"""Pixels between neighbours of the grids on which the detector scores faces of several sizes."""
 
-PLACES = np.array(
+TEMPLATE = np.array(
     [
         [38.2946, 51.6963],
         [73.5318, 51.5014],
@@ -34,98 +36,122 @@ PLACES = np.array(
         [70.7299, 92.2041],
     ]
 )
-"""Where eyes, nose and corners of the mouth (x, y) lie in the 112 x 112 pixels that the recogniser looks at."""
+"""Eyes, nose and corners of the mouth (x, y) in the 112 x 112 pixels of the recogniser."""
 
-SAME = 0.363
-"""Cosine from which two pictures show the same person, as published with SFace."""
+SAME_PERSON = 0.363
+"""Cosine from which on two pictures show the same person, as published with SFace."""
 
-FACE = 0.6
-"""Score from which a picture shows a face."""
+IS_FACE = 0.6
+"""Score from which on a picture shows a face."""
+
+
+@part("metric/face")
+@dataclass(frozen=True)
+class FaceScore(Metric):
+    """YuNet's score of the best face, in [0, 1]."""
+
+    label: ClassVar[str] = "face (YuNet)"
+    colour: ClassVar[str | None] = "#3d7f4b"
+    colour_on_black: ClassVar[str | None] = "#7fce92"
+    threshold: ClassVar[float | None] = IS_FACE
+    requires: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnx")
+
+    def bind(self, intact: Frame) -> FrameMeasure:
+        """Return the measure; it raises a RequestError where onnxruntime is not installed."""
+        return lambda frame: detect_face(frame).score
+
+
+@part("metric/identity")
+@dataclass(frozen=True)
+class IdentitySimilarity(Metric):
+    """The cosine between SFace's embeddings of a frame and of the intact picture, in [-1, 1].
+
+    Each face is aligned by the landmarks that YuNet detects in it, however low their score, as the
+    threshold's authors did.
+    """
+
+    label: ClassVar[str] = "identity (SFace)"
+    colour: ClassVar[str | None] = "#7a3b8f"
+    colour_on_black: ClassVar[str | None] = "#c58ae0"
+    threshold: ClassVar[float | None] = SAME_PERSON
+    requires: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnx")
+
+    def bind(self, intact: Frame) -> FrameMeasure:
+        """Return the measure.
+
+        Raises:
+            RequestError: onnxruntime is not installed.
+        """
+        reference = embed_face(intact, detect_face(intact).marks)
+        return lambda frame: float(reference @ embed_face(frame, detect_face(frame).marks))
 
 
 @dataclass(frozen=True)
 class DetectedFace:
-    """The best face in a picture: ``score`` in [0, 1]; ``marks`` [5, 2] are eyes, nose and mouth (x, y) in pixels."""
+    """The best face in a picture.
+
+    Args:
+        score: in [0, 1].
+        marks: [5, 2], eyes, nose and corners of the mouth (x, y) in pixels.
+    """
 
     score: float
     marks: NDArray[np.float64]
 
 
-def face(intact: Frame) -> Callable[[Frame], float]:
-    """YuNet's score of the best face, in [0, 1]; from 0.6 on it is one."""
-    return lambda frame: detect_face(frame).score
-
-
-def identity(intact: Frame) -> Callable[[Frame], float]:
-    """Cosine between what SFace says of this picture and of the intact one, in [-1, 1]; from 0.363 on it is the same person.
-
-    Each is aligned by what YuNet takes for eyes, nose and mouth in it, as the threshold's authors did, be it ever so little of a face.
-    """
-    reference = embed_face(intact, detect_face(intact).marks)
-    return lambda frame: float(reference @ embed_face(frame, detect_face(frame).marks))
-
-
 def detect_face(frame: Frame) -> DetectedFace:
-    """The best face of a picture [H, W, 3], however bad it is."""
+    """Return the best face of a picture [H, W, 3], however low its score."""
     height, width = frame.shape[:2]
-    seen = np.asarray(Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    resized = np.asarray(Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     blue_first = np.ascontiguousarray(
-        seen[None, :, :, ::-1].transpose(0, 3, 1, 2), dtype=np.float32
+        resized[None, :, :, ::-1].transpose(0, 3, 1, 2), dtype=np.float32
     )
     session = _session("yunet")
-    told = dict(
-        zip(
-            (one.name for one in session.get_outputs()),
-            session.run(None, {"input": blue_first}),
-            strict=True,
-        )
-    )
+    names = [output.name for output in session.get_outputs()]
+    outputs = dict(zip(names, session.run(None, {"input": blue_first}), strict=True))
     best = DetectedFace(-1.0, np.zeros((5, 2)))
     for stride in STRIDES:
-        score = np.sqrt(
-            np.clip(told[f"cls_{stride}"], 0, 1) * np.clip(told[f"obj_{stride}"], 0, 1)
-        )[0, :, 0]
-        place = int(score.argmax())
-        if score[place] > best.score:
-            row, column = divmod(place, SIDE // stride)
-            marks = (
-                (told[f"kps_{stride}"][0, place].reshape(5, 2) + np.array((column, row)))
-                * stride
-                / SIDE
-                * [width, height]
-            )
-            best = DetectedFace(float(score[place]), marks.astype(np.float64))
+        class_score, object_score = outputs[f"cls_{stride}"], outputs[f"obj_{stride}"]
+        score = np.sqrt(np.clip(class_score, 0, 1) * np.clip(object_score, 0, 1))[0, :, 0]
+        index = int(score.argmax())
+        if score[index] > best.score:
+            row, column = divmod(index, SIDE // stride)
+            offsets = outputs[f"kps_{stride}"][0, index].reshape(5, 2)
+            marks = (offsets + np.array((column, row))) * stride / SIDE * [width, height]
+            best = DetectedFace(float(score[index]), marks.astype(np.float64))
     return best
 
 
 def embed_face(frame: Frame, marks: NDArray[np.float64]) -> NDArray[np.float32]:
-    """[128] of unit length: what SFace says of the face whose eyes, nose and mouth are at ``marks``."""
-    onto = similarity(marks, PLACES)
-    # Looked at in whole steps of pixels, so that nothing between them is missed.
-    step = max(1, int(1 / np.sqrt(abs(np.linalg.det(onto[:, :2])))))
+    """Return SFace's embedding [128], of unit length, of the face with these landmarks [5, 2]."""
+    to_template = fit_similarity(marks, TEMPLATE)
+    # The picture is first reduced by whole pixels, because bilinear sampling would skip pixels.
+    step = max(1, int(1 / np.sqrt(abs(np.linalg.det(to_template[:, :2])))))
     image = Image.fromarray(frame).reduce(step)
-    back = np.linalg.inv(np.vstack((onto, [0, 0, 1])))[:2] / step
-    small = image.transform(
-        (112, 112), Image.Transform.AFFINE, back.ravel().tolist(), Image.Resampling.BILINEAR
+    to_frame = np.linalg.inv(np.vstack((to_template, [0, 0, 1])))[:2] / step
+    aligned = image.transform(
+        (112, 112), Image.Transform.AFFINE, to_frame.ravel().tolist(), Image.Resampling.BILINEAR
     )
     red_first = np.ascontiguousarray(
-        np.asarray(small)[None].transpose(0, 3, 1, 2), dtype=np.float32
+        np.asarray(aligned)[None].transpose(0, 3, 1, 2), dtype=np.float32
     )
-    (said,) = _session("sface").run(None, {"data": red_first})
-    unit: NDArray[np.float32] = said[0] / np.linalg.norm(said[0])
-    return unit
+    (output,) = _session("sface").run(None, {"data": red_first})
+    embedding: NDArray[np.float32] = output[0] / np.linalg.norm(output[0])
+    return embedding
 
 
-def similarity(here: NDArray[np.float64], there: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[2, 3]: the rotation, scale and shift that bring points ``here`` [N, 2] nearest to those ``there``.
+def fit_similarity(
+    points: NDArray[np.float64], targets: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return rotation, scale and shift [2, 3] that bring points [N, 2] nearest to their targets.
 
-    Umeyama 1991, "Least-Squares Estimation of Transformation Parameters Between Two Point Patterns", equations 40 to 42.
-    """
-    a, b = here - here.mean(axis=0), there - there.mean(axis=0)
-    left, strength, right = np.linalg.svd(b.T @ a / len(a))
+    Umeyama 1991, "Least-Squares Estimation of Transformation Parameters Between Two Point
+    Patterns", equations 40 to 42."""
+    a, b = points - points.mean(axis=0), targets - targets.mean(axis=0)
+    left, singular, right = np.linalg.svd(b.T @ a / len(a))
     sign = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    turn = (left * sign) @ right * (strength @ sign / max(a.var(axis=0).sum(), 1e-12))
-    return np.column_stack((turn, there.mean(axis=0) - turn @ here.mean(axis=0)))
+    linear = (left * sign) @ right * (singular @ sign / max(a.var(axis=0).sum(), 1e-12))
+    return np.column_stack((linear, targets.mean(axis=0) - linear @ points.mean(axis=0)))
 
 
 @cache

@@ -1,60 +1,67 @@
-"""A feature distance: how differently a network that was trained to recognise things sees two pictures.
+"""A feature distance: how different two pictures are to a network trained to recognise objects.
 
-As in Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", equation 1, on SqueezeNet 1.1 - but
-all channels count alike: the calibration of LPIPS belongs to other weights, so this is no LPIPS.
+It is equation 1 of Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a
+Perceptual Metric", on SqueezeNet 1.1. All channels have the same weight: the calibration of LPIPS
+belongs to other network weights, so this is not LPIPS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forgetting.analysis.metrics.plain import small
+from forgetting.analysis.metrics.metric import FrameMeasure, Metric
+from forgetting.analysis.metrics.plain import reduce_frame
 from forgetting.engines.engine import Frame
 from forgetting.models.classifier_zoo import load_network
+from forgetting.parts import part
 
 SLICES = (1, 4, 7, 9, 10, 11, 12)
-"""Where SqueezeNet is listened to: the last module of each of the seven slices of Zhang et al."""
+"""The last module of each of the seven slices of SqueezeNet in Zhang et al."""
 
 MEAN = (103.939, 116.779, 123.68)
-"""Of blue, green and red, in [0, 255]: what these weights were trained with."""
+"""The mean of blue, green and red, in [0, 255], with which these weights were trained."""
 
 
-def features(intact: Frame) -> Callable[[Frame], float]:
-    """Feature distance (SqueezeNet 1.1) to the intact picture, at 256 pixels; 0 is the same, and 1 is about as far as pictures are."""
-    reference = slice_features(intact)
-    return lambda frame: (
-        float(
-            sum(
-                (a - b).square().sum(1).mean()
-                for a, b in zip(reference, slice_features(frame), strict=True)
-            )
-        )
-        / len(SLICES)
-    )
+@part("metric/features")
+@dataclass(frozen=True)
+class FeatureDistance(Metric):
+    """The feature distance to the intact picture at 256 pixels: 0 to about 1."""
+
+    label: ClassVar[str] = "SqueezeNet features"
+    colour: ClassVar[str | None] = "#2b6a99"
+    colour_on_black: ClassVar[str | None] = "#6fb1e0"
+    is_distance: ClassVar[bool] = True
+
+    def bind(self, intact: Frame) -> FrameMeasure:
+        """Return the measure."""
+        reference = slice_features(intact)
+
+        def measure(frame: Frame) -> float:
+            pairs = zip(reference, slice_features(frame), strict=True)
+            return float(sum((a - b).square().sum(1).mean() for a, b in pairs)) / len(SLICES)
+
+        return measure
 
 
 @torch.inference_mode()
 def slice_features(frame: Frame) -> list[Tensor]:
-    """What every slice says of a picture, of unit length at every place."""
-    x = (
-        torch.from_numpy(np.ascontiguousarray(small(frame)[:, :, ::-1]))
-        .permute(2, 0, 1)[None]
-        .float()
-    )
+    """Return the features [1, C, H, W] of every slice, of unit length at each position."""
+    blue_first = np.ascontiguousarray(reduce_frame(frame)[:, :, ::-1])
+    x = torch.from_numpy(blue_first).permute(2, 0, 1)[None].float()
     x = x - torch.tensor(MEAN).view(1, 3, 1, 1)
-    found = []
+    features = []
     for number, module in enumerate(_network()):
         x = module(x)
         if number in SLICES:
-            found.append(F.normalize(x, dim=1, eps=1e-10))
-    return found
+            features.append(F.normalize(x, dim=1, eps=1e-10))
+    return features
 
 
 @cache

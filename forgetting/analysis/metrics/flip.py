@@ -1,25 +1,46 @@
-"""FLIP (Andersson et al. 2020, "FLIP: A Difference Evaluator for Alternating Images"), by its authors' own evaluator."""
+"""FLIP (Andersson et al. 2020, "FLIP: A Difference Evaluator for Alternating Images")."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetting.analysis.metrics.plain import small
+from forgetting.analysis.metrics.metric import FrameMeasure, Metric
+from forgetting.analysis.metrics.plain import reduce_frame
 from forgetting.dependencies import import_extra
 from forgetting.engines.engine import Frame
+from forgetting.parts import part
 
 
-def flip(intact: Frame) -> Callable[[Frame], float]:
-    """Mean FLIP to the intact picture, in [0, 1], at 256 pixels and the evaluator's own 67 pixels per degree."""
-    evaluator = import_extra("flip_evaluator", "measures")
-    reference = _floats(intact)
-    return lambda frame: float(
-        evaluator.evaluate(reference, _floats(frame), "LDR", applyMagma=False)[1]
-    )
+@part("metric/flip")
+@dataclass(frozen=True)
+class FlipDistance(Metric):
+    """The mean FLIP to the intact picture at 256 pixels, in [0, 1], by its authors' evaluator.
+
+    The evaluator's default of 67 pixels per degree is used.
+    """
+
+    label: ClassVar[str] = "FLIP"
+    colour: ClassVar[str | None] = "#b3541e"
+    colour_on_black: ClassVar[str | None] = "#e08a52"
+    is_distance: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = ("flip_evaluator",)
+
+    def bind(self, intact: Frame) -> FrameMeasure:
+        """Return the measure.
+
+        Raises:
+            RequestError: the evaluator is not installed.
+        """
+        evaluator = import_extra("flip_evaluator", "measures")
+        reference = _to_floats(intact)
+        return lambda frame: float(
+            evaluator.evaluate(reference, _to_floats(frame), "LDR", applyMagma=False)[1]
+        )
 
 
-def _floats(frame: Frame) -> NDArray[np.float32]:
-    return np.ascontiguousarray(small(frame), dtype=np.float32) / np.float32(255)
+def _to_floats(frame: Frame) -> NDArray[np.float32]:
+    return np.ascontiguousarray(reduce_frame(frame), dtype=np.float32) / np.float32(255)

@@ -1,101 +1,117 @@
-"""Measures: of a frame, and of the intact picture, one number.
-
-A measure is given the intact picture once and then frame after frame, in order, one at a time, so that no figure depends on
-how many came together.
-"""
+"""The metrics by name. A metric is a class in a file of its own here; nothing else lists it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from forgetting import dependencies
-from forgetting.analysis.metrics import faces, features, flip, plain
+from forgetting.analysis.metrics.metric import FrameMeasure, Metric
 from forgetting.engines.engine import Frame
 from forgetting.errors import check_choice
+from forgetting.parts import find_part, part_modules
 
-MetricFunction = Callable[[Frame], Callable[[Frame], float]]
-"""The intact picture [H, W, 3] -> a function from a frame to a number."""
+GROUP = "metric/"
+"""The group of metrics among the parts."""
+
+PLAIN_MODULE = f"{__package__}.plain"
+"""The module of the metrics that ``plain`` selects. This module alone is imported for them."""
+
+ORDER = (
+    "structure",
+    "flip",
+    "features",
+    "step",
+    "light",
+    "colour",
+    "hue",
+    "detail",
+    "face",
+    "identity",
+)
+"""The first columns of curve.csv; other metrics follow by name."""
 
 Measured = tuple[int, Mapping[str, float]]
-"""The index of a frame, and what was measured of it."""
+"""The index of a frame, and its numbers by the name of the metric."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A measure, what it is called where there is little room, and the packages that it needs besides ours."""
+def metric_names() -> list[str]:
+    """Return the names of all metrics, in the order of columns; imports none of them."""
+    names = [name.removeprefix(GROUP) for name in part_modules() if name.startswith(GROUP)]
+    return sorted(
+        names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)
+    )
 
-    measure: MetricFunction
-    short: str
-    needs: tuple[str, ...] = ()
+
+@cache
+def find_metric(name: str) -> Metric:
+    """Return a metric by its name; only its own module is imported.
+
+    Raises:
+        RequestError: there is no such metric.
+    """
+    check_choice("measure", name, metric_names())
+    metric: Metric = find_part(f"{GROUP}{name}", "measure.names")()
+    return metric
 
 
-METRICS: Mapping[str, Metric] = {
-    "structure": Metric(plain.structure, "structure"),
-    "flip": Metric(flip.flip, "FLIP", ("flip_evaluator",)),
-    "features": Metric(features.features, "SqueezeNet features"),
-    "step": Metric(plain.step, "step"),
-    "light": Metric(plain.light, "light"),
-    "colour": Metric(plain.colour, "colour"),
-    "hue": Metric(plain.hue, "hue"),
-    "detail": Metric(plain.detail, "detail"),
-    "face": Metric(faces.face, "face (YuNet)", ("onnxruntime", "onnx")),
-    "identity": Metric(faces.identity, "identity (SFace)", ("onnxruntime", "onnx")),
-}
+def known_metrics(names: Iterable[str]) -> dict[str, Metric]:
+    """Return the metrics among ``names``, by name, in the order of columns.
 
-DISTANCES = ("structure", "flip", "features")
-"""Those that are distances to the intact picture."""
+    A curve may hold columns of metrics that are not known here.
+    """
+    wanted = set(names)
+    return {name: find_metric(name) for name in metric_names() if name in wanted}
 
 
 def select_metrics(names: str | Sequence[str]) -> list[str]:
-    """The measures that are meant: names, ``all``, ``none``, ``plain`` (those that need no network and no package), or ``auto``:
-    all of them where the packages are installed, else the plain ones.
+    """Return the names of the selected metrics, in the order of columns.
+
+    Args:
+        names: one name or several; ``all``; ``none``; ``plain``, which need no network and no other
+            package; or ``auto``, which is ``all`` where the packages are installed and else
+            ``plain``.
 
     Raises:
-        RequestError: there is no such measure.
+        RequestError: there is no such metric.
     """
+    known = metric_names()
     if names == "auto":
-        names = (
-            "all"
-            if all(
-                dependencies.is_installed(module)
-                for kind in METRICS.values()
-                for module in kind.needs
-            )
-            else "plain"
-        )
+        required = {module for name in known for module in find_metric(name).requires}
+        names = "all" if all(map(dependencies.is_installed, required)) else "plain"
     match names:
         case "all":
-            return list(METRICS)
+            return known
         case "plain":
-            return [
-                name for name, kind in METRICS.items() if kind.measure.__module__ == plain.__name__
-            ]
+            return [name for name in known if part_modules()[f"{GROUP}{name}"] == PLAIN_MODULE]
         case "none":
             return []
-    names = [names] if isinstance(names, str) else names
-    for name in names:
-        check_choice("measure", name, METRICS)
-    return [name for name in METRICS if name in names]
+    selected = [names] if isinstance(names, str) else names
+    for name in selected:
+        check_choice("measure", name, known)
+    return [name for name in known if name in selected]
 
 
 def measure_frames(
     names: Sequence[str], frames: Iterable[tuple[int, Frame, Frame]]
 ) -> Iterator[Measured]:
-    """What those measures say of frames (index, frame, the intact picture then), in order.
+    """Measure frames, in order.
+
+    Args:
+        names: of the metrics.
+        frames: the index of each, the frame, and the intact picture that it is compared with. Of a
+            face that moves the intact picture is another one in every frame.
 
     Raises:
-        RequestError: a package is missing; the extra that brings it is named.
+        RequestError: a package is missing; the message names the extra that brings it.
     """
-    bound: dict[str, Callable[[Frame], float]] = {}
-    last: Frame | None = None
+    metrics = {name: find_metric(name) for name in names}
+    measures: dict[str, FrameMeasure] = {}
+    last_intact: Frame | None = None
     for index, frame, intact in frames:
-        if (
-            intact is not last
-        ):  # of a face that moves, another one every time; but a step is from the frame before
-            bound = {
-                name: bound[name] if name == "step" and bound else METRICS[name].measure(intact)
-                for name in names
-            }
-            last = intact
-        yield index, {name: bound[name](frame) for name in names}
+        if intact is not last_intact:
+            for name, metric in metrics.items():
+                if name not in measures or not metric.sequential:
+                    measures[name] = metric.bind(intact)
+            last_intact = intact
+        yield index, {name: measure(frame) for name, measure in measures.items()}

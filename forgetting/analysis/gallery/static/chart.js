@@ -1,20 +1,19 @@
-// Charts of a life, drawn once; the playhead is all that moves.
+// Charts of a film, drawn once; only the playhead moves.
 "use strict";
 FORGETTING.chart = (() => {
   const WIDTH = 960, LEFT = 44, RIGHT = 12;
-  const COLOURS = { structure: "#d9d4ca", flip: "#e08a52", features: "#6fb1e0", identity: "#c58ae0", face: "#7fce92" };
-  const NAMES = { structure: "structure / largest", flip: "FLIP / largest", features: "SqueezeNet features / largest", identity: "identity (SFace)", face: "face (YuNet)" };
-  const make = (name, told = {}, ...children) => {
+  const ABLATED = { label: "units gone", colour: "#5a5a62" };
+  const make = (name, attributes = {}, ...children) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(told)) node.setAttribute(key, value);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
     node.append(...children);
     return node;
   };
   const across = (time, seconds) => LEFT + (WIDTH - LEFT - RIGHT) * Math.min(1, time / seconds);
   const label = (x, y, text, anchor = "end") => make("text", { x, y, "text-anchor": anchor }, text);
 
-  const frame = (where, height, seconds, says, seek) => {
-    const svg = make("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": says });
+  const frame = (parent, height, seconds, description, seek) => {
+    const svg = make("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": description });
     const head = make("line", { class: "playhead", y1: 0, y2: height - 20 });
     for (let n = 0; n <= 4; n += 1) {
       const time = (seconds * n) / 4;
@@ -25,53 +24,53 @@ FORGETTING.chart = (() => {
       const x = ((event.clientX - box.left) / box.width) * WIDTH;
       seek(seconds * Math.min(0.9999, Math.max(0, (x - LEFT) / (WIDTH - LEFT - RIGHT))));
     });
-    where.append(svg);
+    parent.append(svg);
     return { svg, head, move: (time) => { const x = across(time, seconds); head.setAttribute("x1", x); head.setAttribute("x2", x); } };
   };
 
-  const curve = (where, life, seconds, seek) => {
+  const curve = (parent, timeline, seconds, seek) => {
     const HEIGHT = 280, BOTTOM = HEIGHT - 24;
-    const drawn = Object.keys(COLOURS).filter((name) => life.curve[name]);
-    const lows = drawn.flatMap((name) => life.curve[name]).concat(0); // null counts as 0
+    const drawn = Object.keys(timeline.metrics);
+    const lows = drawn.flatMap((name) => timeline.curve[name]).concat(0); // null counts as 0
     const low = Math.max(-1, Math.min(...lows));
     const up = (value) => BOTTOM - (BOTTOM - 8) * ((value - low) / (1 - low));
-    const chart = frame(where, HEIGHT, seconds, `Forgetting curve: units gone${drawn.length ? `, ${drawn.join(", ")}` : ""}, over ${Number(seconds.toFixed(1))} seconds`, seek);
-    const path = (times, values) => times.map((time, n) => values[n] === null ? "" // nothing was there to be measured
+    const chart = frame(parent, HEIGHT, seconds, `Forgetting curve: units gone${drawn.length ? `, ${drawn.join(", ")}` : ""}, over ${Number(seconds.toFixed(1))} seconds`, seek);
+    const path = (times, values) => times.map((time, n) => values[n] === null ? "" // the metric has no value for this frame
       : `${(values[n - 1] ?? null) === null ? "M" : "L"}${across(time, seconds).toFixed(1)} ${up(values[n]).toFixed(1)}`).join("");
-    const area = `${path(life.seconds, life.gone)}L${across(life.seconds.at(-1), seconds)} ${up(0)}L${across(0, seconds)} ${up(0)}Z`;
+    const area = `${path(timeline.seconds, timeline.ablated)}L${across(timeline.seconds.at(-1), seconds)} ${up(0)}L${across(0, seconds)} ${up(0)}Z`;
     chart.svg.append(make("path", { d: area, fill: "#2b2b30" }));
     for (const level of [0, 0.5, 1]) {
       chart.svg.append(make("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: up(level), y2: up(level), stroke: "#35353a" }), label(LEFT - 8, up(level) + 4, level));
     }
     for (const name of drawn) {
-      const largest = name === "identity" || name === "face" ? 1 : Math.max(...life.curve[name], 1e-9);
-      const values = life.curve[name].map((value) => value === null ? null : value / largest);
-      chart.svg.append(make("path", { d: path(life.measured, values), fill: "none", stroke: COLOURS[name], "stroke-width": 1.6 }));
+      const largest = timeline.metrics[name].distance ? Math.max(...timeline.curve[name], 1e-9) : 1;
+      const values = timeline.curve[name].map((value) => value === null ? null : value / largest);
+      chart.svg.append(make("path", { d: path(timeline.measured, values), fill: "none", stroke: timeline.metrics[name].colour, "stroke-width": 1.6 }));
     }
     chart.svg.append(chart.head);
     const legend = Object.assign(document.createElement("ul"), { className: "legend small" });
-    for (const name of ["units gone", ...drawn]) {
-      const entry = Object.assign(document.createElement("li"), { textContent: NAMES[name] ?? name });
-      entry.style.setProperty("--of", COLOURS[name] ?? "#5a5a62");
+    for (const { label: text, colour, distance } of [ABLATED, ...Object.values(timeline.metrics)]) {
+      const entry = Object.assign(document.createElement("li"), { textContent: distance ? `${text} / largest` : text });
+      entry.style.setProperty("--line-colour", colour);
       legend.append(entry);
     }
-    where.append(legend);
+    parent.append(legend);
     return chart.move;
   };
 
-  const plan = (where, life, seconds, seek) => {
-    const names = Object.keys(life.layers), high = Math.max(5, Math.min(14, 320 / names.length));
+  const plan = (parent, timeline, seconds, seek) => {
+    const names = Object.keys(timeline.layers), high = Math.max(5, Math.min(14, 320 / names.length));
     const height = names.length * high + 24;
-    const chart = frame(where, height, seconds, `Plan: share of units gone in each of ${names.length} layers, over time; dark is gone`, seek);
-    // As one small picture, a pixel for every layer and moment.
-    const canvas = Object.assign(document.createElement("canvas"), { width: life.seconds.length, height: names.length });
+    const chart = frame(parent, height, seconds, `Plan: share of units gone in each of ${names.length} layers, over time; dark is gone`, seek);
+    // One small picture, with a pixel for every layer and sample.
+    const canvas = Object.assign(document.createElement("canvas"), { width: timeline.seconds.length, height: names.length });
     const pen = canvas.getContext("2d"), image = pen.createImageData(canvas.width, canvas.height);
-    names.forEach((name, row) => life.layers[name].forEach((gone, column) => {
-      image.data.set([...[226, 214, 190].map((value) => 16 + (value - 16) * (1 - gone)), 255], 4 * (row * canvas.width + column));
+    names.forEach((name, row) => timeline.layers[name].forEach((ablated, column) => {
+      image.data.set([...[226, 214, 190].map((value) => 16 + (value - 16) * (1 - ablated)), 255], 4 * (row * canvas.width + column));
     }));
     pen.putImageData(image, 0, 0);
-    const held = { x: LEFT, y: 0, width: WIDTH - LEFT - RIGHT, height: height - 24, preserveAspectRatio: "none", style: "image-rendering: pixelated" };
-    chart.svg.append(make("image", { ...held, href: canvas.toDataURL() }));
+    const position = { x: LEFT, y: 0, width: WIDTH - LEFT - RIGHT, height: height - 24, preserveAspectRatio: "none", style: "image-rendering: pixelated" };
+    chart.svg.append(make("image", { ...position, href: canvas.toDataURL() }));
     chart.svg.append(label(LEFT - 8, 10, "first"), label(LEFT - 8, height - 28, "last"), chart.head);
     return chart.move;
   };

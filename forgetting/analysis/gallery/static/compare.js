@@ -1,4 +1,4 @@
-// Two to four films in step, and what they differ in.
+// Two to four films in step, and the settings in which they differ.
 "use strict";
 {
   const { works, varied, figures } = FORGETTING.all;
@@ -15,10 +15,10 @@
     const value = work.figures[name];
     if (value === undefined) return "";
     if (!/^(half_life|last)/.test(name)) return String(Number(value.toPrecision(3)));
-    return `${work.outlived.includes(name) ? "≥ " : ""}${(100 * value).toFixed(1)} % gone`;
+    return `${work.censored.includes(name) ? "≥ " : ""}${(100 * value).toFixed(1)} % gone`;
   };
 
-  const hang = () => {
+  const showFilms = () => {
     FORGETTING.playing?.dispose();
     const chosen = [...new Set(slots.map((slot) => slot.value).filter(Boolean))].map((key) => byKey.get(key));
     for (const video of films.querySelectorAll("video")) { video.removeAttribute("src"); video.load(); }
@@ -46,8 +46,8 @@
       : FORGETTING.player([...films.querySelectorAll("video")], chosen, (index, time) => `frame ${index + 1}, ${time.toFixed(2)} s`);
   };
 
-  const asked = location.hash.slice(1).split(",").filter((key) => byKey.has(key));
-  const keys = [...new Set(asked.length ? asked : works.slice(0, 2).map((work) => work.key))].slice(0, 4);
-  slots.forEach((slot, place) => { slot.value = keys[place] ?? ""; slot.addEventListener("change", hang); });
-  hang();
+  const requested = location.hash.slice(1).split(",").filter((key) => byKey.has(key));
+  const keys = [...new Set(requested.length ? requested : works.slice(0, 2).map((work) => work.key))].slice(0, 4);
+  slots.forEach((slot, number) => { slot.value = keys[number] ?? ""; slot.addEventListener("change", showFilms); });
+  showFilms();
 }

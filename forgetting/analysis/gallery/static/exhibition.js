@@ -1,4 +1,4 @@
-// Exhibition: one film after the other over the whole screen, for ever, with nothing else. Escape or a click ends it.
+// The exhibition: all films in turn, endlessly, on the whole screen. Escape or a click ends it.
 "use strict";
 FORGETTING.exhibit = (works) => {
   const before = document.activeElement;
@@ -10,19 +10,19 @@ FORGETTING.exhibit = (works) => {
   room.append(...screens);
   document.body.append(room);
   room.focus();
-  const others = [...document.body.children].filter((one) => one !== room);
-  for (const one of others) one.inert = true;
+  const others = [...document.body.children].filter((element) => element !== room);
+  for (const element of others) element.inert = true;
   document.documentElement.style.overflow = "hidden";
 
   const LONGEST = 2; // seconds of a fade
-  let place = -1, lock = null, over = false;
+  let position = -1, lock = null, over = false;
   const wait = (seconds) => new Promise((done) => { setTimeout(done, seconds * 1000); });
-  const hang = (video) => {
+  const load = (video) => {
     const list = works();
-    place = (place + 1) % list.length;
-    video.src = `films/${list[place].key}/${list[place].film}`;
+    position = (position + 1) % list.length;
+    video.src = `films/${list[position].key}/${list[position].film}`;
   };
-  const nearly = (video, fade) => new Promise((done) => {
+  const nearEnd = (video, fade) => new Promise((done) => {
     const look = () => {
       if (!over && !video.ended && !video.error && video.currentTime < video.duration - fade) return;
       for (const event of ["timeupdate", "ended", "error", "emptied"]) video.removeEventListener(event, look);
@@ -31,9 +31,9 @@ FORGETTING.exhibit = (works) => {
     for (const event of ["timeupdate", "ended", "error", "emptied"]) video.addEventListener(event, look);
     look();
   });
-  const go = async () => { // one film shows, the other waits behind it; then they change places
+  const run = async () => { // one video shows a film while the other loads the next; then they swap
     let [now, next] = screens;
-    hang(now);
+    load(now);
     while (!over) {
       const plays = await now.play().then(() => true, () => false);
       if (over) return;
@@ -43,14 +43,14 @@ FORGETTING.exhibit = (works) => {
       next.classList.remove("shown");
       await wait(plays ? fade : 1);
       if (over) return;
-      hang(next);
-      if (plays) await nearly(now, fade);
+      load(next);
+      if (plays) await nearEnd(now, fade);
       [now, next] = [next, now];
     }
   };
-  const awake = async () => {
+  const keepAwake = async () => {
     if (over || document.visibilityState !== "visible") return;
-    try { lock = await navigator.wakeLock?.request("screen"); } catch { lock = null; } // refused on battery; the film goes on
+    try { lock = await navigator.wakeLock?.request("screen"); } catch { lock = null; } // refused, on battery for example; the film still plays
     if (over) lock?.release();
   };
   const leave = () => {
@@ -58,24 +58,24 @@ FORGETTING.exhibit = (works) => {
     over = true;
     lock?.release();
     document.removeEventListener("keydown", key);
-    document.removeEventListener("visibilitychange", awake);
+    document.removeEventListener("visibilitychange", keepAwake);
     document.removeEventListener("fullscreenchange", left);
     if (document.fullscreenElement) document.exitFullscreen();
     for (const video of screens) { video.removeAttribute("src"); video.load(); }
     room.remove();
-    for (const one of others) one.inert = false;
+    for (const element of others) element.inert = false;
     document.documentElement.style.overflow = "";
     before?.focus?.();
   };
   const key = (event) => { if (event.key === "Escape") leave(); };
   const left = () => { if (!document.fullscreenElement) leave(); };
   document.addEventListener("keydown", key);
-  document.addEventListener("visibilitychange", awake);
+  document.addEventListener("visibilitychange", keepAwake);
   room.addEventListener("click", leave);
-  // A page that was opened as an exhibition may not fill the screen by itself; a kiosk's browser does.
+  // Full screen needs a click or a key; a page that is opened at #exhibition fills its window only.
   if (navigator.userActivation?.isActive ?? true) {
     room.requestFullscreen?.().then(() => document.addEventListener("fullscreenchange", left), () => {});
   }
-  awake();
-  if (works().length) go();
+  keepAwake();
+  if (works().length) run();
 };

@@ -1,24 +1,24 @@
-// A film's page: the curve and the plan follow the playhead, and lead it.
+// A film's page: curve and plan show the playhead, and a click on them moves it.
 "use strict";
 {
   const key = document.querySelector(".page").dataset.key;
-  const work = FORGETTING.all.works.find((one) => one.key === key);
-  const life = FORGETTING.lives[key];
+  const work = FORGETTING.all.works.find((candidate) => candidate.key === key);
+  const timeline = FORGETTING.timelines[key];
   const seconds = work.frames / work.rate;
   let player = null;
   const seek = (time) => player?.seek(time);
   const moves = [
-    FORGETTING.chart.curve(document.getElementById("curve"), life, seconds, seek),
-    FORGETTING.chart.plan(document.getElementById("plan"), life, seconds, seek),
+    FORGETTING.chart.curve(document.getElementById("curve"), timeline, seconds, seek),
+    FORGETTING.chart.plan(document.getElementById("plan"), timeline, seconds, seek),
   ];
-  const gone = (time) => {
-    let place = life.seconds.findIndex((one) => one > time);
-    place = (place < 0 ? life.seconds.length : place) - 1;
-    return life.gone[Math.max(0, place)];
+  const ablated = (time) => {
+    const later = timeline.seconds.findIndex((second) => second > time);
+    const current = (later < 0 ? timeline.seconds.length : later) - 1;
+    return timeline.ablated[Math.max(0, current)];
   };
   player = FORGETTING.player([document.getElementById("film")], [work], (index, time) => {
     for (const move of moves) move(time);
-    return `frame ${index + 1} of ${work.frames}, ${time.toFixed(2)} s, ${(100 * gone(time)).toFixed(1)} % gone`;
+    return `frame ${index + 1} of ${work.frames}, ${time.toFixed(2)} s, ${(100 * ablated(time)).toFixed(1)} % gone`;
   });
   FORGETTING.playing = player;
 }

@@ -1,4 +1,4 @@
-// The wall: films play where they are seen, and are found and put in order.
+// The wall: visible films play; films can be searched and sorted.
 "use strict";
 {
   const { works, common, varied } = FORGETTING.all;
@@ -6,10 +6,10 @@
   const wall = document.getElementById("wall");
   const items = [...wall.children];
   const by = (id) => document.getElementById(id);
-  const told = (work, key) => work.figures[key] ?? work.settings[key] ?? common[key];
+  const valueOf = (work, key) => work.figures[key] ?? work.settings[key] ?? common[key];
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
-  // Films are there only while they are seen: a hundred decoders at once are more than a browser likes.
+  // Videos exist only while they are visible, because a browser cannot decode a hundred of them at once.
   const show = (item) => {
     const frame = item.querySelector(".frame");
     if (frame.querySelector("video")) return;
@@ -19,7 +19,7 @@
     video.setAttribute("aria-hidden", "true");
     video.src = `films/${work.key}/${work.wall}`;
     frame.append(video);
-    video.play().catch(() => {}); // where nothing may play by itself the poster stays
+    video.play().catch(() => {}); // if the browser forbids autoplay, the poster stays
   };
   const hide = (item) => {
     for (const video of item.querySelectorAll("video")) {
@@ -38,26 +38,26 @@
     for (const event of ["pointerleave", "focusout"]) item.addEventListener(event, () => still.matches && hide(item));
   }
 
-  // A query is made of words, all of which must be found, and of conditions on keys.
+  // A query has words, all of which must occur, and conditions on keys.
   const conditions = (query) => query.trim().toLowerCase().split(/\s+/).filter(Boolean).map((word) => {
     const [, key, sign, value] = word.match(/^([\w.@/]+)(=|<|>)(.*)$/) ?? [];
     if (!sign) return (work) => `${work.title} ${Object.values(work.settings).join(" ")}`.toLowerCase().includes(word);
     return (work) => {
-      const found = told(work, key);
-      if (found === undefined) return false;
-      if (sign === "=") return String(found).toLowerCase() === value || (value !== "" && Number(found) === Number(value));
-      return sign === "<" ? Number(found) < Number(value) : Number(found) > Number(value);
+      const actual = valueOf(work, key);
+      if (actual === undefined) return false;
+      if (sign === "=") return String(actual).toLowerCase() === value || (value !== "" && Number(actual) === Number(value));
+      return sign === "<" ? Number(actual) < Number(value) : Number(actual) > Number(value);
     };
   });
 
   const ordered = (key, down) => {
     const order = new Intl.Collator("en", { numeric: true });
-    const known = (work) => told(work, key) !== undefined;
+    const hasValue = (work) => valueOf(work, key) !== undefined;
     const compare = (a, b) => {
-      if (known(a) !== known(b)) return known(a) ? -1 : 1; // who has no such thing comes last, either way
-      const [one, other] = [told(a, key), told(b, key)];
-      const found = typeof one === "number" && typeof other === "number" ? one - other : order.compare(one, other);
-      return down ? -found : found;
+      if (hasValue(a) !== hasValue(b)) return hasValue(a) ? -1 : 1; // films without a value are last in both directions
+      const [left, right] = [valueOf(a, key), valueOf(b, key)];
+      const result = typeof left === "number" && typeof right === "number" ? left - right : order.compare(left, right);
+      return down ? -result : result;
     };
     return key ? [...works].sort(compare) : down ? [...works].reverse() : works;
   };
@@ -80,8 +80,8 @@
     const wanted = conditions(by("query").value);
     for (const { dataset: { key }, value } of choices) if (value) wanted.push((work) => work.settings[key] === value);
     shown = ordered(by("sort").value, down).filter((work) => wanted.every((condition) => condition(work)));
-    const places = new Set(shown.map((work) => work.key));
-    for (const item of items) item.hidden = !places.has(item.id);
+    const shownKeys = new Set(shown.map((work) => work.key));
+    for (const item of items) item.hidden = !shownKeys.has(item.id);
     wall.append(...shown.map((work) => by(work.key)));
     by("count").textContent = shown.length === works.length ? `${works.length} films` : `${shown.length} of ${works.length} films`;
     const state = new URLSearchParams();
@@ -94,12 +94,12 @@
 
   const picks = [...wall.querySelectorAll(".pick input")];
   const pick = () => {
-    const keys = picks.filter((one) => one.checked).map((one) => one.value);
-    for (const one of picks) one.disabled = keys.length >= 4 && !one.checked;
+    const keys = picks.filter((box) => box.checked).map((box) => box.value);
+    for (const box of picks) box.disabled = keys.length >= 4 && !box.checked;
     by("beside").href = keys.length ? `compare.html#${keys.join(",")}` : "compare.html";
     by("beside").textContent = keys.length ? `compare ${keys.length}` : "compare";
   };
-  picks.forEach((one) => one.addEventListener("change", pick));
+  picks.forEach((box) => box.addEventListener("change", pick));
   by("tools").addEventListener("submit", (event) => event.preventDefault());
   by("tools").addEventListener("input", apply);
   by("direction").addEventListener("click", ({ target }) => {

@@ -1,0 +1,52 @@
+"""The contract of metrics: one number, computed from a frame and the intact picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from forgetting.engines.engine import Frame
+
+FrameMeasure = Callable[[Frame], float]
+"""Measures a frame [H, W, 3] uint8."""
+
+
+class Metric:
+    """The base of all metrics.
+
+    A metric is a frozen dataclass with the decorator ``@part("metric/NAME")``. It sets ``label``,
+    and other class attributes whose defaults do not fit.
+    """
+
+    label: ClassVar[str]
+    """Its name in plots."""
+
+    colour: ClassVar[str | None] = None
+    """The colour of its curve on white."""
+
+    colour_on_black: ClassVar[str | None] = None
+    """The colour of its curve in the gallery, which draws no curve without it."""
+
+    is_distance: ClassVar[bool] = False
+    """Whether it is a distance to the intact picture; distances have a half-life."""
+
+    threshold: ClassVar[float | None] = None
+    """The value from which on a frame shows what is measured."""
+
+    requires: ClassVar[tuple[str, ...]] = ()
+    """The modules of other packages that it imports."""
+
+    sequential: ClassVar[bool] = False
+    """Whether it compares a frame with the one measured before. Such a measure stays bound when the
+    intact picture changes."""
+
+    def bind(self, intact: Frame) -> FrameMeasure:
+        """Return a function that measures frames against the intact picture [H, W, 3].
+
+        It measures one frame at a time, in order, so that no number depends on how many frames are
+        measured together.
+
+        Raises:
+            RequestError: a package is not installed; the message names the extra that brings it.
+        """
+        raise NotImplementedError
