@@ -62,12 +62,12 @@ def record(config: Mapping[str, Any]) -> Record:
     Raises:
         RequestError: a path names something that is not a regular file, or that cannot be read.
     """
-    found: Record = {}
+    records: Record = {}
     for key, path in paths(config).items():
         digest = _digest(key, path)
         if digest is not None:
-            found[key] = digest
-    return found
+            records[key] = digest
+    return records
 
 
 def _digest(key: str, path: str) -> dict[str, Any] | None:
