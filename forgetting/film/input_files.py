@@ -1,6 +1,4 @@
-"""The files that a film depends on.
-
-Where a config names them, and what is recorded of their content.
+"""The files that a film depends on, and the record of their content in its recipe.
 
 A recipe holds the SHA-256 and the size of every such file, by the dotted key that names it. A plan
 may come from a stranger, so a file that its recipe names is used only if it is the file that was
@@ -29,15 +27,16 @@ Record = dict[str, dict[str, Any]]
 
 
 def paths(config: Mapping[str, Any]) -> dict[str, str]:
-    """Dotted key -> path, as written in ``config``, of every file that its film depends on."""
+    """Return dotted key -> path, as ``config`` has it, of every file that its film depends on."""
     nodes = {key: value for key, value in config.items() if key not in NOT_INPUT}
     return {f"{parent}.{key}": node[key] for parent, node, key in references(nodes) if parent}
 
 
 def references(node: Any, parent: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Every file that a config names.
+    """Yield every file that a config names.
 
-    Dotted key of the mapping, the mapping itself, and the key within it.
+    Yields:
+        The dotted key of the mapping that holds the path, the mapping, and the key within it.
     """
     if isinstance(node, Mapping):
         for key, value in node.items():
@@ -50,14 +49,14 @@ def references(node: Any, parent: str = "") -> Iterator[tuple[str, Any, str]]:
 
 
 def located(path: str | Path) -> Path:
-    """The file that ``path`` means; of the folder of a run, that is its film."""
+    """Return the file that ``path`` means; for the folder of a run, its film."""
     expanded = Path(path).expanduser()
     films = sorted(expanded.glob("film.*")) if expanded.is_dir() else []
     return films[0] if films else expanded
 
 
 def record(config: Mapping[str, Any]) -> Record:
-    """SHA-256 and size of every file that a config names; a file that does not exist is left out.
+    """Return hash and size of every file that a config names and that exists.
 
     Raises:
         RequestError: a path names something that is not a regular file, or that cannot be read.
@@ -71,7 +70,7 @@ def record(config: Mapping[str, Any]) -> Record:
 
 
 def _digest(key: str, path: str) -> dict[str, Any] | None:
-    """Hash and size of the file under ``key``; None if there is no file."""
+    """Return hash and size of the file under ``key``; None if there is no file."""
     try:
         with open_regular(located(path)) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -85,24 +84,25 @@ def _digest(key: str, path: str) -> dict[str, Any] | None:
 
 
 def replaced(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The dotted keys whose files have changed between two records."""
+    """Return the dotted keys whose files differ between two records."""
     return [key for key in sorted({*recorded, *now}) if recorded.get(key) != now.get(key)]
 
 
 def verify(
     config: Mapping[str, Any], recorded: Any, plan: Path, verb: str, explicit: Iterable[str] = ()
 ) -> None:
-    """Refuse the files that a recipe names, unless they are the recorded ones.
+    """Raise unless the files that a recipe names are the files that it records.
 
     Args:
         config: the config in the recipe of ``plan``.
         recorded: what the recipe holds under ``files``.
+        plan: path of the plan, for the message.
         verb: that renders such a config.
         explicit: the dotted keys that the command line sets; the files under them are the user's
             own choice.
 
     Raises:
-        RequestError: a file is missing, not a regular file, or not the recorded one.
+        RequestError: a file is missing, is no regular file, or is not the recorded file.
     """
     explicit = list(explicit)
     for key, path in paths(config).items():
