@@ -20,7 +20,10 @@ from forgetting.files import open_regular
 from forgetting.jobs.config_groups import CONFIGS
 from forgetting.safe_yaml import MAX_BYTES, load_yaml, strings
 
-COMMAND_LINE_ONLY = ("hydra", "cluster")
+EXECUTION_ONLY = ("cluster", "trust")
+"""Root keys that decide where a film is made and which code is trusted."""
+
+COMMAND_LINE_ONLY = ("hydra", *EXECUTION_ONLY)
 """Root nodes that files of users may not set; ``hydra`` has the exceptions below."""
 
 MAX_FILES = 2000
@@ -83,7 +86,7 @@ def check(arguments: Sequence[str]) -> None:
 
 
 def overrides(arguments: Sequence[str]) -> list[str]:
-    """The overrides in ``arguments`` for ``hydra.compose``, which has no ``--config-dir``.
+    """Return the overrides in ``arguments`` for ``hydra.compose``, which has no ``--config-dir``.
 
     It becomes a search path.
     """
@@ -223,8 +226,8 @@ def _check_file(path: Path, groups: Collection[str]) -> None:
                 f"{path} names a key of hydra at {key} ({_short(value)}); write the value itself"
             )
     for key in tree:
-        if str(key).partition(".")[0].casefold() == "cluster":
-            raise _refused(path, str(key), "cluster=ray cluster.address=ADDRESS")
+        if str(key).partition(".")[0].casefold() in EXECUTION_ONLY:
+            raise _refused(path, str(key), f"{key}=VALUE")
     if "hydra" in tree:
         _check_hydra(path, tree["hydra"], groups)
     for key in tree:
@@ -264,7 +267,7 @@ def _check_param(path: Path, key: str, value: Any, groups: Collection[str]) -> N
     name, package = match[1], match[2] or ""
     parts = [part.casefold() for part in re.split(r"[./:]", f"{name}.{package}")]
     roots = {re.split(r"[./]", name.strip("/"))[0].casefold(), _root(package)}
-    if "hydra" in parts or "cluster" in roots:
+    if "hydra" in parts or roots & set(EXECUTION_ONLY):
         raise _refused(path, where, f"{name}=VALUE")
     if parts[-1] == "factory" or name.rpartition(".")[2].casefold() == "factory":
         raise _refused(path, where, f"{name}=VALUE", "it names code that would be run")
@@ -309,7 +312,7 @@ def _check_defaults(path: Path, entries: Any) -> None:
                         "name a file of the config folder without its ending"
                     )
             parts = [part.casefold() for part in option.strip("/").split("/")]
-            if "hydra" in parts or parts[0] == "cluster":
+            if "hydra" in parts or parts[0] in EXECUTION_ONLY:
                 raise _refused(path, f"defaults: {key}", f"{option.strip('/')}=NAME")
             for name in package.split(":"):
                 _check_package(path, f"defaults: {key}", name)
@@ -326,7 +329,7 @@ def _values(path: Path, entry: Any, value: Any) -> list[str]:
 def _check_package(path: Path, key: str, package: str) -> None:
     """Refuse a package that would put a file's settings under a node that only the command line may set."""
     parts = [part.casefold() for part in re.split(r"[./:\s]+", package)]
-    if "hydra" in parts or _root(package) == "cluster" or "$" in package:
+    if "hydra" in parts or _root(package) in EXECUTION_ONLY or "$" in package:
         raise _refused(path, f"{key} {package}", "hydra.KEY=VALUE")
 
 

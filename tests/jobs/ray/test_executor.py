@@ -12,22 +12,19 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from test_dreams import dream, weights  # noqa: F401 (fixtures)
-from test_experiment import config
-from test_run import SETTINGS, files
 from typer.testing import CliRunner
 
 from forgetting import dependencies
 from forgetting import files as cache
 from forgetting.cli.main import app
 from forgetting.errors import ForgettingError, Interrupted, RequestError
-from forgetting.jobs import sweep
-from helpers import render_config
+from forgetting.jobs import run, sweep
 
-FILM = [*SETTINGS, "film.duration=6"]
+FILM = [*SEGMENTED, "film.duration=6"]
 """Sixty frames in six segments."""
 
 real = pytest.mark.skipif(
@@ -75,17 +72,19 @@ class Log:
             return number
 
     def entries(self):
-        paths = sorted(
-            (path for path in Path(self.folder).iterdir() if path.name.isdigit()),
-            key=lambda path: int(path.name),
-        )
-        return [json.loads(path.read_text()) for path in paths]
+        numbers = sorted(int(path.name) for path in Path(self.folder).glob("[0-9]*"))
+        texts = [Path(self.folder, str(number)).read_text() for number in numbers]
+        return [json.loads(text) for text in texts if text]
 
     def begin(self, **faults):
         """Forget the entries; ``faults`` are what happens at which render calls."""
         shutil.rmtree(self.folder, ignore_errors=True)
         Path(self.folder).mkdir(parents=True)
-        Path(self.folder, "faults").write_text(json.dumps(faults))
+        self.set(**faults)
+
+    def set(self, **faults):
+        with cache.atomic_write(Path(self.folder, "faults")) as part:
+            part.write_text(json.dumps(faults))
 
     def faults(self):
         return json.loads(Path(self.folder, "faults").read_text())
@@ -231,7 +230,10 @@ def faulty(log):
 
     class Faulty(Worker):
         def render(self, files, plan, segments, *others):
-            number = log.add(starts=[segment.start for segment in segments], pid=os.getpid())
+            begins = [segment.start for segment in segments]
+            number = log.add(starts=begins, pid=os.getpid(), node=self.ready())
+            while number >= log.faults().get("pause", number + 1):
+                time.sleep(0.05)
             fault = log.faults().get(str(number))
             if fault == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -275,7 +277,7 @@ class TestFilms:
             executor, "settings", type(executor.settings)(executor.settings.address, shared=shared)
         )
         stills = "film=png" in more
-        settings = config(
+        settings = compose_config(
             *[name for name in FILM if not (stills and name.startswith("film.preset"))], *more
         )
         render_config(settings, tmp_path / "alone")
@@ -290,7 +292,7 @@ class TestFilms:
 
     def test_a_film_that_fails_ends_and_leaves_what_is_finished(self, tmp_path, rendering):
         executor, log = rendering
-        settings = config(*SETTINGS, "film.duration=20")
+        settings = compose_config(*SEGMENTED, "film.duration=20")
         render_config(settings, tmp_path / "alone")
         log.begin(**{"5": "fail"})
         with pytest.raises(RuntimeError, match="^an error of the work$"):
@@ -369,7 +371,7 @@ def test_a_full_disk_is_told_from_other_errors(tmp_path, monkeypatch):
 
     monkeypatch.setattr("forgetting.jobs.executor.LocalJob.render", fail)
     tested = worker.Worker(tmp_path)
-    plan, sequential = tested.prepare({}, config(*FILM), None)
+    plan, sequential = tested.prepare({}, compose_config(*FILM), None)
     assert not sequential
     with pytest.raises(OSError, match="full"):
         tested.render({}, plan, [range(10)], {}, None)
@@ -395,7 +397,7 @@ def test_ray_is_imported_where_a_cluster_is_asked_for(tmp_path, monkeypatch):
     def missing(name):
         raise ModuleNotFoundError(name=name)
 
-    settings = config(*FILM, "cluster=ray")
+    settings = compose_config(*FILM, "cluster=ray")
     monkeypatch.setattr(dependencies.importlib, "import_module", missing)
     with pytest.raises(RequestError, match=r"this needs ray, .* pip install 'forgetting\[ray\]'"):
         render_config(settings, tmp_path)
@@ -405,9 +407,8 @@ DRIVER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_experiment import config
 from forgetting import run
-render_config(config(*sys.argv[3:]), Path(sys.argv[2]))
+render_config(compose_config(*sys.argv[3:]), Path(sys.argv[2]))
 """
 
 
@@ -416,12 +417,12 @@ def test_a_driver_that_is_killed_and_started_again_repeats_nothing(tmp_path, nod
     from forgetting.jobs.ray.executor import RayExecutor
     from forgetting.jobs.ray.settings import Ray
 
-    film = [*SETTINGS, "film.duration=60", "film.segment=20"]
+    film = [*SEGMENTED, "film.duration=60", "film.segment=20"]
     folder = tmp_path / "together"
     arguments = [str(Path(__file__).parent), str(folder), *film]
     arguments += ["cluster=ray", f"cluster.address={nodes.address}"]
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, *arguments])
-    render_config(config(*film), tmp_path / "alone")
+    render_config(compose_config(*film), tmp_path / "alone")
     until(lambda: len(starts(folder)) >= 4 or driver.poll() is not None)
     driver.kill()
     assert driver.wait() == -signal.SIGKILL
@@ -429,7 +430,7 @@ def test_a_driver_that_is_killed_and_started_again_repeats_nothing(tmp_path, nod
     assert 4 <= len(finished) < 30, "in the middle of the film"
     executor = RayExecutor(Ray(nodes.address), faulty(log))
     try:
-        render_config(config(*film), folder, executor)
+        render_config(compose_config(*film), folder, executor)
     finally:
         executor.close()
     rendered = [start for entry in log.entries() for start in entry["starts"]]
@@ -450,7 +451,7 @@ def test_the_films_of_a_sweep_share_the_workers(tmp_path, nodes, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["forgetting"])
     monkeypatch.setattr("forgetting.cli.console.err._width", 1000)
     varied = ["ordering=random,magnitude", "latent.seed=1,2"]
-    arguments = ["render", "-m", *SETTINGS, "film.duration=2", *varied, "hydra.sweep.dir=sweep"]
+    arguments = ["render", "-m", *SEGMENTED, "film.duration=2", *varied, "hydra.sweep.dir=sweep"]
     cluster = ["cluster=ray", f"cluster.address={nodes.address}"]
     result = CliRunner().invoke(app, [*arguments, *cluster])
     assert result.exit_code == 0, result.output
@@ -459,55 +460,53 @@ def test_the_films_of_a_sweep_share_the_workers(tmp_path, nodes, monkeypatch):
     for folder in Path("alone").glob("*/"):
         assert files(folder) == files(Path("sweep") / folder.name), "equal names, equal films"
     with pytest.raises(RequestError, match="no node of the cluster has room for a worker of 64"):
-        render_config(config(*FILM, *cluster, "cluster.cpus=64"), tmp_path / "large")
-    wrong = CliRunner().invoke(app, [*arguments, *cluster, "ordering.layers=b99"])
+        render_config(compose_config(*FILM, *cluster, "cluster.cpus=64"), tmp_path / "large")
+    alone = ["render", *SEGMENTED, "hydra.run.dir=wrong", *cluster, "ordering.layers=b99"]
+    wrong = CliRunner().invoke(app, alone)
     assert wrong.exit_code == 2
     assert "no layer 'b99'" in wrong.output
 
 
-def rendering_processes():
-    """The processes of workers, here, that are rendering now."""
-    processes = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if b"ray::Worker.render" in path.read_bytes():
-                processes.append(int(path.parent.name))
-        except OSError:
-            pass
-    return processes
-
-
 @real
-@pytest.mark.skipif(
-    not Path("/proc").exists(),
-    reason="processes are looked up in /proc, which this system does not have",
-)
-def test_a_cluster_that_changes_renders_the_same_film(tmp_path, nodes):
-    """A node joins, a worker is killed, and a node leaves that nothing replaces."""
-    settings = config(*SETTINGS, "film.duration=150", "film.segment=15")
+def test_a_cluster_that_changes_renders_the_same_film(tmp_path, nodes, log):
+    """A node joins, a worker is killed, and a node leaves that nothing replaces.
+
+    All of it happens in the middle of calls: those from a given number on wait for the test.
+    """
+    from forgetting.jobs.ray.executor import RayExecutor
+    from forgetting.jobs.ray.settings import Ray
+
+    settings, folder = compose_config(*SEGMENTED, "film.duration=30"), tmp_path / "together"
     render_config(settings, tmp_path / "alone")
-    draw, happened = random.Random(7), []
-    folder = tmp_path / "together"
+    log.set(pause=6)
 
-    def disturb():
-        until(lambda: len(starts(folder)) >= 3)
+    def at_work(field):
+        return {entry[field] for entry in log.entries()}
+
+    executor = RayExecutor(Ray(nodes.address), faulty(log))
+    pool = ThreadPoolExecutor(1)
+    try:
+        film = pool.submit(run.render, settings, folder, executor)
+        until(lambda: len(log.entries()) == 9)
+        assert len(at_work("node")) == 3
         nodes.add_node(num_cpus=1)
-        until(lambda: len(rendering_processes()) == 4)
-        happened.append(("a node joined and renders", len(starts(folder))))
-        time.sleep(draw.uniform(0, 0.1))
-        os.kill(draw.choice(rendering_processes() or [0]), signal.SIGKILL)
-        happened.append(("a worker was killed", len(starts(folder))))
-        until(lambda: len(starts(folder)) >= happened[-1][1] + 8)
-        time.sleep(draw.uniform(0, 0.1))
-        nodes.remove_node(sorted(nodes.worker_nodes, key=str)[0], allow_graceful=False)
-        happened.append(("a node left", len(starts(folder))))
+        until(lambda: len(at_work("node")) == 4)
 
-    thread = threading.Thread(target=disturb, daemon=True)
-    thread.start()
-    cluster = config("cluster=ray", f"cluster.address={nodes.address}")["cluster"]
-    render_config(settings | {"cluster": cluster}, folder)
-    thread.join(1)
-    print(happened)
-    assert len(happened) == 3
-    assert all(count < 95 for _, count in happened), "in the middle of the film"
+        pids = at_work("pid")
+        os.kill(random.Random(7).choice(log.entries()[-4:])["pid"], signal.SIGKILL)
+        log.set(pause=14)
+        until(lambda: at_work("pid") - pids)  # Ray has restarted the worker
+
+        until(lambda: len(log.entries()) == 18)
+        left = sorted(nodes.worker_nodes, key=str)[0]
+        nodes.remove_node(left, allow_graceful=False)
+        assert len(starts(folder)) < 20, "in the middle of the film"
+        log.set()
+        film.result(90)
+    finally:
+        executor.close()
+        log.set()
+        pool.shutdown()
+    repeated = len(log.entries()) - 30
+    assert repeated == 2, "the call of the killed worker, and that of the node that left"
     assert files(tmp_path / "alone") == files(folder)
