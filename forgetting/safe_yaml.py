@@ -1,4 +1,4 @@
-"""YAML from strangers: plain values only, within limits that are checked before anything is built."""
+"""YAML from strangers: plain values, within limits that are checked before anything is built."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def named_factories(arguments: Sequence[str]) -> set[str]:
-    """``key=value`` of every factory that the command line itself names, one by one where it sweeps over several."""
+    """Return ``key=value`` of every factory that the command line names, also in sweeps."""
     named = set[str]()
     for override in _parsed(_given(arguments).overrides):
         key = override.key_or_group
@@ -281,7 +281,7 @@ def _check_param(path: Path, key: str, value: Any, groups: Collection[str]) -> N
 def _check_option_name(
     key: str, package: str, value: str, groups: Collection[str], source: str
 ) -> None:
-    """Refuse an option of a group that lies outside of the config folders, or in a hidden folder of them."""
+    """Refuse an option of a group that lies outside of the config folders or is hidden."""
     if "." in key or not (key.split("/")[0] in groups or "/" in key or package):
         return
     if re.search(r"(?:^|[/\\,(\[\s'\"])\.", value):
@@ -327,7 +327,7 @@ def _values(path: Path, entry: Any, value: Any) -> list[str]:
 
 
 def _check_package(path: Path, key: str, package: str) -> None:
-    """Refuse a package that would put a file's settings under a node that only the command line may set."""
+    """Refuse a package that puts a file's settings under a node of the command line."""
     parts = [part.casefold() for part in re.split(r"[./:\s]+", package)]
     if "hydra" in parts or _root(package) in EXECUTION_ONLY or "$" in package:
         raise _refused(path, f"{key} {package}", "hydra.KEY=VALUE")
