@@ -3,16 +3,28 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: film test gallery dreams dreamspeed cluster cookbook study bench networks evenness clean
+.PHONY: film test quick soak lint gallery dreams dreamspeed cluster cookbook study bench networks evenness clean
 
 film: .venv/installed
 	.venv/bin/forgetting render
 
-test: .venv/tested-with
+# Everything that CI runs.
+test: lint
+	$(PY) -m pytest -n 2
+
+# Lint, types and tests of logic, below ninety seconds.
+quick: lint
+	$(PY) -m pytest -n 2 -m 'not model and not slow and not soak'
+
+# What takes long: hundreds of kills, fuzzers by the million, benchmarks.
+soak: .venv/tested-with
+	$(PY) -m pytest -n 2 -m soak
+
+lint: .venv/tested-with
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest
+	.venv/bin/lint-imports --no-logo
 
 gallery: .venv/installed
 	$(PY) docs/gallery.py
