@@ -1,0 +1,1 @@
+"""Which units are ablated, by what and when: from orderings and schedules to a plan."""

@@ -1,0 +1,1 @@
+"""What films say: metrics, forgetting curves, comparisons and galleries."""

@@ -1,1 +1,1 @@
-"""Dreams: pictures that change until a classifier's activations grow, as a source of frames."""
+"""Dreams: gradient ascent on what a classifier recognises, as a source of frames."""

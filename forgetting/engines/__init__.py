@@ -1,1 +1,1 @@
-
+"""Engines: rows of a plan in, frames of bytes out."""

@@ -1,1 +1,1 @@
-"""Frames -> files: composing, encoding, segments, recipes and the folder of a run."""
+"""Films: from frames to files."""

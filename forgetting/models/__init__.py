@@ -1,0 +1,1 @@
+"""Networks, their units, their latents, and where their weights come from."""

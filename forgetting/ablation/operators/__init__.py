@@ -1,0 +1,1 @@
+"""Operators: what replaces a unit's activation."""

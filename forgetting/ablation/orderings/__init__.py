@@ -1,0 +1,1 @@
+"""Orderings: in which order units are ablated."""

@@ -1,1 +1,1 @@
-"""Renders the segments of films on a Ray cluster."""
+"""Renders segments of films on a Ray cluster."""
