@@ -6,13 +6,13 @@ import sys
 
 
 def main() -> None:
-    """The command line; whoever presses Ctrl-C before it is there sees no traceback either."""
+    """Run the command line; Ctrl-C while it is imported ends without a traceback, too."""
     try:
         from forgetting.cli.main import app
 
         app()
     except KeyboardInterrupt:
-        sys.exit("forgetting: interrupted; nothing was begun")
+        sys.exit("forgetting: interrupted; nothing was started")
 
 
 if __name__ == "__main__":

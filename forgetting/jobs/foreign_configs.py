@@ -1,7 +1,7 @@
 """Checks of the config files that users bring, before Hydra acts on them.
 
 Hydra configures logging, sets environment variables and instantiates callbacks, launchers and
-sweepers as a config says. Experiments may be a stranger's, so their files may not say any of this:
+sweepers as a config says. Experiments may come from strangers, so their files may set none of this:
 all YAML files below ``--config-dir`` and ``hydra.searchpath`` are read here first. They set
 settings of the film and nothing else.
 """
@@ -91,10 +91,14 @@ def overrides(arguments: Sequence[str]) -> list[str]:
     It becomes a search path.
     """
     given = _given(arguments)
-    kept = [one.input_line for one in _parsed(given.overrides) if not _is_search_path(one)]
+    lines = [
+        override.input_line
+        for override in _parsed(given.overrides)
+        if not _is_search_path(override)
+    ]
     folders = [str(folder.resolve()).replace("'", "\\'") for folder in _folders(given)]
     paths = ",".join(f"'file://{folder}'" for folder in folders)
-    return [*map(str, kept), *([f"hydra.searchpath=[{paths}]"] if folders else [])]
+    return [*map(str, lines), *([f"hydra.searchpath=[{paths}]"] if folders else [])]
 
 
 def named_factories(arguments: Sequence[str]) -> set[str]:
@@ -113,7 +117,10 @@ def named_factories(arguments: Sequence[str]) -> set[str]:
 
 def keys(arguments: Sequence[str]) -> list[str]:
     """The dotted keys that the command line itself sets."""
-    return [one.package or one.key_or_group for one in _parsed(_given(arguments).overrides)]
+    return [
+        override.package or override.key_or_group
+        for override in _parsed(_given(arguments).overrides)
+    ]
 
 
 def _given(arguments: Sequence[str]) -> argparse.Namespace:
