@@ -1,0 +1,56 @@
+"""What the package imports and what pyproject.toml lists are the same."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+NOT_IMPORTED = {
+    "pip": "runs as a command, which downloads the models",
+    "hydra-joblib-launcher": "a plugin of Hydra",
+    "hydra-submitit-launcher": "a plugin of Hydra",
+}
+
+
+def listed(requirements):
+    """Return the names of requirements, normalised."""
+    names = (re.match(r"[\w.-]+", requirement)[0] for requirement in requirements)
+    return {name.lower().replace("_", "-") for name in names}
+
+
+def imported():
+    """Return the distributions whose modules the package imports, by statement or by name."""
+    modules = set()
+    for path in (ROOT / "forgetting").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules.add(node.module.partition(".")[0])
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_extra":
+                modules.add(node.args[0].value.partition(".")[0])
+            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_extra":
+                modules.add(node.args[0].value.partition(".")[0])
+    modules -= {"forgetting", "__future__", *sys.stdlib_module_names}
+    homes = packages_distributions()
+    return {homes[module][0].lower().replace("_", "-"): module for module in modules}
+
+
+def test_everything_that_is_imported_is_listed():
+    extras = PROJECT["optional-dependencies"]
+    known = listed(PROJECT["dependencies"]).union(
+        *(listed(extras[name]) for name in ("measures", "joblib", "slurm", "dream", "ray"))
+    )
+    assert set(imported()) - known == set()
+
+
+def test_everything_that_is_listed_is_imported():
+    extras = PROJECT["optional-dependencies"]
+    known = listed(PROJECT["dependencies"]).union(
+        *(listed(extras[name]) for name in ("measures", "joblib", "slurm", "dream", "ray"))
+    )
+    assert known - set(imported()) - set(NOT_IMPORTED) == set()
