@@ -14,7 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from forgetting.dreams.ascent import GradientAscent, ObjectiveGradient
+from forgetting.dreams.ascent import GradientAscent
+from forgetting.dreams.objective_gradient import ObjectiveGradient
 from forgetting.dreams.objectives import Energy
 from forgetting.dreams.sources import StaticNoise
 from forgetting.engines.allocator import keep_memory
@@ -31,14 +32,14 @@ class PlainWay(ObjectiveGradient):
     def gradient(self, picture: Tensor) -> Tensor:
         with torch.enable_grad():
             x, heard = picture.detach().clone().requires_grad_(), {}
-            (name,) = self.parts[0][1].layers
+            (name,) = self.objectives[0][1].layers
             place = self.classifier.places[name]
             handle = place.modules[-1].register_forward_hook(
                 lambda module, inputs, output: heard.update({name: output})
             )
             self.classifier.network(self.classifier.enter(x))
             handle.remove()
-            self.parts[0][1].value(heard).backward()
+            self.objectives[0][1].value(heard).backward()
         assert x.grad is not None
         return x.grad
 
@@ -57,13 +58,13 @@ def rows(name: str, size: int, device: str) -> dict[str, Callable[[], Tensor]]:
     ours, theirs = NamedClassifier(name)().to(device), plain(name).to(device)
     part = [(1.0, Energy().bind(ours))]
     found: dict[str, Callable[[], Tensor]] = {
-        "plain loop, float32": lambda: ASCENT(PlainWay(theirs, part), picture)
+        "plain loop, float32": lambda: ASCENT.climb(PlainWay(theirs, part), picture)
     }
     for precision in ("float32", "bfloat16", *(["float16"] if device == "cuda" else [])):
         way = ObjectiveGradient(
             ours, part, ASCENT.tile, ASCENT.overlap, precision=getattr(torch, precision)
         )
-        found[f"ours, {precision}"] = lambda way=way: ASCENT(way, picture)
+        found[f"ours, {precision}"] = lambda way=way: ASCENT.climb(way, picture)
     return found
 
 

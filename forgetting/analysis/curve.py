@@ -92,15 +92,15 @@ def landmarks(curve: ForgettingCurve) -> dict[str, Any]:
     They are searched in the order of ablation, whichever way the film runs. Where the share of
     ablated units is not known, or is always 0, they are searched in the order of time.
 
-    ``half_life``: for every distance, where half of its maximum is reached first. ``last_person``
-    and ``last_face``: the last position before identity and face score fall below their
-        thresholds, with ``to_the_end`` if they do not. None if they were not measured, or were
-        always below.
-    ``area``: for every distance, the area under 1 - distance / maximum over the share of ablated
-    units;
-        it is 1 if the film forgets everything at the very end.
-    ``evenness``: the coefficient of variation of the steps, while the share of ablated units
-    changes."""
+    - ``half_life``: for every distance, where half of its maximum is reached first.
+    - ``last_person``, ``last_face``: the last position before identity or face score falls below
+      its threshold. ``to_the_end`` is true if it never does. None if it was not measured, or was
+      always below.
+    - ``area``: for every distance, the area under 1 - distance / maximum over the share of ablated
+      units; it is 1 if the film forgets everything at the very end.
+    - ``evenness``: the coefficient of variation of the steps, while the share of ablated units
+      changes.
+    """
     order = np.argsort(curve.ablated if curve.has_ablation else curve.frames, kind="stable")
     half_lives, areas = {}, {}
     for name, metric in known_metrics(curve.columns).items():

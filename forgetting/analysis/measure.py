@@ -151,6 +151,6 @@ def _write_results(
     else:
         log.info(
             "the curve is not plotted, because matplotlib is not installed; "
-            "pip install 'forgetting[measures]' brings it"
+            "pip install 'forgetting[measures]' installs it"
         )
     return folder / f"{prefix}{CURVE}"

@@ -69,7 +69,8 @@ def arrange(runs: Sequence[FinishedRun]) -> MosaicLayout:
     """Return the layout of a mosaic of some runs.
 
     If there are several strategies and several faces, strategies are rows and faces are columns.
-    Else the cells fill a shape close to that of a screen."""
+    Else the cells fill a shape close to that of a screen.
+    """
     strategies = list(dict.fromkeys(run.strategy for run in runs))
     faces = list(dict.fromkeys(run.face for run in runs))
     aspect = max(run.store.shape[1] / run.store.shape[0] for run in runs)

@@ -93,7 +93,8 @@ class DreamFrames:
         """Render these frames, each with the first of them.
 
         What the dream would be without any ablation is not known, so frames are compared with the
-        first."""
+        first.
+        """
         first: Frame | None = None
         for index, rendered in zip(indices, self.frames(indices), strict=True):
             if first is None:

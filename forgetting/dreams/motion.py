@@ -1,4 +1,4 @@
-"""Feedback of a dive: the last picture is moved a little, and kept within a range of contrast."""
+"""Feedback of a dive: the last picture is moved a little, and its contrast is limited."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ def _write_film(work: GalleryFilm, folder: Path, earlier: Path) -> None:
     """Write the files of a film into ``folder``.
 
     They are linked from the ``earlier`` gallery if it has them, because equal keys mean equal
-    films."""
+    films.
+    """
     folder.mkdir(parents=True)
     names = {work.film, work.wall, *STILLS}
     if all((earlier / name).exists() for name in names):

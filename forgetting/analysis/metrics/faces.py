@@ -146,7 +146,8 @@ def fit_similarity(
     """Return rotation, scale and shift [2, 3] that bring points [N, 2] nearest to their targets.
 
     Umeyama 1991, "Least-Squares Estimation of Transformation Parameters Between Two Point
-    Patterns", equations 40 to 42."""
+    Patterns", equations 40 to 42.
+    """
     a, b = points - points.mean(axis=0), targets - targets.mean(axis=0)
     left, singular, right = np.linalg.svd(b.T @ a / len(a))
     sign = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])

