@@ -1,6 +1,6 @@
-"""The cookbook: renders every film in docs/cookbook/experiment, and writes docs/cookbook.md with its pictures and times.
+"""Renders the films of docs/cookbook/experiment, and writes docs/cookbook.md.
 
-python docs/cookbook.py [NAME ...] renders those that are named, and leaves the figures of the others as they are.
+python docs/cookbook.py [NAME ...] renders those that are named and keeps the times of the others.
 """
 
 import json
@@ -16,74 +16,79 @@ from PIL import Image
 from forgetting.jobs.config_groups import CONFIGS
 
 DOCS = Path(__file__).parent
-RECIPES = DOCS / "cookbook" / "experiment"
+EXPERIMENTS = DOCS / "cookbook" / "experiment"
 TIMES = DOCS / "cookbook" / "times.json"
 WIDTH = 1568
-HEAD = """# Ten films
+"""Of the sheets, in pixels."""
 
-Each is a file of the settings that differ, in [cookbook/experiment](cookbook/experiment), made of a few lines. The pictures are
-eight stations of the very film; the times are those of one whole film of 30 seconds from the command to the finished file, in one run
-on two cores with AMX (`make cookbook`), where the default film, `forgetting render`, took {plain:.0f} seconds.
+INTRODUCTION = """# Cookbook
+
+Ten films. Each is a file of the settings that differ, in
+[cookbook/experiment](cookbook/experiment). The pictures are eight frames of the film. The times are
+those of one film of 30 seconds, from the command to the finished file, in one run of
+`make cookbook` on two cores with AMX. In that run the default film, `forgetting render`, took
+{default:.0f} seconds.
 """
 
 
-def filmed(folder: Path, *settings: str) -> float:
-    """Render a film; returns the seconds it took."""
+def main() -> None:
+    """Render all films, or those that are named on the command line, and write the page."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    seconds = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    names = ["darkness", *(path.stem for path in sorted(EXPERIMENTS.glob("*.yaml")))]
+    for name in sys.argv[1:] or names:
+        with tempfile.TemporaryDirectory() as folder:
+            seconds[name] = round(render(name, Path(folder)), 1)
+            sheet = Image.open(Path(folder) / "sheet.png")
+        if not is_packaged(name):
+            size = (WIDTH, round(WIDTH * sheet.height / sheet.width))
+            path = DOCS / "gallery" / f"cookbook-{name}.jpg"
+            sheet.resize(size, Image.Resampling.LANCZOS).save(path, quality=85)
+        TIMES.write_text(json.dumps(seconds, indent=1, sort_keys=True) + "\n")
+        logging.info("%s", f"{name}: {seconds[name]:.0f} s")
+    (DOCS / "cookbook.md").write_text(page(seconds), encoding="utf-8")
+
+
+def is_packaged(name: str) -> bool:
+    """Return whether an experiment belongs to the package."""
+    return (CONFIGS / "experiment" / f"{name}.yaml").exists()
+
+
+def render(name: str, folder: Path) -> float:
+    """Render the film of an experiment in ``folder``; return the seconds that it took.
+
+    Raises:
+        CalledProcessError: the film could not be rendered.
+    """
+    configs = [] if is_packaged(name) else ["--config-dir", str(EXPERIMENTS.parent)]
+    settings = [f"experiment={name}", "film.stations=8", f"hydra.run.dir={folder}"]
     started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "forgetting", "render", *settings, f"hydra.run.dir={folder}"],
-        check=True,
-    )
+    command = [sys.executable, "-m", "forgetting", "render", *configs, *settings]
+    subprocess.run(command, check=True)
     return time.perf_counter() - started
 
 
-def page(times: dict[str, float]) -> str:
-    """The cookbook, with the seconds that every film took."""
-    parts = [HEAD.format(plain=times["darkness"])]
-    for path in sorted(RECIPES.glob("*.yaml")):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        prose = [
-            line.removeprefix("# ")
-            for line in lines
-            if line.startswith("# ") and "@package" not in line
-        ]
-        told = "\n".join(line for line in lines if line.removeprefix("# ") not in prose)
-        parts.append(
-            f"## {path.stem.replace('_', ' ')}\n\n"
-            + "\n".join(prose)
-            + f"\n\n![{path.stem}](gallery/cookbook-{path.stem}.jpg)\n\n"
-            f"```yaml\n{told}\n```\n\n    forgetting render --config-dir docs/cookbook experiment={path.stem}\n\n"
-            f"{times[path.stem]:.0f} seconds.\n"
-        )
-    return "\n".join(parts)
+def page(seconds: dict[str, float]) -> str:
+    """Return the text of docs/cookbook.md; ``seconds`` holds the time of every film."""
+    sections = [INTRODUCTION.format(default=seconds["darkness"])]
+    sections += [section(path, seconds[path.stem]) for path in sorted(EXPERIMENTS.glob("*.yaml"))]
+    return "\n".join(sections)
 
 
-def main() -> None:
-    """Render all of them, or those that are named."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
-    for name in sys.argv[1:] or [
-        "darkness",
-        *(path.stem for path in sorted(RECIPES.glob("*.yaml"))),
-    ]:
-        with tempfile.TemporaryDirectory() as folder:
-            where = (
-                ()
-                if (CONFIGS / "experiment" / f"{name}.yaml").exists()
-                else ("--config-dir", str(RECIPES.parent))
-            )
-            times[name] = round(
-                filmed(Path(folder), *where, f"experiment={name}", "film.stations=8"), 1
-            )
-            sheet = Image.open(Path(folder) / "sheet.png")
-        if where:
-            size = (WIDTH, round(WIDTH * sheet.height / sheet.width))
-            sheet.resize(size, Image.Resampling.LANCZOS).save(
-                DOCS / "gallery" / f"cookbook-{name}.jpg", quality=85
-            )
-        TIMES.write_text(json.dumps(times, indent=1, sort_keys=True) + "\n")
-        logging.info("%s", f"{name}: {times[name]:.0f} s")
-    (DOCS / "cookbook.md").write_text(page(times), encoding="utf-8")
+def section(path: Path, seconds: float) -> str:
+    """Return the section of a film: the comments of its file, its sheet, and its settings."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comments = [line for line in lines if line.startswith("# ") and "@package" not in line]
+    description = "\n".join(line.removeprefix("# ") for line in comments)
+    settings = "\n".join(line for line in lines if line not in comments)
+    name = path.stem
+    return (
+        f"## {name.replace('_', ' ')}\n\n{description}\n\n"
+        f"![{name}](gallery/cookbook-{name}.jpg)\n\n"
+        f"```yaml\n{settings}\n```\n\n"
+        f"    forgetting render --config-dir docs/cookbook experiment={name}\n\n"
+        f"{seconds:.0f} seconds.\n"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The contact sheets of docs/dreams.md, as JPEG: python docs/dreams.py [NAME ...] makes the films, in outputs/dreams, and draws them."""
+"""Makes the films of docs/dreams.md in outputs/dreams, and draws their contact sheets.
+
+python docs/dreams.py [NAME ...] makes those that are named.
+"""
 
 import logging
 import subprocess
@@ -9,55 +12,55 @@ from PIL import Image
 
 GALLERY, FILMS = Path(__file__).parent / "gallery", Path("outputs/dreams")
 WIDTH = 1568
-CAT = "source.path=tests/data/photographs/cat.jpg"
-DECAY = ["render", "experiment=darkness", "film.size=512", "film.duration=8", "film.fps=12"]
+"""Of the sheets, in pixels."""
+
+CAT = ["source=photograph", "source.path=tests/data/photographs/cat.jpg"]
 LITE2 = ["classifier=efficientnet-lite2", "film.size=384"]
+EIGHT_SECONDS = ["film.duration=8", "film.stations=8"]
+
+DARKNESS = FILMS / "decay"
+"""The run of the film that ``over`` dreams upon."""
+
 DREAMS = {
     "journey": [],
     "journey-lite2": [*LITE2, "source.seed=3"],
-    "dive": ["dream=dive", "source=photograph", CAT, "film.duration=8", "film.stations=8"],
-    "still": [
-        "dream=still",
-        "classifier=efficientnet-lite2",
-        "source=photograph",
-        CAT,
-        "film.duration=8",
-        "film.stations=8",
-    ],
-    "breathe": [
-        "dream=breathe",
-        "source=face",
-        "film.duration=8",
-        "dream.amount.periods=1",
-        "film.stations=8",
-    ],
+    "dive": ["dream=dive", *CAT, *EIGHT_SECONDS],
+    "still": ["dream=still", "classifier=efficientnet-lite2", *CAT, *EIGHT_SECONDS],
+    "breathe": ["dream=breathe", "source=face", "dream.amount.periods=1", *EIGHT_SECONDS],
     "dive-lite2": [
         *LITE2,
         "dream=dive",
         "objective.layers=blocks.15.depthwise.0",
-        "film.duration=8",
-        "film.stations=8",
+        *EIGHT_SECONDS,
     ],
-    "over": ["dream=over", "source=film", f"source.path={FILMS / 'decay'}"],
+    "over": ["dream=over", "source=film", f"source.path={DARKNESS}"],
     "last_dream": ["experiment=last_dream", "film.layout=diptych", "film.size=384"],
 }
-
-
-def forgetting(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "forgetting", *arguments], check=True)
+"""The settings of every dream, by the name of its sheet."""
 
 
 def main() -> None:
-    """Make all of them, or those that are named."""
+    """Make all dreams, or those that are named on the command line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for name in sys.argv[1:] or DREAMS:
         if name == "over":
-            forgetting(*DECAY, "measure.names=none", f"hydra.run.dir={FILMS / 'decay'}")
-        forgetting("dream", *DREAMS[name], f"hydra.run.dir={FILMS / name}")
+            settings = ["film.size=512", "film.duration=8", "film.fps=12", "measure.names=none"]
+            run_forgetting("render", *settings, f"hydra.run.dir={DARKNESS}")
+        run_forgetting("dream", *DREAMS[name], f"hydra.run.dir={FILMS / name}")
         sheet = Image.open(FILMS / name / "sheet.png").convert("RGB")
         size = (WIDTH, round(WIDTH * sheet.height / sheet.width))
-        sheet.resize(size, Image.Resampling.LANCZOS).save(GALLERY / f"dream-{name}.jpg", quality=84)
-        logging.info("%s", GALLERY / f"dream-{name}.jpg")
+        path = GALLERY / f"dream-{name}.jpg"
+        sheet.resize(size, Image.Resampling.LANCZOS).save(path, quality=84)
+        logging.info("%s", path)
+
+
+def run_forgetting(*arguments: str) -> None:
+    """Run a command of forgetting.
+
+    Raises:
+        CalledProcessError: it failed.
+    """
+    subprocess.run([sys.executable, "-m", "forgetting", *arguments], check=True)
 
 
 if __name__ == "__main__":
