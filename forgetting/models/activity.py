@@ -55,8 +55,8 @@ def pool_cells(values: Tensor, layer: Layer) -> Tensor:
 def cell_activity(x: Tensor, layer: Layer) -> Tensor:
     """Return the activity of each cell of maps [B, C, H, W], [B, cells].
 
-    It is the root mean square over about ``MAX_SAMPLES`` values each way; of units that are no maps,
-    the absolute value.
+    It is the root mean square over about ``MAX_SAMPLES`` values each way; of units that are no
+    maps, the absolute value.
     """
     if x.shape[2] * x.shape[3] == 1:
         return pool_cells(x[:, :, 0, 0].abs().float(), layer)

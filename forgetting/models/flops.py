@@ -14,8 +14,8 @@ from forgetting.models.units import Layer
 def multiply_adds(generator: Generator, ws: Tensor) -> dict[str, int]:
     """Return the multiply-adds of a picture by step; torch counts only products and convolutions.
 
-    The first entries are ``mapping`` and ``bind``, which are computed once for a face; the last one is
-    ``image``.
+    The first entries are ``mapping`` and ``bind``, which are computed once for a face; the last
+    one is ``image``.
     """
     costs: dict[str, int] = {}
 

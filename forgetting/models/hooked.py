@@ -40,7 +40,8 @@ class Hooked(GeneratorModule):
         to_image: turns what the module returns into a picture [B, C, H, W].
 
     Raises:
-        RequestError: the module cannot be run, does not return pictures, or calls no layers as modules.
+        RequestError: the module cannot be run, does not return pictures, or calls no layers as
+        modules.
     """
 
     def __init__(
@@ -90,8 +91,8 @@ class Hooked(GeneratorModule):
         }
         if not self.layers:
             raise RequestError(
-                f"{type(network).__name__} calls no convolution or linear layer as a module besides "
-                "the one that makes the picture, so there is nothing to ablate"
+                f"{type(network).__name__} calls no convolution or linear layer as a module "
+                "besides the one that makes the picture, so there is nothing to ablate"
             )
 
     def _trace(self) -> tuple[dict[str, HookedLayer], Tensor]:
@@ -123,7 +124,7 @@ class Hooked(GeneratorModule):
         return HookedSynthesis(self, ws[:, 0].reshape(-1, *self.shape), weights)
 
     def edited(self, edit: Edit) -> dict[str, Tensor]:
-        """Return all weights whose single weights are units after an edit, by their names in the module."""
+        """Return all weights that have units after an edit, by their names in the module."""
         prefix = len("network.")
         return {
             parameter_layer.weight[prefix:]: edit_weight(
@@ -148,8 +149,8 @@ class Hooked(GeneratorModule):
     def outgoing(self, layer: Layer) -> Tensor:
         """Return the weights of the first later layer with as many inputs, [C, M].
 
-        It may also have as many after shuffling pixels or flattening. A module does not record which
-        layer reads which; if no layer fits, all weights are one.
+        It may also have as many after shuffling pixels or flattening. A module does not record
+        which layer reads which; if no layer fits, all weights are one.
         """
         names = list(self.hooked_layers)
         for name in names[names.index(layer.name) + 1 :]:
@@ -225,7 +226,7 @@ class HookedSynthesis:
 
 
 def _image(output: Any) -> Tensor:
-    """The picture [B, C, H, W] in what a module returned: the tensor itself, or the first of a tuple."""
+    """Return the picture [B, C, H, W] of a module's output, which may be a tuple."""
     image = output[0] if isinstance(output, (tuple, list)) and output else output
     if not isinstance(image, Tensor) or image.ndim != 4 or not image.is_floating_point():
         returned = type(image).__name__

@@ -1,8 +1,8 @@
 """Which modules of any ``nn.Module`` are layers, and what shape their activations have.
 
-The module is run once to record which convolutions and linear layers it calls, in which order, and
-what they return. A layer is such a module with the normalisations and activations that directly follow
-it, so that its units are those after bias and activation, as in our own networks.
+The module is run once to record which convolutions and linear layers it calls, in which order,
+and what they return. A layer is such a module with the normalisations and activations that
+directly follow it, so that its units are those after bias and activation, as in our own networks.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class HookedLayer:
         return conv.weight.flatten(1)
 
     def input_weights(self) -> Tensor:
-        """Return the weights that read each of its inputs, [C', M]; C' counts a linear layer's features."""
+        """Return the weights that read each of its inputs or features, [C', M]."""
         conv = self.weighted
         if isinstance(conv, nn.Linear):
             return conv.weight.T
@@ -114,7 +114,7 @@ class HookedLayer:
 def trace_layers(
     network: nn.Module, run: Callable[[], Tensor]
 ) -> tuple[dict[str, HookedLayer], Tensor]:
-    """Run a network once, and return all layers by name, in the order of their calls, and the picture.
+    """Run a network once, and return its layers by name, in the order of calls, and the picture.
 
     A module that is called again is another layer, ``NAME@2``.
 
@@ -162,6 +162,6 @@ def forward_hooks(modules: Iterable[nn.Module], hook: Callable[..., Any]) -> Ite
 
 
 def _swap_channels(weight: Tensor, groups: int) -> Tensor:
-    """[groups * A, B, ...] -> [groups * B, A * ...]"""
+    """Return a weight [groups * A, B, ...] as [groups * B, A * ...]."""
     weight = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
     return weight.transpose(1, 2).flatten(0, 1).flatten(1)

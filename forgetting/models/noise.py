@@ -1,4 +1,4 @@
-"""Noise modes: what happens to the noise that a StyleGAN adds to its maps, which draws skin and hair."""
+"""Noise modes: what the noise of a StyleGAN, which draws skin and hair, does in a film."""
 
 from __future__ import annotations
 

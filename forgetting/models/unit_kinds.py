@@ -2,7 +2,8 @@
 
 A module describes its units by attributes:
 
-- ``style_layer`` is the layer of its styles, which its module ``affine`` computes. ``modulated`` names
+- ``style_layer`` is the layer of its styles, which its module ``affine`` computes. ``modulated``
+names
   the parameter that they scale; a name that begins with a dot counts from the network.
 - ``weight_layers`` are the layers of its single weights, by the name of the parameter.
 - ``mapping_unit_layers`` are the layers of the linear layers in ``dense``.
@@ -40,7 +41,8 @@ def collect_parameter_layers(
         if kind == "mapping":
             return kinds.index(kind), 0
         own = [k for k, layer in enumerate(layers) if f"{name}.".startswith(f"{layer.name}.")]
-        # What makes a picture of a resolution, ``b8.image``, comes after all layers of that resolution.
+        # What makes a picture of a resolution, ``b8.image``, comes after all layers of that
+        # resolution.
         same_resolution = [
             k
             for k, layer in enumerate(layers)

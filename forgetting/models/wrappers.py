@@ -49,7 +49,7 @@ class GeneratorWrapper(nn.Module):
 
 
 class WithMapping(GeneratorWrapper):
-    """A network that computes its mapping when a face is bound, so that mapping units can be ablated.
+    """A network that computes its mapping when a face is bound, so that its units can be ablated.
 
     ``ws`` [B, 1, z_dim + 1 + labels] is ``z``, psi and the class.
     """
@@ -74,9 +74,9 @@ class WithMapping(GeneratorWrapper):
 class RotatingNoise(GeneratorWrapper):
     """A network whose noise turns by an angle.
 
-    ``ws`` [B, L + 1, W] ends in a row that begins with the cosine and the sine of the angle. Noise n
-    becomes cos n + sin n', where n' is n shifted by about half the map. So it is equally strong at
-    every angle, and at angle 0 the picture is that of the network itself.
+    ``ws`` [B, L + 1, W] ends in a row that begins with the cosine and the sine of the angle.
+    Noise n becomes cos n + sin n', where n' is n shifted by about half the map. So it is equally
+    strong at every angle, and at angle 0 the picture is that of the network itself.
     """
 
     def mapping(

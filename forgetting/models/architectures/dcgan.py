@@ -1,6 +1,7 @@
-"""DCGAN (Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative
-Adversarial Networks"): a chain of transposed convolutions with batch normalisation and ReLU, and tanh
-at the end.
+"""DCGAN: a chain of transposed convolutions with batch normalisation and ReLU, and tanh at the end.
+
+See Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative
+Adversarial Networks".
 
 There is no mapping network: ``w`` is ``z``, scaled by psi, with the class behind it where there are
 classes (Mirza and Osindero 2014, "Conditional Generative Adversarial Nets"). Batch normalisation in
@@ -68,8 +69,8 @@ class DCGAN(GeneratorModule):
         channels: numbers of units, layer by layer.
         z_dim: width of ``z``.
         labels: number of classes, one-hot behind ``z``.
-        kernels: sizes of the kernels of all layers and of the last convolution; the first is the size
-            of the first maps.
+        kernels: sizes of the kernels of all layers and of the last convolution; the first is the
+            size of the first maps.
         image_channels: number of channels of the picture.
         image_bias: whether the last convolution has a bias.
     """

@@ -1,7 +1,8 @@
-"""EfficientNet-lite2: Tan & Le 2019, "EfficientNet: Rethinking Model Scaling", table 1, widened by 1.1 and deepened by 1.2; the lite
-variants have ReLU6 and no squeeze-and-excitation, and scale neither the first nor the last stage.
+"""EfficientNet-lite2 (Tan and Le 2019, "EfficientNet: Rethinking Model Scaling", table 1).
 
-Convolutions pad as TensorFlow's do, for that is what the weights were trained with.
+Its width is scaled by 1.1 and its depth by 1.2. The lite variants have ReLU6 and no
+squeeze-and-excitation, and scale neither the first nor the last stage. Convolutions pad as in
+TensorFlow, because the weights were trained with that.
 """
 
 from __future__ import annotations
@@ -27,18 +28,22 @@ WIDTH, DEPTH = 1.1, 1.2
 STEM, HEAD = 32, 1280
 
 
-class Same(nn.Conv2d):
-    """A convolution whose output has the size of its input, divided by the stride and rounded up; what is odd is padded at the end."""
+class SameConv(nn.Conv2d):
+    """A convolution whose output has the size of its input, divided by the stride and rounded up.
+
+    If the padding is odd, the larger part is at the end.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return [B, C', H / stride, W / stride] of ``x`` [B, C, H, W]."""
         (k, _), (s, _) = self.kernel_size, self.stride
         high, wide = (max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[2:])
         padded = F.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
         return F.conv2d(padded, self.weight, None, self.stride, groups=self.groups)
 
 
-class Unit(nn.Sequential):
-    """A convolution, its normalisation, and ReLU6 where ``activated``."""
+class NormalisedConv(nn.Sequential):
+    """A convolution, its normalisation, and ReLU6 if ``activated``."""
 
     def __init__(
         self,
@@ -49,37 +54,38 @@ class Unit(nn.Sequential):
         groups: int = 1,
         activated: bool = True,
     ) -> None:
-        conv = Same(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        conv = SameConv(inputs, outputs, kernel, stride, groups=groups, bias=False)
         super().__init__(
             conv, nn.BatchNorm2d(outputs, eps=1e-3), *([nn.ReLU6()] if activated else [])
         )
 
 
-class Block(nn.Module):
-    """An inverted bottleneck: widen, filter each channel, narrow."""
+class Bottleneck(nn.Module):
+    """An inverted bottleneck: it widens, filters each channel, and narrows."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         inner = inputs * expansion
         if expansion > 1:
-            self.expand = Unit(inputs, inner, 1)
-        self.depthwise = Unit(inner, inner, kernel, stride, groups=inner)
-        self.project = Unit(inner, outputs, 1, activated=False)
+            self.expand = NormalisedConv(inputs, inner, 1)
+        self.depthwise = NormalisedConv(inner, inner, kernel, stride, groups=inner)
+        self.project = NormalisedConv(inner, outputs, 1, activated=False)
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return [B, C', H', W'] of ``x`` [B, C, H, W]."""
         y = self.expand(x) if hasattr(self, "expand") else x
         y = self.project(self.depthwise(y))
-        found: Tensor = x + y if self.residual else y
-        return found
+        output: Tensor = x + y if self.residual else y
+        return output
 
 
 class EfficientNetLite2(nn.Module):
-    """Pictures [B, 3, H, W] -> logits [B, classes]."""
+    """The network from pictures [B, 3, H, W] to logits [B, classes]."""
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
-        self.stem = Unit(3, STEM, 3, 2)
+        self.stem = NormalisedConv(3, STEM, 3, 2)
         blocks, channels = [], STEM
         for number, (expansion, kernel, stride, width, repeats) in enumerate(STAGES):
             outputs = _eighths(width * WIDTH)
@@ -87,26 +93,27 @@ class EfficientNetLite2(nn.Module):
                 repeats if number in (0, len(STAGES) - 1) else math.ceil(repeats * DEPTH)
             ):
                 blocks.append(
-                    Block(channels, outputs, kernel, stride if repeat == 0 else 1, expansion)
+                    Bottleneck(channels, outputs, kernel, stride if repeat == 0 else 1, expansion)
                 )
                 channels = outputs
         self.blocks = nn.Sequential(*blocks)
-        self.head = Unit(channels, HEAD, 1)
+        self.head = NormalisedConv(channels, HEAD, 1)
         self.classifier = nn.Linear(HEAD, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        verdict: Tensor = self.classifier(self.head(self.blocks(self.stem(x))).mean((2, 3)))
-        return verdict
+        """Return the logits [B, classes] of pictures ``x`` [B, 3, H, W]."""
+        logits: Tensor = self.classifier(self.head(self.blocks(self.stem(x))).mean((2, 3)))
+        return logits
 
 
 def _eighths(width: float) -> int:
-    """To the nearest multiple of eight that is not a tenth less."""
-    found = max(8, int(width + 4) // 8 * 8)
-    return found + 8 if found < 0.9 * width else found
+    """Return the nearest multiple of eight that is not more than a tenth below ``width``."""
+    nearest = max(8, int(width + 4) // 8 * 8)
+    return nearest + 8 if nearest < 0.9 * width else nearest
 
 
-def named(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """The names of the widespread PyTorch port -> ours."""
+def renamed(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Yield our names and the weights of a state dict of the widespread PyTorch port."""
     parts = {
         "_expand_conv": "expand.0",
         "_bn0": "expand.1",

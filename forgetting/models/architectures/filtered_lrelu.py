@@ -1,9 +1,10 @@
 """A leaky ReLU between two low-pass filters, in phases.
 
-Where the original puts zeros between the samples, filters, activates and throws samples away again, the signal here
-stays in its phases: the samples of equal position modulo the upsampling are a map of their own, at the resolution that
-came in. Each comes out of a small depthwise convolution, is activated, and goes into another; nothing is computed
-that is zero or thrown away, and nothing is read or written with a stride.
+The original puts zeros between the samples, filters, activates, and then discards samples again.
+Here the signal stays in its phases: the samples of equal position modulo the upsampling factor
+are a map of their own, at the resolution of the input. Each phase is the output of a small
+depthwise convolution, is activated, and is the input of another one. So nothing is computed that
+is zero or discarded, and nothing is read or written with a stride.
 """
 
 from __future__ import annotations
@@ -22,8 +23,15 @@ from forgetting.models.architectures.style import BoundLayer
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a layer samples: ``inputs`` and ``outputs`` are the sizes of its maps, margins included; ``up`` and ``down`` the
-    factors around its activation; ``before`` how many samples stand before the first at the upsampled rate."""
+    """How a layer samples.
+
+    Args:
+        inputs: the size of its input, with margins.
+        outputs: the size of its output, with margins.
+        up: the factor of the upsampling before its activation.
+        down: the factor of the downsampling after it.
+        before: how many samples are padded before the first one, at the upsampled rate.
+    """
 
     inputs: int
     outputs: int
@@ -33,10 +41,15 @@ class Sampling:
 
 
 def sampled(inputs: int, outputs: int, up: int, down: int, kernel: int, taps: int) -> Sampling:
-    """Pad so that the output's samples stand in the middle of the input's (appendix C)."""
+    """Return the sampling whose outputs are centred on the inputs (appendix C).
+
+    Raises:
+        RequestError: the sampling rate falls.
+    """
     if up % down:
         raise RequestError(
-            f"a StyleGAN3 whose sampling rate falls is not read (up {up}, down {down})"
+            f"a StyleGAN3 whose sampling rate falls cannot be read (up {up}, down {down}); "
+            "take a network whose rates rise from layer to layer"
         )
     lengths = sum(taps * factor if factor > 1 else 1 for factor in (up, down))
     padding = (outputs - 1) * down + 1 - (inputs + kernel - 1) * up + lengths - 2
@@ -46,18 +59,27 @@ def sampled(inputs: int, outputs: int, up: int, down: int, kernel: int, taps: in
 def filtered(
     up_taps: Tensor, down_taps: Tensor, sampling: Sampling, channels: int, clamp: float | None
 ) -> BoundLayer:
-    """Up, leaky ReLU, down: [B, channels, n, n] -> [B, channels, outputs, outputs]."""
+    """Return the function from [B, channels, n, n] to [B, channels, outputs, outputs].
+
+    It upsamples, applies the leaky ReLU, and downsamples.
+
+    Args:
+        up_taps: the low-pass of the upsampling, [n].
+        down_taps: the low-pass of the downsampling, [n, n].
+        sampling: of the layer.
+        channels: number of channels.
+        clamp: largest absolute value after the activation, or None.
+    """
     up, down, outputs = sampling.up, sampling.down, sampling.outputs
     narrow, offset = _up_phases(up_taps, up, sampling.before)
     wide = torch.einsum("ay,bx->abyx", narrow, narrow).flatten(0, 1)  # [up * up, K, K]
     back = _down_phases(down_taps, up, down)  # [n * n, up * up, M, M]; n output phases
     phases = up // down
-    size = (
-        math.ceil(outputs / phases) + back.shape[2] - 1 + wide.shape[1] - 1
-    )  # what the output depends on
-    ups = [_of_each(wide[k], channels) for k in range(len(wide))]
+    # The size of the input that the output depends on.
+    size = math.ceil(outputs / phases) + back.shape[2] - 1 + wide.shape[1] - 1
+    ups = [_depthwise(wide[k], channels) for k in range(len(wide))]
     downs = [
-        [_of_each(back[k, n], channels) for n in range(back.shape[1])] for k in range(len(back))
+        [_depthwise(back[k, n], channels) for n in range(back.shape[1])] for k in range(len(back))
     ]
 
     def run(x: Tensor) -> Tensor:
@@ -72,57 +94,52 @@ def filtered(
                     if plane.requires_grad
                     else plane.clamp_(-clamp, clamp)
                 )
-            found = [F.conv2d(plane, kernels[number], groups=channels) for kernels in downs]
-            parts = (
-                found
-                if not parts
-                else [part.add_(more) for part, more in zip(parts, found, strict=True)]
-            )
+            summands = [F.conv2d(plane, kernels[number], groups=channels) for kernels in downs]
+            if parts:
+                summands = [part.add_(x) for part, x in zip(parts, summands, strict=True)]
+            parts = summands
         return _interleaved(parts, phases)[:, :, :outputs, :outputs]
 
     return run
 
 
 def _up_phases(taps: Tensor, up: int, before: int) -> tuple[Tensor, int]:
-    """[n] low-pass -> [up, K]: the kernels that make each phase of the upsampled signal, and the padding in front.
+    """Return the kernels of the phases of the upsampled signal, [up, K], and the padding in front.
 
-    Sample t of the upsampled signal hears sample i of the input through tap k where t + k - before = up * i.
+    Sample t of the upsampled signal reads sample i of the input through tap k of ``taps`` [n] where
+    t + k - before = up * i.
     """
-    places = [
+    samples = [
         [(phase + k - before) // up for k in range(len(taps)) if (phase + k - before) % up == 0]
         for phase in range(up)
     ]
-    first, last = min(place[0] for place in places), max(place[-1] for place in places)
-    turned = taps.flip(0) * up
+    first, last = min(read[0] for read in samples), max(read[-1] for read in samples)
+    flipped = taps.flip(0) * up
     rows = [
-        F.pad(turned[(before - phase) % up :: up], (place[0] - first, last - place[-1]))
-        for phase, place in enumerate(places)
+        F.pad(flipped[(before - phase) % up :: up], (read[0] - first, last - read[-1]))
+        for phase, read in enumerate(samples)
     ]
     return torch.stack(rows), -first
 
 
-def _of_each(kernel: Tensor, channels: int) -> Tensor:
-    """[k, l] -> [channels, 1, k, l]"""
+def _depthwise(kernel: Tensor, channels: int) -> Tensor:
+    """Return a kernel [k, l] for every channel, [channels, 1, k, l]."""
     return kernel.expand(channels, 1, -1, -1).contiguous()
 
 
 def _down_phases(taps: Tensor, up: int, down: int) -> Tensor:
-    """[n, n] low-pass -> [(up / down)^2, up^2, M, M]: from each phase before downsampling to each phase after it."""
+    """Return the kernels from each phase before downsampling to each phase after it.
+
+    Their shape is [(up / down)^2, up^2, M, M]; ``taps`` [n, n] are the low-pass.
+    """
     after, count = up // down, taps.shape[0]
-    reach = (down * (after - 1) + count - 1) // up + 1
+    width = (down * (after - 1) + count - 1) // up + 1
+    space = width * up - count
     kernels = []
-    for row in range(after):
-        for column in range(after):
-            moved = F.pad(
-                taps.flip(0, 1),
-                (
-                    down * column,
-                    reach * up - count - down * column,
-                    down * row,
-                    reach * up - count - down * row,
-                ),
-            )
-            kernels.append(moved.reshape(reach, up, reach, up).permute(1, 3, 0, 2).flatten(0, 1))
+    for top in range(0, down * after, down):
+        for left in range(0, down * after, down):
+            shifted = F.pad(taps.flip(0, 1), (left, space - left, top, space - top))
+            kernels.append(shifted.reshape(width, up, width, up).permute(1, 3, 0, 2).flatten(0, 1))
     return torch.stack(kernels)
 
 

@@ -1,13 +1,15 @@
-"""MobileStyleGAN (Belousov 2021, "MobileStyleGAN: A Lightweight Convolutional Neural Network for
-High-Fidelity Image Synthesis"): StyleGAN2 distilled into depthwise-separable convolutions over wavelet
-coefficients.
+"""MobileStyleGAN: StyleGAN2 distilled into separable convolutions over wavelet coefficients.
 
-Its demodulation does not depend on the style, so checkpoints hold it already folded into the pointwise
-weights. Learning-rate multipliers and modulation scales are folded into the affine weights. There is no
-RGB skip pyramid: only the last layer makes the picture.
+See Belousov 2021, "MobileStyleGAN: A Lightweight Convolutional Neural Network for High-Fidelity
+Image Synthesis".
+
+Its demodulation does not depend on the style, so checkpoints hold it already folded into the
+pointwise weights. Learning-rate multipliers and modulation scales are folded into the affine
+weights. There is no RGB skip pyramid: only the last layer makes the picture.
 
 Units in front of a wavelet are numbered by band (low, vertical, horizontal, diagonal), where the
-original interleaves the three details of each channel. So whole bands are read and written in one piece.
+original interleaves the three details of each channel. So whole bands are read and written in one
+piece.
 """
 
 from __future__ import annotations
@@ -159,8 +161,8 @@ class WaveletToImage(nn.Module):
         """Return convolution and wavelet for the faces ``w`` [B, w_dim]."""
         style, weight = fold_style(self, w, edit)
         weight = style[:, None] * weight[:, :, 0, 0]  # [B, 12, C]
-        # The wavelet is linear. Done once to the weights instead of to every picture, it leaves four
-        # phases.
+        # The wavelet is linear. Done once to the weights instead of to every picture, it leaves
+        # four phases.
         weight = _phases(weight.transpose(1, 2).flatten(0, 1))  # [B * C, 12]
         weight = weight.view(len(w), -1, 12).transpose(1, 2)  # [B, 12, C]
         weight = weight.reshape(-1, weight.shape[2], 1, 1)

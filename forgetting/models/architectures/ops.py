@@ -1,4 +1,4 @@
-"""What several networks share, in plain torch."""
+"""Operations and checks that several networks share, in plain torch."""
 
 from __future__ import annotations
 
@@ -12,40 +12,54 @@ from torch import Tensor, nn
 from forgetting.errors import RequestError
 
 SLOPE = 0.2
-"""Of the leaky ReLU."""
+"""The slope of the leaky ReLU for negative values."""
 
 GAIN = 2**0.5
-"""After the leaky ReLU; it is positively homogeneous, so what goes in may be scaled instead of what comes out."""
+"""The factor after the leaky ReLU.
+
+The leaky ReLU is positively homogeneous, so its input may be scaled instead of its output.
+"""
 
 FLOAT16_MAX = 65504.0
 """The largest float16."""
 
-# MKL picks its kernel when a function is first called; where that happens in two threads at once, one of them may compute
-# that first call with a coarser one (9e-5 off, in three of a hundred processes with torch 2.15). One value, one thread.
+# MKL picks a kernel when a function is first called. If two threads make that first call at once,
+# one of them may compute it with a coarser kernel (9e-5 off, in three of a hundred processes with
+# torch 2.15). So the first call is made here, with a single value in a single thread.
 torch.tanh(torch.zeros(1))
 
 
 def init_normal(*shape: int, std: float = 1.0) -> nn.Parameter:
-    """Normally distributed weights; where there is no data, none are drawn: that alone would import torch's compiler."""
+    """Return normally distributed weights; none are drawn on the meta device.
+
+    Drawing there would import torch's compiler.
+    """
     values = torch.empty(shape)
     return nn.Parameter(values if values.is_meta else values.normal_(std=std))
 
 
 def pixel_norm(x: Tensor) -> Tensor:
-    """[B, C] -> [B, C] of unit mean square (Karras et al. 2018, section 4.2)."""
+    """Return ``x`` [B, C] scaled to a mean square of one (Karras et al. 2018, section 4.2)."""
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
 def conv2d_per_face(
     x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, groups: int, faces: int
 ) -> Tensor:
-    """[B, C, H, W] -> [B, O, H, W], every face with weights of its own: ``weight`` [faces * O, C / groups, k, k].
+    """Return a convolution [B, O, H, W] of ``x`` [B, C, H, W], with other weights for every face.
 
-    The batch is as many faces, or any number of states of the one face.
+    Args:
+        x: as many maps as there are faces, or any number of states of a single face.
+        weight: [faces * O, C / groups, k, k].
+        bias: [faces * O], or None.
+        padding: on every side.
+        groups: of a single face.
+        faces: number of faces.
     """
     if faces == 1:
         return F.conv2d(x, weight, bias, padding=padding, groups=groups)
-    batch, channels, height, width = x.shape  # faces and channels become one long row of groups
+    batch, channels, height, width = x.shape
+    # Every face becomes a group.
     x = F.conv2d(
         x.reshape(1, batch * channels, height, width),
         weight,
@@ -57,21 +71,28 @@ def conv2d_per_face(
 
 
 def demodulate(weight: Tensor, style: Tensor, gain: Tensor | float) -> Tensor:
-    """[O, I, k, k] and [B, I] -> [B, O, I, k, k], scaled so that every output is as loud as ``gain`` times one input.
+    """Return the modulated and demodulated weight [B, O, I, k, k].
 
-    Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 2.2, equations 1 and 3. Computed in
-    float32: the squares are beyond the range of 16 bits.
+    The outputs then have ``gain`` times the standard deviation of the inputs (Karras et al. 2020,
+    "Analyzing and Improving the Image Quality of StyleGAN", section 2.2, equations 1 and 3). It is
+    computed in float32, because the squares are beyond the range of 16 bits.
+
+    Args:
+        weight: [O, I, k, k].
+        style: [B, I].
+        gain: of the outputs.
     """
-    found = weight.float() * style.float()[:, None, :, None, None]
-    found = found * (gain * torch.rsqrt(found.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8))
-    return found.to(weight.dtype)
+    scaled = weight.float() * style.float()[:, None, :, None, None]
+    scaled = scaled * (gain * torch.rsqrt(scaled.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8))
+    return scaled.to(weight.dtype)
 
 
 def inverse_haar(x: Tensor) -> Tensor:
-    """Inverse Haar wavelet transform: [B, 4C, H, W] -> [B, C, 2H, 2W].
+    """Return the inverse Haar wavelet transform [B, C, 2H, 2W] of ``x`` [B, 4C, H, W].
 
-    The channels are four bands of C: low, vertical, horizontal and diagonal detail. Each of the four output phases is
-    half a signed sum of the bands. Written without strided reads or writes, which cost more than the arithmetic.
+    The channels are four bands of C: low, vertical, horizontal and diagonal detail. Each of the
+    four output phases is half a signed sum of the bands. It is written without strided reads or
+    writes, which cost more than the arithmetic.
     """
     low, vertical, horizontal, diagonal = (x * 0.5).chunk(4, dim=1)  # [B, C, H, W] each
     left, right = low + vertical, low - vertical
@@ -82,22 +103,26 @@ def inverse_haar(x: Tensor) -> Tensor:
 
 
 def depth_to_space(x: Tensor) -> Tensor:
-    """[B, 4C, H, W] -> [B, C, 2H, 2W]; the channels are four phases of C: top left, top right, bottom left, bottom right."""
+    """Return four phases [B, 4C, H, W] interleaved, [B, C, 2H, 2W].
+
+    The channels are four phases of C: top left, top right, bottom left, bottom right.
+    """
     batch, channels, height, width = x.shape
     x = x.view(batch, 2, 2, channels // 4, height, width)
     return x.permute(0, 3, 4, 1, 5, 2).reshape(batch, channels // 4, 2 * height, 2 * width)
 
 
 def prevent_constant_folding(x: Tensor) -> Tensor:
-    """``x`` itself; for a compiler, something to keep the constant added before from the one added after.
+    """Return ``x``; in a traced graph, limited to the range of float16, which changes nothing.
 
-    A bias [C] and a noise [H, W] are small; added up beforehand they are as large as the maps.
+    A bias [C] was added before and a noise [H, W] is added after. Both are small. A compiler that
+    adds them up beforehand gets a constant as large as the maps.
     """
     return x.clamp(-FLOAT16_MAX, FLOAT16_MAX) if torch.jit.is_tracing() else x  # type: ignore[attr-defined, no-untyped-call]
 
 
 def check_ws(ws: Tensor, count: int, width: int) -> None:
-    """Refuse a ``ws`` that is not [B, count, width]."""
+    """Raise unless ``ws`` is [B, count, width]."""
     if ws.ndim != 3 or ws.shape[1:] != (count, width) or ws.shape[0] < 1:
         raise RequestError(
             f"ws must be [B, {count}, {width}] for this generator, got {list(ws.shape)}"
@@ -105,13 +130,19 @@ def check_ws(ws: Tensor, count: int, width: int) -> None:
 
 
 def check_z(z: Tensor, width: int) -> None:
-    """Refuse a ``z`` that is not [B, width]."""
+    """Raise unless ``z`` is [B, width]."""
     if z.ndim != 2 or z.shape[1] != width or z.shape[0] < 1:
         raise RequestError(f"z must be [B, {width}] for this generator, got {list(z.shape)}")
 
 
 def check_label(label: Tensor | None, labels: int, batch: int) -> Tensor | None:
-    """The label to use, [batch, labels]: the first class where none is given, None where the network has none."""
+    """Return the label [batch, labels], the first class for None.
+
+    Without classes, the result is None.
+
+    Raises:
+        RequestError: the label does not fit the network.
+    """
     if label is None:
         return F.one_hot(torch.zeros(batch, dtype=torch.int64), labels).float() if labels else None
     if not labels:
@@ -126,18 +157,20 @@ def check_label(label: Tensor | None, labels: int, batch: int) -> Tensor | None:
 
 
 def hyperparameters(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What a network was made with, as JSON has it; ``arguments`` are the ``locals()`` at the beginning of its ``__init__``."""
-    made_with = {
-        name: value for name, value in arguments.items() if name not in ("self", "__class__")
-    }
+    """Return the arguments of a network's constructor with lists for tuples, as JSON writes them.
+
+    Args:
+        arguments: the ``locals()`` at the beginning of its ``__init__``.
+    """
     return {
         name: [*value] if isinstance(value, (list, tuple)) else value
-        for name, value in made_with.items()
+        for name, value in arguments.items()
+        if name not in ("self", "__class__")
     }
 
 
 def parameter_count(*parts: nn.Module | Tensor) -> int:
-    """Number of stored values, noise constants included."""
+    """Return the number of stored values of modules and tensors, noise included."""
     tensors = (
         tensor
         for part in parts

@@ -1,6 +1,7 @@
-"""StyleGAN2 and StyleGAN3 done as their papers say it, operation after operation: slow, and easy to compare with a paper.
+"""StyleGAN2 and StyleGAN3 as their papers describe them: slow, but easy to check.
 
-What the networks beside this file do in fewer operations is tested and timed against these.
+The networks beside this module use fewer operations; they are tested and timed against these
+functions.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from forgetting.models.architectures.stylegan3 import FilteredConv, StyleGAN3
 
 
 def stylegan2(network: StyleGAN2, ws: Tensor) -> Tensor:
-    """[B, L, W] -> the picture [B, C, H, W]."""
+    """Return the picture [B, C, H, W] of ``ws`` [B, L, W]."""
     x, image, taps = network.const.expand(len(ws), -1, -1, -1), None, cast(Tensor, network.taps)
     wide = torch.outer(taps, taps)
     for k, (name, module) in enumerate(network.convs.items()):
         conv = cast(StyleConv, module)
         if conv.up:
-            # The kernel of a transposed convolution, turned, over the input with zeros between its pixels.
+            # A transposed convolution: the flipped kernel over the input with zeros between its
+            # pixels.
             x = _modulated(
                 F.pad(_zeros_between(x, 2), (2, 1, 2, 1)),
                 conv.weight.flip(2, 3),
@@ -40,10 +42,10 @@ def stylegan2(network: StyleGAN2, ws: Tensor) -> Tensor:
         x = _limited(x, network.clamp)
         size = name.partition("_")[0]
         if name.endswith("conv1") and size in network.to_image:
-            paint = cast(ToImage, network.to_image[size])
+            to_image = cast(ToImage, network.to_image[size])
             part = (
-                _modulated(x, paint.weight, paint.affine(ws[:, k + 1]), demodulate=False)
-                + paint.bias[:, None, None]
+                _modulated(x, to_image.weight, to_image.affine(ws[:, k + 1]), demodulate=False)
+                + to_image.bias[:, None, None]
             )
             part = _limited(part, network.clamp)
             image = (
@@ -56,7 +58,7 @@ def stylegan2(network: StyleGAN2, ws: Tensor) -> Tensor:
 
 
 def stylegan3(network: StyleGAN3, ws: Tensor) -> Tensor:
-    """[B, L, W] -> the picture [B, C, H, W]."""
+    """Return the picture [B, C, H, W] of ``ws`` [B, L, W]."""
     x = network.source(ws[:, 0])
     for k, module in enumerate(network.convs.values()):
         conv = cast(FilteredConv, module)
@@ -88,7 +90,7 @@ def stylegan3(network: StyleGAN3, ws: Tensor) -> Tensor:
 
 
 def _modulated(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool) -> Tensor:
-    """StyleGAN2, section 2.2: a convolution without padding whose weights every face scales for itself."""
+    """A convolution without padding whose weights are scaled for every face (section 2.2)."""
     batch, channels, height, width = x.shape
     scaled = weight * style[:, None, :, None, None]
     if demodulate:
@@ -99,9 +101,9 @@ def _modulated(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool) -> Te
 
 def _zeros_between(x: Tensor, up: int) -> Tensor:
     batch, channels, height, width = x.shape
-    found = x.new_zeros(batch, channels, height * up, width * up)
-    found[:, :, ::up, ::up] = x
-    return found
+    spread = x.new_zeros(batch, channels, height * up, width * up)
+    spread[:, :, ::up, ::up] = x
+    return spread
 
 
 def _low_pass(x: Tensor, kernel: Tensor) -> Tensor:

@@ -1,6 +1,9 @@
-"""What style-based generators share: the mapping network (Karras et al. 2019, "A Style-Based Generator
-Architecture for Generative Adversarial Networks", section 2), the description of their layers, and the
-convolution that makes the picture of the last maps."""
+"""What style-based generators share.
+
+These are the mapping network (Karras et al. 2019, "A Style-Based Generator Architecture for
+Generative Adversarial Networks", section 2), the description of their layers, and the convolution
+that makes the picture of the last maps.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ def describe_mapping(widths: Iterable[int]) -> tuple[Layer, ...]:
 def run_mapping_layers(
     x: Tensor, dense: Iterable[nn.Module], layers: Sequence[Layer], edit: Edit | None
 ) -> Tensor:
-    """Return ``x`` [B, N] after linear layers, each with a leaky ReLU and times the square root of two."""
+    """Return ``x`` [B, N] after linear layers, each with a leaky ReLU and its gain."""
     for linear, layer in zip(dense, layers, strict=True):
         x = unit_kinds.edit_vector(F.leaky_relu(linear(x), SLOPE) * GAIN, layer, edit)
     return x
@@ -47,16 +50,16 @@ def run_mapping_layers(
 class MappingNetwork(nn.Module):
     """The mapping network of StyleGAN2 and StyleGAN3, with its truncation.
 
-    Learning-rate multipliers and the scaling by fan-in are part of the weights. ``w_avg`` is the centre
-    of truncation.
+    Learning-rate multipliers and the scaling by fan-in are part of the weights. ``w_avg`` is the
+    centre of truncation.
 
     Args:
         z_dim: the width of ``z``.
         widths: numbers of outputs of the linear layers.
         labels: number of classes.
-        embed: the width in which a class stands beside ``z``. Each of the two is normalised by itself
-            (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data",
-            appendix D).
+        embed: the width in which a class stands beside ``z``. Each of the two is normalised by
+            itself (Karras et al. 2020, "Training Generative Adversarial Networks with Limited
+            Data", appendix D).
     """
 
     def __init__(self, z_dim: int, widths: Sequence[int], labels: int = 0, embed: int = 0) -> None:
@@ -71,7 +74,7 @@ class MappingNetwork(nn.Module):
     def forward(
         self, z: Tensor, psi: float, label: Tensor | None, edit: Edit | None = None
     ) -> Tensor:
-        """Return ``w`` [B, w_dim] of ``z`` [B, z_dim] and a label [B, labels], truncated by ``psi``."""
+        """Return the truncated ``w`` [B, w_dim] of ``z`` [B, z_dim] and a label [B, labels]."""
         check_z(z, self.z_dim)
         label = check_label(label, self.labels, len(z))
         x = pixel_norm(z)
@@ -84,10 +87,10 @@ class MappingNetwork(nn.Module):
 class StyleGenerator(GeneratorModule):
     """What all style-based generators do in the same way.
 
-    A subclass has ``convs``, the convolutions of its layers in their order, each with ``bias`` and
-    ``size``, and ``to_image``, which makes the picture. It calls :meth:`describe_layers` at the end of
-    its constructor and implements :meth:`chain_steps`. Its mapping network is ``style``, or it
-    implements :meth:`map_to_w` and :attr:`mapping_parameters`.
+    A subclass has ``convs``, the convolutions of its layers in their order, each with ``bias``
+    and ``size``, and ``to_image``, which makes the picture. It calls :meth:`describe_layers` at
+    the end of its constructor and implements :meth:`chain_steps`. Its mapping network is
+    ``style``, or it implements :meth:`map_to_w` and :attr:`mapping_parameters`.
     """
 
     w_dim: int
@@ -165,16 +168,16 @@ class StyleGenerator(GeneratorModule):
         return self._convs()[self.layers.index(layer)]
 
     def _kernel(self, layer: Layer) -> Tensor:
-        """[out, in, ...]"""
+        """Return the kernel [out, in, ...] of a layer."""
         return cast(Tensor, self._conv(layer).weight)
 
     def _image_weight(self) -> Tensor:
-        """[image channels, in, ...]"""
+        """Return the kernel [image channels, in, ...] of the last convolution."""
         return cast(Tensor, self.to_image.weight)
 
 
 class ToImage(nn.Module):
-    """A modulated 1x1 convolution to the picture's channels, without demodulation, noise or filters."""
+    """A modulated 1x1 convolution to the picture, without demodulation, noise or filters."""
 
     modulated = "weight"
 
@@ -207,6 +210,6 @@ class ToImage(nn.Module):
 
 
 def fold_style(module: Any, w: Tensor, edit: Edit | None) -> tuple[Tensor, Tensor]:
-    """Return the styles [B, in] of a convolution for ``w`` [B, w_dim], and its weight, both edited."""
+    """Return styles [B, in] and weight of a convolution for ``w`` [B, w_dim], both edited."""
     style = unit_kinds.edit_vector(module.affine(w), module.style_layer, edit)
     return style, unit_kinds.edit_weight(module.weight, module.weight_layers["weight"], edit)

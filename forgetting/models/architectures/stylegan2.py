@@ -1,6 +1,7 @@
-"""StyleGAN2 (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN"): modulated
-and demodulated convolutions of a learned constant, with or without the skip pyramid that adds the
-picture up from all resolutions.
+"""StyleGAN2: modulated and demodulated convolutions of a learned constant.
+
+See Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN". A skip pyramid may
+add the picture up from all resolutions.
 
 Everything that is fixed is part of the weights: learning-rate multipliers, scaling by fan-in, noise
 strength. Binding a face folds the style, its demodulation (section 2.2, equation 3) and the
@@ -145,7 +146,8 @@ class StyleGAN2(StyleGenerator):
     def chain_steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
         """Return the steps.
 
-        The picture so far travels beside the maps; a resolution adds its part where the next begins.
+        The picture so far travels beside the maps; a resolution adds its part where the next
+        begins.
         """
         taps = cast(Tensor, self.taps)
         const = self.const.expand(len(ws), -1, -1, -1)
@@ -213,8 +215,9 @@ def _transposed_per_face(x: Tensor, weight: Tensor, faces: int) -> Tensor:
 
 
 def _doubling(taps: Tensor, channels: int) -> BoundLayer:
-    """[B, C, H, W] -> [B, C, 2H, 2W]: zeros between the pixels, then a low-pass of four taps each way.
+    """Return the function from [B, C, H, W] to [B, C, 2H, 2W].
 
+    It puts zeros between the pixels and applies a low-pass of four taps in each direction.
     It is written as its four phases, each of which reads three pixels in each direction, so that no
     zeros are multiplied.
     """

@@ -1,6 +1,8 @@
-"""StyleGAN3 (Karras et al. 2021, "Alias-Free Generative Adversarial Networks"): signals on a continuous
-plane, sampled finely enough that a leaky ReLU between an upsampling and a downsampling filter makes no
-aliases. Configuration T has 3x3 convolutions, R has 1x1 convolutions and radially symmetric filters.
+"""StyleGAN3: signals on a continuous plane, sampled finely enough to make no aliases.
+
+See Karras et al. 2021, "Alias-Free Generative Adversarial Networks". Each leaky ReLU stands
+between an upsampling and a downsampling filter. Configuration T has 3x3 convolutions, R has 1x1
+convolutions and radially symmetric filters.
 """
 
 from __future__ import annotations
@@ -52,8 +54,8 @@ def bands(
 ) -> list[Band]:
     """Return the bands of ``layers`` + 1 layers, the last that of the picture.
 
-    See section 3.2 and appendix C, "layer specification". Cutoffs and stopbands grow geometrically, up
-    to the last ``critical`` layers, which are sampled critically.
+    See section 3.2 and appendix C, "layer specification". Cutoffs and stopbands grow
+    geometrically, up to the last ``critical`` layers, which are sampled critically.
     """
     last_cutoff = resolution / 2
     layer_bands = []

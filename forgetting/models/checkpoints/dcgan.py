@@ -1,7 +1,8 @@
-"""DCGANs of any make: a state dict of transposed convolutions, each with or without a batch normalisation behind it.
+"""State dicts of DCGANs: transposed convolutions, each with or without batch normalisation.
 
-Names say nothing here; order and shapes do. Strides and paddings are no part of a state dict and are what they are in
-the paper and its many descendants: the first convolution unfolds ``z``, every other one doubles the resolution.
+Implementations name their layers in many ways, so only the order and the shapes of the weights
+count. Strides and paddings are no part of a state dict. We take those of the paper: the first
+convolution turns ``z`` into a map, every other one doubles the resolution.
 """
 
 from __future__ import annotations
@@ -15,19 +16,24 @@ from torch import Tensor
 from forgetting.models.checkpoints.stylegan import Converted
 
 EPS = 1e-5
-"""What batch normalisation adds to the variance."""
+"""The value that batch normalisation adds to the variance."""
 
 
 def convert(state: Mapping[str, Tensor], labels: int = 0) -> Converted:
-    """A state dict, and how many of the first convolution's inputs are classes -> a network of ours.
+    """Convert a state dict into one of our networks.
+
+    Args:
+        state: the state dict.
+        labels: how many of the first convolution's inputs are classes.
 
     Raises:
-        KeyError, ValueError: it is no chain of transposed convolutions.
+        KeyError: a weight is missing.
+        ValueError: it is no chain of transposed convolutions.
     """
     modules: dict[str, dict[str, Tensor]] = {}
     for name, tensor in state.items():
-        where, _, field = name.rpartition(".")
-        modules.setdefault(where, {})[field] = tensor
+        path, _, field = name.rpartition(".")
+        modules.setdefault(path, {})[field] = tensor
     convs: list[dict[str, Tensor]] = []
     norms: list[dict[str, Tensor] | None] = []
     for name, module in modules.items():
@@ -37,18 +43,15 @@ def convert(state: Mapping[str, Tensor], labels: int = 0) -> Converted:
         elif "running_mean" in module and convs and norms[-1] is None:
             norms[-1] = module
         else:
-            raise ValueError(
-                f"{name} is neither a convolution nor the batch normalisation behind one"
-            )
+            raise ValueError(f"{name} is neither a convolution nor a batch normalisation behind it")
     for before, after in pairwise(convs):
         if before["weight"].shape[1] != after["weight"].shape[0]:
             raise ValueError(
-                f"a convolution to {before['weight'].shape[1]} channels is followed by one of {after['weight'].shape[0]}"
+                f"a convolution to {before['weight'].shape[1]} channels "
+                f"is followed by one of {after['weight'].shape[0]}"
             )
     if len(convs) < 2 or norms[-1] is not None:
-        raise ValueError(
-            "there must be a convolution, and one to the picture without normalisation"
-        )
+        raise ValueError("it needs two or more convolutions, and the last one has no normalisation")
     *blocks, last = convs
     ours = {f"to_image.{field}": tensor for field, tensor in last.items()}
     for k, (conv, norm) in enumerate(zip(blocks, norms, strict=False)):
@@ -67,7 +70,10 @@ def convert(state: Mapping[str, Tensor], labels: int = 0) -> Converted:
 
 
 def _normalised(conv: Mapping[str, Tensor], norm: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
-    """A batch normalisation that also does what the convolution's bias did; one that changes nothing where there is none."""
+    """Return a batch normalisation that includes the bias of the convolution in front of it.
+
+    Without a normalisation, it is one that only adds the bias.
+    """
     zeros = torch.zeros(conv["weight"].shape[1])
     bias = conv.get("bias", zeros)
     if norm is None:

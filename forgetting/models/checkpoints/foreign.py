@@ -1,4 +1,4 @@
-"""A network of one's own: which of the networks in a file, what architecture it is, and how it becomes one of ours."""
+"""Files of weights of other projects: which of their networks to take, and how to convert it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,22 @@ from forgetting.models.generator import Generator
 from forgetting.parts import part
 
 PREFERRED = ("G_ema", "g_ema")
-"""The networks that are taken where nobody says which: the running means of the weights, which paint best."""
+"""The networks that are taken by default: running means of the weights, whose pictures are best."""
 
 DEPTH = 4
-"""How deep within a file networks are looked for."""
+"""How many levels of a file are searched for networks."""
 
 
 @part("generator/file")
 @dataclass(frozen=True)
 class CheckpointFile:
-    """The network in a file of one's own: ``.pkl`` of StyleGAN2-ADA or StyleGAN3, ``.pt`` or ``.pth``, or safetensors of ours.
+    """The network in a file. Nothing in the file is ever executed.
 
-    Nothing in the file is ever executed. ``network`` says which one to take where a file holds several (``G``, ``G_ema``);
-    without, it is the running mean if there is one.
+    Args:
+        path: a ``.pkl`` of StyleGAN2-ADA or StyleGAN3, a ``.pt`` or ``.pth``, or safetensors of
+            ours.
+        network: its name, if the file holds several (``G``, ``G_ema``); None takes the running
+            mean if there is one.
     """
 
     path: str
@@ -43,13 +46,13 @@ class CheckpointFile:
 
     def __post_init__(self) -> None:
         if not self.path:
-            raise RequestError("generator=file needs a file: say generator.path=my-network.pkl")
+            raise RequestError("generator=file needs a file: set generator.path=my-network.pkl")
 
     def load(self) -> Generator:
         """Return the network as a generator.
 
         Raises:
-            CheckpointError: the file cannot be read, or holds no network of ours.
+            CheckpointError: the file cannot be read, or holds no network that we can convert.
         """
         path = Path(self.path).expanduser()
         if pickle_reader.file_kind(path) == "safetensors":
@@ -59,11 +62,16 @@ class CheckpointFile:
 
 
 def convert_file(path: Path, into: Path, network: str | None = None) -> None:
-    """Write the network in ``path`` as a file of ours.
+    """Write the network in the file ``path`` as a file of ours.
+
+    Args:
+        path: of the file.
+        into: path of the new file.
+        network: its name, if the file holds several.
 
     Raises:
-        RequestError: ``into`` is not named as one.
-        CheckpointError: ``path`` is no file that we read, or ``into`` cannot be written.
+        RequestError: the suffix of ``into`` is not that of our files.
+        CheckpointError: we do not read such files, or ``into`` cannot be written.
     """
     if into.suffix != ".safetensors":
         raise RequestError(
@@ -71,7 +79,8 @@ def convert_file(path: Path, into: Path, network: str | None = None) -> None:
         )
     if pickle_reader.file_kind(path) == "safetensors":
         raise CheckpointError(
-            f"{path} is a safetensors file already; generator.path={path} opens it if it is one of ours"
+            f"{path} is a safetensors file already; "
+            f"generator.path={path} opens it if it is one of ours"
         )
     kind, hyperparameters, state = convert(pickle_reader.read_tree(path), network)
     generator = native.build(kind, hyperparameters, state, str(path))
@@ -83,43 +92,40 @@ def convert_file(path: Path, into: Path, network: str | None = None) -> None:
         native.write_checkpoint(into, kind, hyperparameters, generator.state_dict(), provenance)
     except OSError as error:
         raise CheckpointError(
-            f"{into} cannot be written ({error.strerror or error}); choose another place"
+            f"{into} cannot be written ({error.strerror or error}); choose another path"
         ) from None
 
 
 def convert(tree: pickle_records.Tree, network: str | None = None) -> Converted:
-    """The network of that name in a file, as one of ours.
+    """Convert the network of that name in a file into one of ours.
 
     Raises:
-        CheckpointError: there is none, it is none that we know, or it does not fit together.
+        CheckpointError: there is none, we do not read such networks, or its weights do not fit
+            together.
     """
-    found = find_networks(tree)
-    name = choose_network(tree, found, network)
-    where = f"{tree.path}: {name}" if name else str(tree.path)
-    value = found[name]
-    made_with = (
-        {"conv_clamp": _clamp(value)} | pickle_records.settings(value, where)[2]
-        if isinstance(value, pickle_records.Persistent)
-        else {}
-    )
-    centre = _beside(tree.root, name, "latent_avg")
-    state = _stripped(pickle_records.tensors(value, where))
+    networks = find_networks(tree)
+    name = choose_network(tree, networks, network)
+    origin = f"{tree.path}: {name}" if name else str(tree.path)
+    value = networks[name]
+    made_with: dict[str, Any] = {}
+    if isinstance(value, pickle_records.Persistent):
+        made_with = {"conv_clamp": _clamp(value)} | pickle_records.settings(value, origin)[2]
+    centre = _sibling(tree.root, name, "latent_avg")
+    state = _without_prefix(pickle_records.tensors(value, origin))
     try:
         match detect_architecture(state):
             case "stylegan2" | "stylegan3":
                 return nvidia.convert(state, made_with)
             case "rosinality":
-                return rosinality.convert(
-                    state,
-                    None
-                    if centre is None
-                    else pickle_records.tensors({"centre": centre}, where)["centre"],
-                )
+                if centre is None:
+                    return rosinality.convert(state, None)
+                tensors = pickle_records.tensors({"centre": centre}, origin)
+                return rosinality.convert(state, tensors["centre"])
             case "dcgan":
                 return dcgan.convert(state)
     except KeyError as error:
         raise CheckpointError(
-            f"{where} has no {error}; it is damaged, or a kind of network that is not read"
+            f"{origin} has no {error}; it is damaged, or a kind of network that we do not read"
         ) from None
     except (
         ArithmeticError,
@@ -129,68 +135,76 @@ def convert(tree: pickle_records.Tree, network: str | None = None) -> Converted:
         TypeError,
         ValueError,
     ) as error:
-        raise CheckpointError(f"{where} does not fit together: {one_line(error)}") from None
-    what = (
-        f"a {value.class_name}"
-        if isinstance(value, pickle_records.Persistent)
-        else f"a network with {next(iter(state))!r}"
-    )
+        raise CheckpointError(f"{origin} does not fit together: {one_line(error)}") from None
+    kind = f"a network with {next(iter(state))!r}"
+    if isinstance(value, pickle_records.Persistent):
+        kind = f"a {value.class_name}"
     raise CheckpointError(
-        f"{where} is {what}, which is not read; StyleGAN2, StyleGAN3 and DCGAN are, and generator=module takes what your own code loads"
+        f"{origin} is {kind}, which we do not read; we read StyleGAN2, StyleGAN3 and DCGAN, "
+        "and generator=module takes a network that your own code loads"
     )
 
 
 def find_networks(
     tree: pickle_records.Tree,
 ) -> dict[str, pickle_records.Persistent | dict[str, pickle_records.Stored]]:
-    """Name -> every network in a file; the name of a bare one is empty."""
+    """Return all networks in a file by name; the name is empty if the file is nothing else."""
 
     def walk(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
         if isinstance(value, pickle_records.Persistent):
             yield name, value
-        elif (
-            isinstance(value, dict)
-            and sum(isinstance(one, pickle_records.Stored) for one in value.values()) > 2
-        ):
-            yield (
-                name,
-                {key: one for key, one in value.items() if isinstance(one, pickle_records.Stored)},
-            )
-        elif isinstance(value, dict) and depth:
-            for key, one in value.items():
-                yield from walk(one, f"{name}.{key}" if name else str(key), depth - 1)
+        elif isinstance(value, dict):
+            tensors = {
+                key: child
+                for key, child in value.items()
+                if isinstance(child, pickle_records.Stored)
+            }
+            if len(tensors) > 2:
+                yield name, tensors
+            elif depth:
+                for key, child in value.items():
+                    yield from walk(child, f"{name}.{key}" if name else str(key), depth - 1)
 
     return dict(walk(tree.root, "", DEPTH))
 
 
-def choose_network(tree: pickle_records.Tree, found: Mapping[str, Any], network: str | None) -> str:
-    """The name of the one that is meant: by ``network``, by preference, or because it is the only one that paints."""
-    names = ", ".join(ascii(name)[1:-1][:60] for name in found) or "no network at all"
+def choose_network(
+    tree: pickle_records.Tree, networks: Mapping[str, Any], network: str | None
+) -> str:
+    """Return the name of the network to take.
+
+    It is ``network``, or else a preferred one, or else the only one that makes pictures.
+
+    Raises:
+        CheckpointError: there is no such network, or several.
+    """
+    names = ", ".join(ascii(name)[1:-1][:60] for name in networks) or "no network at all"
     if network is not None:
-        if network not in found:
+        if network not in networks:
             raise CheckpointError(f"{tree.path} holds no network {network!r}; it holds {names}")
         return network
     for name in PREFERRED:
-        if name in found:
+        if name in networks:
             return name
-    painting = [
+    generators = [
         name
-        for name, value in found.items()
-        if detect_architecture(_stripped(pickle_records.stored(value, str(tree.path))))
+        for name, value in networks.items()
+        if detect_architecture(_without_prefix(pickle_records.stored(value, str(tree.path))))
     ]
-    if len(painting) == 1:
-        return painting[0]
-    if not painting:
+    if len(generators) == 1:
+        return generators[0]
+    if not generators:
         raise CheckpointError(
             f"{tree.path} holds no StyleGAN2, StyleGAN3 or DCGAN; it holds {names}"
         )
     raise CheckpointError(
-        f"{tree.path} holds several networks; say generator.network=NAME, one of {', '.join(painting)}"
+        f"{tree.path} holds several networks; "
+        f"set generator.network=NAME, one of {', '.join(generators)}"
     )
 
 
 def detect_architecture(state: Mapping[str, Any]) -> str | None:
-    """What a state dict is, told by the names in it - of a DCGAN, by the shapes."""
+    """Return the architecture of a state dict by its names, for a DCGAN by its shapes."""
     for key, name in (
         ("synthesis.b4.const", "stylegan2"),
         ("synthesis.input.freqs", "stylegan3"),
@@ -204,26 +218,22 @@ def detect_architecture(state: Mapping[str, Any]) -> str | None:
 
 
 def _clamp(module: pickle_records.Persistent) -> Any:
-    """The limit that a network's convolutions keep to: where it was left to a default, only they know."""
-    parts = module.state.get("_modules")
-    inside = (
-        [part for part in parts.values() if isinstance(part, pickle_records.Persistent)]
-        if isinstance(parts, dict)
-        else []
-    )
-    return module.state.get(
-        "conv_clamp", next((found for part in inside if (found := _clamp(part)) is not None), None)
-    )
+    """Return the clamp of a network's convolutions, which hold it even if it was a default."""
+    modules = module.state.get("_modules")
+    children = modules.values() if isinstance(modules, dict) else ()
+    clamps = (_clamp(child) for child in children if isinstance(child, pickle_records.Persistent))
+    first = next((clamp for clamp in clamps if clamp is not None), None)
+    return module.state.get("conv_clamp", first)
 
 
-def _stripped(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the prefix that training on several GPUs leaves behind."""
+def _without_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state dict without the prefix of training on several GPUs."""
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
-def _beside(root: Any, name: str, key: str) -> pickle_records.Stored | None:
-    """What stands under ``key`` where the network ``name`` stands."""
-    for key_of_parent in name.split(".")[:-1]:
-        root = root.get(key_of_parent) if isinstance(root, dict) else None
+def _sibling(root: Any, name: str, key: str) -> pickle_records.Stored | None:
+    """Return the tensor under ``key`` in the dictionary that holds the network ``name``."""
+    for parent in name.split(".")[:-1]:
+        root = root.get(parent) if isinstance(root, dict) else None
     value = root.get(key) if isinstance(root, dict) else None
     return value if isinstance(value, pickle_records.Stored) else None

@@ -1,4 +1,4 @@
-"""What a file of weights is, told without making a network of it."""
+"""Descriptions of files of weights, without building their networks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ KINDS = {
     "torch legacy": "a torch file of the old kind",
 }
 
-MANY = 100
-"""How much of a list is told."""
+MAX_LINES = 100
+"""The largest number of lines of a list."""
 
 
 def inspect_file(path: Path, network: str | None = None) -> Iterator[tuple[str, str]]:
-    """Pairs of what is told about and what there is to tell.
+    """Yield pairs of a title and a text that describe a file.
+
+    Args:
+        path: of the file.
+        network: the name of the network that is described, if the file holds several.
 
     Raises:
         CheckpointError: the file cannot be read.
@@ -35,18 +39,19 @@ def inspect_file(path: Path, network: str | None = None) -> Iterator[tuple[str, 
         return
     tree = pickle_reader.read_tree(path, refuse=False)
     yield "file", f"{KINDS[kind]}, {path.stat().st_size / 1e6:.1f} MB"
-    found = foreign.find_networks(tree)
+    networks = foreign.find_networks(tree)
     yield (
         "networks",
-        ", ".join(ascii(name)[1:-1][:60] or "(one without a name)" for name in found) or "none",
+        ", ".join(ascii(name)[1:-1][:60] or "(a network without a name)" for name in networks)
+        or "none",
     )
     try:
-        name = foreign.choose_network(tree, found, network)
-        shapes = pickle_records.shapes(found[name], str(path))
+        name = foreign.choose_network(tree, networks, network)
+        shapes = pickle_records.shapes(networks[name], str(path))
         values = sum(math.prod(shape) for shape, _ in shapes.values())
         yield "taken", f"{name or 'the only one'}: {len(shapes)} tensors, {values:,} values"
         architecture, hyperparameters, _ = foreign.convert(tree, name)
-        yield "network", _told(architecture, hyperparameters, path)
+        yield "network", _description(architecture, hyperparameters, path)
     except CheckpointError as error:
         yield "network", f"none that can be filmed: {error}"
     yield (
@@ -72,14 +77,14 @@ def _ours(path: Path) -> Iterator[tuple[str, str]]:
     yield "file", f"safetensors, {path.stat().st_size / 1e6:.1f} MB, {values:,} values"
     try:
         architecture, hyperparameters, provenance = native.read_metadata(path)
-        yield "network", _told(architecture, hyperparameters, path)
+        yield "network", _description(architecture, hyperparameters, path)
         yield "provenance", ascii(provenance[:300])[1:-1]
     except CheckpointError as error:
         yield "network", f"none that can be filmed: {error}"
-    yield "source code", "none; such a file has no room for it"
+    yield "source code", "none; such a file cannot hold any"
 
 
-def _told(architecture: str, hyperparameters: Mapping[str, Any], path: Path) -> str:
+def _description(architecture: str, hyperparameters: Mapping[str, Any], path: Path) -> str:
     network = native.skeleton(architecture, hyperparameters, str(path))
     height, width = network.size
     classes = f"{network.labels} classes" if network.labels else "no classes"
@@ -88,8 +93,7 @@ def _told(architecture: str, hyperparameters: Mapping[str, Any], path: Path) -> 
 
 
 def _list(lines: Iterable[str]) -> str:
-    """One to a line, what cannot be printed escaped; what a file says may be long."""
-    found = [ascii(line[:300])[1:-1] for line in lines]
-    return "\n".join(
-        [*found[:MANY], *([f"and {len(found) - MANY} more"] if len(found) > MANY else [])]
-    )
+    """Return the lines as a text, shortened, with unprintable characters escaped."""
+    escaped = [ascii(line[:300])[1:-1] for line in lines]
+    more = [f"and {len(escaped) - MAX_LINES} more"] if len(escaped) > MAX_LINES else []
+    return "\n".join([*escaped[:MAX_LINES], *more])

@@ -1,7 +1,7 @@
-"""Files of weights: path -> architecture, hyperparameters, state dict -> network.
+"""Our own files of weights, and the networks that are built from weights.
 
-Our own files are safetensors whose metadata names the architecture and its hyperparameters. Foreign formats have a
-file each beside this one and are converted once.
+Our files are safetensors whose metadata names the architecture and its hyperparameters. Every
+foreign format has a module beside this one, and is converted once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from forgetting import files as cache
+from forgetting import files
 from forgetting.errors import CheckpointError, one_line
 from forgetting.models.architectures.dcgan import DCGAN
 from forgetting.models.architectures.mobile_stylegan import MobileStyleGAN
@@ -36,20 +36,26 @@ ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
 
 
 LARGEST = 8192
-"""Pixels in height or width beyond which a file is not believed: sizes need not have any weights that prove them."""
+"""The largest height or width in pixels that a file may ask for without weights that prove it."""
 
 _SETTINGS = 10_000  # longest text of hyperparameters
 
 
-def skeleton(architecture: str, hyperparameters: Mapping[str, Any], where: str) -> Any:
-    """The network of that architecture without weights; it takes no memory.
+def skeleton(architecture: str, hyperparameters: Mapping[str, Any], origin: str) -> Any:
+    """Return the network of an architecture without weights, which takes no memory.
+
+    Args:
+        architecture: its name.
+        hyperparameters: the arguments of its constructor.
+        origin: the file, for messages.
 
     Raises:
-        CheckpointError: an architecture that is not known, or hyperparameters that it cannot have.
+        CheckpointError: an unknown architecture, or hyperparameters that it cannot have.
     """
     if architecture not in ARCHITECTURES:
         raise CheckpointError(
-            f"{where} holds a {architecture[:60]!a}; known architectures are {', '.join(ARCHITECTURES)}"
+            f"{origin} holds a {architecture[:60]!a}; "
+            f"known architectures are {', '.join(ARCHITECTURES)}"
         )
     try:
         with torch.device("meta"):
@@ -58,20 +64,27 @@ def skeleton(architecture: str, hyperparameters: Mapping[str, Any], where: str) 
             raise ValueError(f"its maps would be larger than {LARGEST} x {LARGEST}")
     except _MISFITS as error:
         raise CheckpointError(
-            f"{where} does not fit a {architecture}: {one_line(error, 300)}"
+            f"{origin} does not fit a {architecture}: {one_line(error, 300)}"
         ) from None
     return network
 
 
 def build(
-    architecture: str, hyperparameters: Mapping[str, Any], state: Mapping[str, Tensor], where: str
+    architecture: str, hyperparameters: Mapping[str, Any], state: Mapping[str, Tensor], origin: str
 ) -> Generator:
-    """The network of that architecture with exactly those weights, ready to use and never trained again.
+    """Return the network of an architecture with exactly these weights, in evaluation mode.
+
+    Args:
+        architecture: its name.
+        hyperparameters: the arguments of its constructor.
+        state: all weights by name.
+        origin: the file, for messages.
 
     Raises:
-        CheckpointError: an architecture, a key or a shape that does not fit, or weights that are no numbers.
+        CheckpointError: an architecture, a key or a shape that does not fit, or weights that are no
+            numbers.
     """
-    network = skeleton(architecture, hyperparameters, where)
+    network = skeleton(architecture, hyperparameters, origin)
     types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
     try:
         network.load_state_dict(
@@ -81,12 +94,13 @@ def build(
         )
     except _MISFITS as error:
         raise CheckpointError(
-            f"{where} does not fit a {architecture}: {one_line(error, 300)}"
+            f"{origin} does not fit a {architecture}: {one_line(error, 300)}"
         ) from None
     for name, tensor in state.items():
         if not (tensor.numel() and torch.isfinite(tensor).all()):
             raise CheckpointError(
-                f"{where} has a {name} that is empty, infinite or no number; take a file from before its training broke"
+                f"{origin} has a {name} that is empty, infinite or no number; "
+                "take a file from before its training broke"
             )
     return cast(Generator, network.eval().requires_grad_(False))
 
@@ -109,26 +123,37 @@ def write_checkpoint(
     state: Mapping[str, Tensor],
     provenance: str,
 ) -> None:
-    """Write a file of our own, whole or not at all."""
+    """Write a file of our own atomically.
+
+    Args:
+        path: of the file.
+        architecture: the name of the architecture.
+        hyperparameters: the arguments of its constructor.
+        state: all weights by name.
+        provenance: where the weights come from.
+    """
     metadata = {
         "architecture": architecture,
         "hyperparameters": json.dumps(dict(hyperparameters)),
         "provenance": provenance,
     }
-    with cache.atomic_write(path) as part:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, part, metadata)
+    with files.atomic_write(path) as unfinished:
+        save_file(
+            {name: tensor.contiguous() for name, tensor in state.items()}, unfinished, metadata
+        )
 
 
 def read_checkpoint(path: Path) -> Generator:
-    """Open a file of our own.
+    """Return the network in a file of our own.
 
     Raises:
-        CheckpointError: it is not one, or it is damaged.
+        CheckpointError: it is no such file, or it is damaged.
     """
     architecture, hyperparameters, _ = read_metadata(path)
     try:
         with safe_open(path, "pt") as file:
-            # Copied: in the file tensors lie at any address, and which kernel runs, hence how it rounds, can depend on that.
+            # Copied, because tensors in the file are not aligned, and the choice of a kernel,
+            # hence its rounding, can depend on alignment.
             state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); fetch or convert it again") from None
@@ -136,17 +161,18 @@ def read_checkpoint(path: Path) -> Generator:
 
 
 def read_metadata(path: Path) -> tuple[str, dict[str, Any], str]:
-    """Architecture, hyperparameters and provenance that a file of our own names.
+    """Return architecture, hyperparameters and provenance of a file of our own.
 
     Raises:
-        CheckpointError: it is not one, or it is damaged.
+        CheckpointError: it is no such file, or it is damaged.
     """
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         if "architecture" not in metadata:
             raise CheckpointError(
-                f"{path} is no model of ours: it names no architecture; 'forgetting models convert' writes files that do"
+                f"{path} is no model of ours, because it names no architecture; "
+                "'forgetting models convert' writes files that do"
             )
         text = metadata["hyperparameters"]
         hyperparameters = json.loads(text) if len(text) <= _SETTINGS else None
@@ -158,7 +184,10 @@ def read_metadata(path: Path) -> tuple[str, dict[str, Any], str]:
 
 
 def fingerprint(generator: Generator) -> str:
-    """SHA-256 over names, types, shapes and bytes of all weights: the same on every machine."""
+    """Return the SHA-256 over names, types, shapes and bytes of all weights.
+
+    It is the same on every machine.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(generator.state_dict().items()):
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())

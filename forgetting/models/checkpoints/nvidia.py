@@ -1,7 +1,8 @@
-"""Networks of NVIDIA's PyTorch code: StyleGAN2-ADA, StyleGAN3, and StyleGAN2 as the latter stores it.
+"""Networks of NVIDIA's PyTorch code: StyleGAN2-ADA, StyleGAN3, and StyleGAN2 in its format.
 
-What is in such a file are facts: names, shapes, and the arguments the network was made with. Scaling that the original
-does in every pass - by fan-in, by learning-rate multipliers, by the strength of noise - is done here once, to the weights.
+Such a file holds the names and shapes of weights, and the arguments of the network's constructor.
+The original scales by fan-in, by learning-rate multipliers and by the strength of noise in every
+pass. Here the weights are scaled once.
 """
 
 from __future__ import annotations
@@ -27,16 +28,22 @@ _ARGUMENTS = {
     "scale": "output_scale",
     "clamp": "conv_clamp",
 }
-"""Ours, and what NVIDIA calls it."""
+"""Our hyperparameters, and NVIDIA's names for them."""
 
 _NUMBERS = {*_ARGUMENTS.values(), "lr_multiplier"}
 
 
 def convert(state: Mapping[str, Tensor], made_with: Mapping[str, Any]) -> Converted:
-    """A generator's state dict and constructor arguments, as NVIDIA names them -> a network of ours.
+    """Convert a generator of NVIDIA's into one of our networks.
+
+    Args:
+        state: its state dict.
+        made_with: the arguments of its constructor.
 
     Raises:
-        KeyError, ValueError, TypeError: it lacks something, or does not fit together.
+        KeyError: a weight is missing.
+        ValueError: the weights do not fit together, or we do not read such networks.
+        TypeError: an argument has a wrong type.
     """
     settings = {**made_with, **made_with.get("synthesis_kwargs", {})}
     for name, value in settings.items():
@@ -55,7 +62,7 @@ def convert(state: Mapping[str, Tensor], made_with: Mapping[str, Any]) -> Conver
 
 def _stylegan2(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Converted:
     if any(key.endswith(".skip.weight") for key in state):
-        raise ValueError("its architecture is resnet, which is not read; skip and orig are")
+        raise ValueError("its architecture is resnet; we read skip and orig")
     blocks = sorted(
         {int(match[1]) for key in state if (match := re.match(r"synthesis\.b(\d+)\.", key))}
     )
@@ -85,8 +92,8 @@ def _stylegan2(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Conv
                 f"{name}.bias": state[f"{block}.torgb.bias"],
             }
     last = state[f"synthesis.b{blocks[-1]}.torgb.weight"]
-    found, weights = _mapping(state, settings)
-    hyperparameters = found | {
+    mapping, weights = _mapping(state, settings)
+    hyperparameters = mapping | {
         "channels": [len(state[f"synthesis.b{size}.conv1.weight"]) for size in blocks],
         "size": list(ours["const"].shape[2:]),
         "image_channels": len(last),
@@ -128,8 +135,8 @@ def _stylegan3(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Conv
         weight * state[f"{last}.magnitude_ema"].rsqrt() / weight[0].numel() ** 0.5
     )
     ours["to_image.bias"] = state[f"{last}.bias"]
-    found, weights = _mapping(state, settings)
-    hyperparameters = found | {
+    mapping, weights = _mapping(state, settings)
+    hyperparameters = mapping | {
         "resolution": int(last.split("_")[1]),
         "channels": [len(state[f"{name}.weight"]) for name in convs],
         "image_channels": len(weight),
@@ -145,7 +152,7 @@ def _mapping(
     settings = made_with.get("mapping_kwargs", {})
     if settings.get("activation", "lrelu") != "lrelu":
         raise ValueError(
-            f"its mapping is activated by {settings['activation']!r}, which is not read; lrelu is"
+            f"the activation of its mapping network is {settings['activation']!r}; we read lrelu"
         )
     layers = sorted(
         int(match[1]) for key in state if (match := re.fullmatch(r"mapping\.fc(\d+)\.weight", key))
@@ -161,13 +168,13 @@ def _mapping(
         ours |= linear(state, "mapping.embed", "style.embed")
         embed, labels = state["mapping.embed.weight"].shape
     z_dim = state["mapping.fc0.weight"].shape[1] - embed
-    said = {**made_with, **settings}
-    for name, found in (
+    arguments = {**made_with, **settings}
+    for name, value in (
         ("z_dim", z_dim),
         ("c_dim", labels),
         ("w_dim", widths[-1]),
         ("num_layers", len(widths)),
     ):
-        if said.get(name, found) != found:
-            raise ValueError(f"its {name} is {said[name]!r}, and its weights are for {found}")
+        if arguments.get(name, value) != value:
+            raise ValueError(f"its {name} is {arguments[name]!r}, but its weights are for {value}")
     return {"z_dim": z_dim, "mapping": widths, "labels": labels, "embed": embed}, ours

@@ -1,7 +1,8 @@
-"""OpenVINO IR (``.xml`` + ``.bin``), read as data: the graph from the XML, constants by offset from the binary.
+"""OpenVINO IR, read as data: the graph from the ``.xml``, constants by offset from the ``.bin``.
 
-Only what is needed to take a network's weights out again; nothing is run. MobileStyleGAN's layout is read off the
-graph's structure, because the exporter kept some tensors' names and lost others.
+It reads only what is needed to extract a network's weights; nothing is run. The layout of
+MobileStyleGAN is derived from the structure of the graph, because the exporter dropped the names of
+some tensors.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from forgetting.errors import CheckpointError
 
 @dataclass(frozen=True)
 class Node:
-    """One operation: its kind, name, and the ids of the nodes it reads, by port."""
+    """An operation: its kind, its name, and the ids of the nodes that it reads, by port."""
 
     id: str
     kind: str
@@ -29,14 +30,23 @@ class Node:
 
 
 class Graph:
-    """The graph of one IR, in topological order."""
+    """A graph in topological order.
 
-    def __init__(self, xml: bytes, blob: bytes, where: str) -> None:
-        self.blob, self.where = blob, where
+    Args:
+        xml: the ``.xml`` file.
+        blob: the ``.bin`` file.
+        origin: a name for messages.
+
+    Raises:
+        CheckpointError: the file is no OpenVINO IR.
+    """
+
+    def __init__(self, xml: bytes, blob: bytes, origin: str) -> None:
+        self.blob, self.origin = blob, origin
         try:
             root = ElementTree.fromstring(xml)
         except ElementTree.ParseError as error:
-            raise CheckpointError(f"{where} is not an OpenVINO IR: {error}") from None
+            raise CheckpointError(f"{origin} is not an OpenVINO IR: {error}") from None
         self.nodes: dict[str, Node] = {}
         for layer in root.iterfind("layers/layer"):
             data = layer.find("data")
@@ -56,13 +66,19 @@ class Graph:
                 self.readers[id].append(node)
 
     def of_kind(self, kind: str) -> Iterator[Node]:
+        """Return all nodes of a kind."""
         return (node for node in self.nodes.values() if node.kind == kind)
 
     def inputs(self, node: Node) -> list[Node]:
+        """Return the nodes that ``node`` reads, by port."""
         return [self.nodes[id] for id in node.inputs]
 
     def constant(self, node: Node) -> Tensor:
-        """The float32 value of a ``Const`` node."""
+        """Return the float32 value of a ``Const`` node.
+
+        Raises:
+            CheckpointError: the value is no float32, or not in the file.
+        """
         try:
             offset, size = int(node.data["offset"]), int(node.data["size"])
             shape = [int(n) for n in node.data["shape"].split(",") if n.strip()]
@@ -73,21 +89,25 @@ class Graph:
             array = np.frombuffer(self.blob, np.float32, size // 4, offset).reshape(shape)
         except (KeyError, ValueError) as error:
             raise CheckpointError(
-                f"{self.where}: constant {node.name!r} cannot be read ({error})"
+                f"{self.origin}: constant {node.name!r} cannot be read ({error})"
             ) from None
         return torch.from_numpy(array.copy())
 
     def named(self, name: str) -> Tensor:
-        """The value of the constant of that name."""
+        """Return the value of the constant of that name.
+
+        Raises:
+            CheckpointError: there is none.
+        """
         for node in self.of_kind("Const"):
             if node.name == name:
                 return self.constant(node)
         raise CheckpointError(
-            f"{self.where} has no constant {name!r}; it is not the network that was expected"
+            f"{self.origin} has no constant {name!r}; it is not the expected network"
         )
 
     def constant_input(self, node: Node) -> Tensor | None:
-        """The constant that ``node`` reads, directly or through a reshape."""
+        """Return the constant that ``node`` reads, directly or through a reshape, if any."""
         for source in self.inputs(node):
             if source.kind == "Reshape":
                 source = self.inputs(source)[0]
@@ -97,13 +117,21 @@ class Graph:
 
 
 def read_mobile_stylegan(mapping: Graph, synthesis: Graph) -> dict[str, Tensor]:
-    """The state dict of :class:`~forgetting.generators.mobile_stylegan.MobileStyleGAN`, without ``w_avg``."""
+    """Return the state dict of our MobileStyleGAN without ``w_avg``.
+
+    Args:
+        mapping: the graph of the mapping network.
+        synthesis: the graph of the synthesis network.
+
+    Raises:
+        CheckpointError: a graph does not have the expected structure.
+    """
     state: dict[str, Tensor] = {}
     for index, matmul in enumerate(mapping.of_kind("MatMul")):
         bias = mapping.constant_input(mapping.readers[matmul.id][-1])
         weight = mapping.constant_input(matmul)
         if weight is None or bias is None:
-            raise CheckpointError(f"{mapping.where}: {matmul.name!r} is not a linear layer")
+            raise CheckpointError(f"{mapping.origin}: {matmul.name!r} is not a linear layer")
         state[f"dense.{index}.weight"], state[f"dense.{index}.bias"] = weight, bias.flatten()
     pointwise, noise = _convolutions(synthesis)
     state["const"] = synthesis.named("m.input.input")
@@ -111,9 +139,8 @@ def read_mobile_stylegan(mapping: Graph, synthesis: Graph) -> dict[str, Tensor]:
     def conv(source: str, ours: str) -> None:
         _affine(synthesis, f"{source}.conv.modulation", ours, state)
         if (depthwise := f"{source}.conv.weight_dw") in pointwise:
-            state[f"{ours}.depthwise"] = synthesis.named(depthwise).flatten(
-                1, 2
-            )  # [in, 1, 1, 3, 3] -> [in, 1, 3, 3]
+            # [in, 1, 1, 3, 3] -> [in, 1, 3, 3]
+            state[f"{ours}.depthwise"] = synthesis.named(depthwise).flatten(1, 2)
         state[f"{ours}.{'pointwise' if depthwise in pointwise else 'weight'}"] = pointwise.get(
             depthwise, pointwise[""]
         )
@@ -143,13 +170,16 @@ def read_mobile_stylegan(mapping: Graph, synthesis: Graph) -> dict[str, Tensor]:
 
 
 def _by_band(x: Tensor) -> Tensor:
-    """[4C, ...]: the original has C low bands, then three details for each channel; ours has four bands of C."""
+    """Reorder [4C, ...]: the original has C low bands, then three details for each channel.
+
+    Ours has four bands of C.
+    """
     low, details = x[: len(x) // 4], x[len(x) // 4 :]
     return torch.cat((low, details[0::3], details[1::3], details[2::3]))
 
 
 def _affine(graph: Graph, source: str, ours: str, state: dict[str, Tensor]) -> None:
-    """A modulation's linear layer, with the scalar between it and its use folded in."""
+    """Add a modulation's linear layer to ``state``, with the scalar behind it folded in."""
     weight, bias = graph.named(f"{source}.weight"), graph.named(f"{source}.bias").flatten()
     (node,) = (n for n in graph.of_kind("Const") if n.name == f"{source}.bias")
     add = graph.readers[node.id][0]
@@ -163,7 +193,10 @@ def _affine(graph: Graph, source: str, ours: str, state: dict[str, Tensor]) -> N
 
 
 def _convolutions(graph: Graph) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The weights and the noise of every convolution, by the name of the depthwise kernel in front ('': none)."""
+    """Return the weights and the noise of every convolution.
+
+    Their keys are the names of the depthwise kernels in front, '' for none.
+    """
     weights, noise = {}, {}
     for node in graph.of_kind("Convolution"):
         x, weight = graph.inputs(node)

@@ -1,5 +1,8 @@
-"""A pickle is a program; this machine runs it passively. It calls nothing but the small functions of ``values``, knows
-only the names that are listed there, and takes no more memory than the file's size allows."""
+"""A machine that runs pickles, which are programs, passively.
+
+It calls only the small functions of :mod:`forgetting.models.checkpoints.pickle_values`, knows
+only the names that are listed there, and takes no more memory than the file's size allows.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,23 @@ from forgetting.models.checkpoints.pickle_values import (
     NAMES,
     atom,
     build,
-    given,
+    expect_type,
     pairs,
     set_,
     storage,
 )
 
-_OPCODES = 1_000_000  # instructions in a file; StyleGAN's have a tenth
-_ROOM = (
-    64 << 20
-)  # bytes that values may take beyond one and a half times the size of the file, as much as protocol 2 needs
-_LINE, _SMALL = 4096, 4096  # longest line, longest bytes that are copied
+_OPCODES = 1_000_000
+"""The largest number of instructions in a file; StyleGAN's have a tenth of it."""
+
+_MEMORY = 64 << 20
+"""Bytes that values may take besides 1.5 times the size of the file, which protocol 2 needs."""
+
+_LINE, _SMALL = 4096, 4096
+"""The longest line, and the longest bytes that are copied."""
+
 MAGIC = 0x1950A86A20F9469CFC6C
-"""With which torch's legacy format begins."""
+"""The number with which torch's legacy format begins."""
 
 _HARM = re.compile(
     r"(os|posix|nt|sys|subprocess|commands|builtins|importlib|runpy|shutil|socket|pty|ctypes)\."
@@ -40,44 +47,46 @@ _HARM = re.compile(
 
 
 def harmful(name: str) -> bool:
-    """Whether a name is of a module whose functions can do harm when they are called."""
+    """Return whether a name belongs to a module whose functions can do harm when called."""
     return bool(_HARM.match(name))
 
 
 class _Reader:
-    """What ``pickletools`` reads from. Long bytes are handed out as views and never copied."""
+    """The file that ``pickletools`` reads. Long bytes are returned as views and never copied."""
 
-    def __init__(self, data: memoryview, at: int) -> None:
-        self.data, self.at = data, at
+    def __init__(self, data: memoryview, position: int) -> None:
+        self.data, self.position = data, position
 
     def read(self, size: int) -> bytes | memoryview:
-        part = self.data[self.at : self.at + size]
-        self.at += len(part)
+        part = self.data[self.position : self.position + size]
+        self.position += len(part)
         return part if size > _SMALL else bytes(part)
 
     def readline(self) -> bytes | memoryview:
-        return self.read(bytes(self.data[self.at : self.at + _LINE]).find(b"\n") + 1)
+        line = bytes(self.data[self.position : self.position + _LINE])
+        return self.read(line.find(b"\n") + 1)
 
     def tell(self) -> int:
-        return self.at
+        return self.position
 
 
 def _instructions(reader: _Reader) -> Iterator[tuple[str, Any]]:
     try:
         for opcode, argument, _ in pickletools.genops(cast(IO[bytes], reader)):
             yield opcode.name, argument
-    except (
-        AttributeError,
-        Warning,
-    ):  # raised within pickletools: views cannot be decoded, escapes may be odd
+    except (AttributeError, Warning):  # pickletools cannot decode views, and escapes may be odd
         raise ValueError("it holds strings of Python 2 that cannot be read") from None
 
 
 class Machine:
-    """Runs pickles passively, within one budget of instructions and memory for a file and all that is inside it."""
+    """Runs the pickles of a file passively, within a single budget of instructions and memory.
+
+    Args:
+        size: of the file in bytes.
+    """
 
     def __init__(self, size: int) -> None:
-        self.opcodes, self.room = _OPCODES, size * 3 // 2 + _ROOM
+        self.opcodes, self.memory = _OPCODES, size * 3 // 2 + _MEMORY
         self.globals: Counter[str] = Counter()
         self.refused: dict[str, str] = {}
         self.sources: dict[tuple[str, int], None] = {}
@@ -90,10 +99,19 @@ class Machine:
         self.makers: dict[str, Callable[..., Any]] = MAKERS | own
 
     def run(
-        self, data: memoryview, at: int, resolve: Callable[[Any], Any] | None = None
+        self, data: memoryview, start: int, resolve: Callable[[Any], Any] | None = None
     ) -> tuple[Any, int]:
-        """The value of the pickle at ``at`` and where it ends; ``resolve`` says what a persistent id stands for."""
-        reader, stack, marks = _Reader(data, at), list[Any](), list[int]()
+        """Return the value of the pickle that begins at ``start``, and the position of its end.
+
+        Args:
+            data: the bytes.
+            start: position of its first byte.
+            resolve: returns the value of a persistent id.
+
+        Raises:
+            ValueError: the pickle is damaged or does what no checkpoint needs.
+        """
+        reader, stack, marks = _Reader(data, start), list[Any](), list[int]()
         memo: dict[int, Any] = {}
 
         def push(value: Any) -> None:
@@ -101,23 +119,23 @@ class Machine:
             stack.append(value)
 
         def take(count: int | None = None) -> list[Any]:
-            """The upper ``count`` values, or all above the last mark."""
+            """Remove the upper ``count`` values, or all above the last mark, and return them."""
             if count is None and not marks:
                 raise ValueError("a mark is missing")
-            start = marks.pop() if count is None else len(stack) - count
-            if start < (marks[-1] if marks else 0):
+            lowest = marks.pop() if count is None else len(stack) - count
+            if lowest < (marks[-1] if marks else 0):
                 raise ValueError("it takes more from its stack than there is")
-            values = stack[start:]
-            del stack[start:]
+            values = stack[lowest:]
+            del stack[lowest:]
             return values
 
         def top() -> Any:
             stack.extend(take(1))
             return stack[-1]
 
-        def into(type_: type) -> Any:
-            """What is filled; for something that was never made, what is thrown away."""
-            return type_() if isinstance(top(), Foreign) else given(type_, top())
+        def to_fill(type_: type) -> Any:
+            """Return the container on top; for a refused object, a new one, which is discarded."""
+            return type_() if isinstance(top(), Foreign) else expect_type(type_, top())
 
         for name, argument in _instructions(reader):
             self.opcodes -= 1
@@ -131,7 +149,7 @@ class Machine:
                 case "MEMOIZE" | "BINPUT" | "LONG_BINPUT" | "PUT":
                     index = len(memo) if name == "MEMOIZE" else argument
                     if not 0 <= index < _OPCODES:
-                        raise ValueError("it has more to remember than instructions")
+                        raise ValueError("its memo is larger than its number of instructions")
                     memo[index] = top()
                     self.charge(None)
                 case "MARK":
@@ -146,13 +164,13 @@ class Machine:
                     push(gather(take(count)))
                 case "APPEND" | "APPENDS":
                     values = take(1 if name == "APPEND" else None)
-                    into(list).extend(values)
+                    to_fill(list).extend(values)
                 case "SETITEM" | "SETITEMS":
                     items = pairs(take(2 if name == "SETITEM" else None))
-                    into(dict).update(items)
+                    to_fill(dict).update(items)
                 case "ADDITEMS":
                     keys = set_(take())
-                    into(set).update(keys)
+                    to_fill(set).update(keys)
                 case "GLOBAL":
                     push(self.named(*argument.split(" ", 1)))
                 case "STACK_GLOBAL":
@@ -166,22 +184,23 @@ class Machine:
                 case "BINPERSID" if resolve:
                     push(resolve(*take(1)))
                 case "STOP" if len(stack) == 1 and not marks:
-                    return stack[0], reader.at
+                    return stack[0], reader.position
                 case "PROTO" if argument <= 5:
                     pass
                 case "FRAME":
                     pass
                 case _:
-                    raise ValueError(f"the instruction {name} has no place in it")
+                    raise ValueError(f"no checkpoint needs its instruction {name}")
         raise ValueError("its end is missing")
 
     def charge(self, value: Any) -> None:
-        self.room -= sys.getsizeof(value) + 64  # the value, and what it takes to remember it
-        if self.room < 0:
+        """Subtract the size of a value, and of its entry in the memo, from the budget."""
+        self.memory -= sys.getsizeof(value) + 64
+        if self.memory < 0:
             raise ValueError("it would take far more memory than its size")
 
     def named(self, module: Any, name: Any) -> Global:
-        """The record of a name, and why it is refused if it is none that networks need."""
+        """Return the record of a name, and note why it is refused if no network needs it."""
         full = f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else ""
         full = full.replace("numpy._core.", "numpy.core.", 1).replace(
             "__builtin__.", "builtins.", 1
@@ -190,27 +209,37 @@ class Machine:
         self.globals[full] += 1
         if full not in self.makers and full not in NAMES:
             if full.startswith(("dnnlib.tflib.", "tfutil.")):
-                why = "is a TensorFlow network; convert it with legacy.py of NVIDIA's stylegan2-ada-pytorch"
+                why = (
+                    "is a TensorFlow network; "
+                    "convert it with legacy.py of NVIDIA's stylegan2-ada-pytorch"
+                )
             elif harmful(full):
-                why = "no checkpoint needs and which can do harm; nothing was run, and nothing else should open this file either"
+                why = (
+                    "no checkpoint needs and which can do harm; "
+                    "nothing was run, and no other program should open this file either"
+                )
             else:
-                why = "is of no kind that is read here; if it is a network of your own, load it yourself and say generator=module"
+                why = (
+                    "is of no kind that is read here; "
+                    "if it is a network of your own, load it yourself and use generator=module"
+                )
             self.refused[full] = why
         return Global(full)
 
     def make(self, function: Any, arguments: Any) -> Any:
-        """What a call would give, as a record of ours."""
+        """Return the record of what a call would return."""
         if isinstance(function, Global) and function.name in self.refused:
             return Foreign(function.name)
         maker = self.makers.get(function.name) if isinstance(function, Global) else None
         if maker is None or type(arguments) is not tuple or len(arguments) > 9:
-            raise ValueError("it calls what cannot be called")
+            raise ValueError("it calls a value that is no known function")
         try:
             return maker(*arguments)
         except TypeError:
             raise ValueError(f"{function.name} is called with arguments that do not fit") from None
 
     def persistent(self, meta: Any) -> Persistent:
+        """Return the record of an object of NVIDIA's persistence layer."""
         match meta:
             case {
                 "type": "class",
@@ -223,30 +252,41 @@ class Machine:
         raise ValueError("a persistent object lacks its class, source or state")
 
     def blob(self, data: Any) -> Storage:
-        """A storage within a pickle: a file in torch's legacy format of its own."""
+        """Return a storage within a pickle, which is a file in torch's legacy format."""
         if self.within_blob:
-            raise ValueError("a storage holds a storage")  # which could hold a storage
+            raise ValueError("a storage holds a storage")  # nesting would have no limit
         if id(data) not in self.blobs:
             self.within_blob = True
-            self.blobs[id(data)] = data, given(Storage, self.legacy(memoryview(data)))
+            self.blobs[id(data)] = data, expect_type(Storage, self.legacy(memoryview(data)))
             self.within_blob = False
         return self.blobs[id(data)][1]
 
     def whole(self, data: memoryview, resolve: Callable[[Any], Any] | None = None) -> Any:
-        """The value of a pickle behind which nothing comes."""
+        """Return the value of a pickle that ends with the data.
+
+        Raises:
+            ValueError: the pickle is damaged, or something follows it.
+        """
         value, end = self.run(data, 0, resolve)
         if end != len(data):
             raise ValueError(f"{len(data) - end} bytes follow its end")
         return value
 
     def legacy(self, data: memoryview) -> Any:
-        """Five pickles (magic number, version, system, value, keys of the storages), then length and bytes of each storage."""
+        """Return the value in a file of torch's legacy format.
+
+        It is five pickles (magic number, version, system, value, keys of the storages), and then
+        the length and the bytes of each storage.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
         storages: dict[str, Storage] = {}
-        parts, at = list[Any](), 0
+        values, position = list[Any](), 0
         for _ in range(5):
-            part, at = self.run(data, at, partial(storage, storages))
-            parts.append(part)
-        magic, version, _, root, keys = parts
+            value, position = self.run(data, position, partial(storage, storages))
+            values.append(value)
+        magic, version, _, root, keys = values
         if (
             magic != MAGIC
             or version != 1001
@@ -257,11 +297,12 @@ class Machine:
         if sorted(keys) != sorted(storages):
             raise ValueError("its storages are not those that its tensors need")
         for key in keys:
-            count, one = int.from_bytes(data[at : at + 8], "little"), storages[key]
-            one.data = data[at + 8 : at + 8 + one.numel * one.dtype.itemsize]
-            at += 8 + len(one.data)
-            if count != one.numel or len(one.data) != count * one.dtype.itemsize:
-                raise ValueError(f"storage {key[:60]!a} is not as long as it should be")
-        if at != len(data):
-            raise ValueError(f"{len(data) - at} bytes follow its end")
+            count = int.from_bytes(data[position : position + 8], "little")
+            read, position = storages[key], position + 8
+            read.data = data[position : position + read.numel * read.dtype.itemsize]
+            position += len(read.data)
+            if count != read.numel or len(read.data) != count * read.dtype.itemsize:
+                raise ValueError(f"storage {key[:60]!a} does not have the length that it names")
+        if position != len(data):
+            raise ValueError(f"{len(data) - position} bytes follow its end")
         return root

@@ -1,4 +1,4 @@
-"""What a pickle says, as records: a name instead of the thing, a place in the file instead of a tensor."""
+"""Records of what a pickle holds: names and positions instead of objects and tensors."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _NOTHING = memoryview(b"")
 
 @dataclass(frozen=True)
 class Global:
-    """A name that the file mentions, such as ``torch.float32``; never the thing itself."""
+    """A name in the file, such as ``torch.float32``; never the object itself."""
 
     name: str
 
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """What something would have made that is refused; nothing can be done with it."""
+    """The result of a call that is refused; it cannot be used."""
 
     name: str
 
@@ -42,7 +42,7 @@ class Storage:
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A tensor that is still in the file: a view that has been found to fit its storage."""
+    """A tensor that is still in the file; it has been checked that it fits into its storage."""
 
     storage: Storage
     offset: int
@@ -51,17 +51,20 @@ class Stored:
 
     @property
     def dtype(self) -> torch.dtype:
+        """The type of its elements."""
         return self.storage.dtype
 
     @property
     def nbytes(self) -> int:
+        """The number of bytes of its elements."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def read(self) -> Tensor:
-        """The tensor, contiguous and in memory of its own."""
+        """Return a contiguous copy of the tensor."""
         tensor, size = torch.empty(self.shape, dtype=self.dtype, device="cpu"), self.dtype.itemsize
         if self.nbytes:
-            # Copied as integers of that width, because numpy has no bfloat16; numpy also checks the bounds once more.
+            # Copied as integers of that width, because numpy has no bfloat16; it checks the
+            # bounds too.
             steps, data = [n * size for n in self.stride], cast(Any, self.storage.data)
             source: Any = np.ndarray(self.shape, f"<i{size}", data, self.offset * size, steps)
             tensor.view(
@@ -72,7 +75,10 @@ class Stored:
 
 @dataclass(frozen=True, eq=False)
 class Persistent:
-    """An object of NVIDIA's persistence layer: the name of its class and its ``__dict__``. Its source is not kept."""
+    """An object of NVIDIA's persistence layer: the name of its class and its ``__dict__``.
+
+    Its source code is discarded.
+    """
 
     class_name: str
     state: dict[Any, Any]
@@ -91,25 +97,43 @@ class Namespace(dict[Any, Any]):
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """What a file says: values without cycles that any recursion can walk. The file is mapped while anything of it lives."""
+    """The values in a file, without cycles and shallow enough for recursion.
+
+    The file stays mapped as long as any of them is in use.
+
+    Args:
+        path: of the file.
+        root: the outermost value.
+        globals: how often the file asks for each name.
+        refused: the names among them that are not on the list, and why.
+        sources: every class of persistent objects, and the length of its source code.
+    """
 
     path: Path
     root: Any
-    globals: Mapping[str, int]  # how often it asks for which name
-    refused: Mapping[str, str]  # the names among them that are not on the list, and why
-    sources: tuple[
-        tuple[str, int], ...
-    ]  # every class of persistent objects, and the length of the source code it brings
+    globals: Mapping[str, int]
+    refused: Mapping[str, str]
+    sources: tuple[tuple[str, int], ...]
 
 
-def stored(value: Any, where: str) -> dict[str, Stored]:
-    """The tensors of a state dict, or of a ``Persistent`` named as its ``state_dict()`` would, non-persistent buffers too."""
+def stored(value: Any, origin: str) -> dict[str, Stored]:
+    """Return the tensors of a network or of a state dict by name, still in the file.
+
+    The names are those of ``state_dict()``; buffers that are not persistent are included.
+
+    Args:
+        value: a ``Persistent``, or a dict of ``Stored``.
+        origin: the file, for messages.
+
+    Raises:
+        CheckpointError: it is neither, or it has no tensors.
+    """
     if isinstance(value, Persistent):
-        found = dict(_leaves(value, "", where))
+        weights = dict(_leaves(value, "", origin))
     elif isinstance(value, dict) and all(
-        type(name) is str and isinstance(one, Stored) for name, one in value.items()
+        type(name) is str and isinstance(tensor, Stored) for name, tensor in value.items()
     ):
-        found = dict(value)
+        weights = dict(value)
     else:
         names = (
             f"; it holds {', '.join(ascii(str(name)[:60]) for name in [*value][:12])}"
@@ -117,33 +141,42 @@ def stored(value: Any, where: str) -> dict[str, Stored]:
             else ""
         )
         raise CheckpointError(
-            f"{where} is neither a network nor a state dict, which maps names to tensors{names}"
+            f"{origin} is neither a network nor a state dict, which maps names to tensors{names}"
         )
-    if not found:
+    if not weights:
         raise CheckpointError(
-            f"{where} has no weights; take another part of the file, or another file"
+            f"{origin} has no weights; take another part of the file, or another file"
         )
-    return found
+    return weights
 
 
-def shapes(value: Any, where: str) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-    """Shape and type of what ``tensors`` would read."""
-    return {name: (one.shape, one.dtype) for name, one in stored(value, where).items()}
+def shapes(value: Any, origin: str) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Return the shapes and types of what :func:`tensors` would read."""
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in stored(value, origin).items()}
 
 
-def tensors(value: Any, where: str) -> dict[str, Tensor]:
-    """The state dict of a ``Persistent`` or of a dict of ``Stored``, every tensor in memory of its own."""
-    found = stored(value, where)
-    held = {id(one.storage): len(one.storage.data) for one in found.values()}
-    if sum(one.nbytes for one in found.values()) > 2 * sum(held.values()):
+def tensors(value: Any, origin: str) -> dict[str, Tensor]:
+    """Return the state dict of a ``Persistent`` or of a dict of ``Stored``, all tensors copied.
+
+    Raises:
+        CheckpointError: it has no tensors, or they would take far more memory than the file.
+    """
+    weights = stored(value, origin)
+    in_file = {id(tensor.storage): len(tensor.storage.data) for tensor in weights.values()}
+    if sum(tensor.nbytes for tensor in weights.values()) > 2 * sum(in_file.values()):
         raise CheckpointError(
-            f"{where} repeats its weights until they take far more memory than the file; fetch it again"
+            f"{origin} repeats its weights until they take far more memory than the file; "
+            "fetch it again"
         )
-    return {name: one.read() for name, one in found.items()}
+    return {name: tensor.read() for name, tensor in weights.items()}
 
 
-def settings(value: Any, where: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-    """Class, arguments and keyword arguments with which a ``Persistent`` was made, as plain values."""
+def settings(value: Any, origin: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """Return class, arguments and keyword arguments of a ``Persistent``'s constructor.
+
+    Raises:
+        CheckpointError: the file does not hold them.
+    """
     state = value.state if isinstance(value, Persistent) else {}
     arguments, keywords = state.get("_init_args"), state.get("_init_kwargs")
     if (
@@ -152,27 +185,26 @@ def settings(value: Any, where: str) -> tuple[str, tuple[Any, ...], dict[str, An
         or not all(type(name) is str for name in keywords)
     ):
         raise CheckpointError(
-            f"{where} does not say how it was made; name a network of NVIDIA's, such as G_ema"
+            f"{origin} does not record how it was made; name a network of NVIDIA's, such as G_ema"
         )
     return value.class_name, tuple(plain(arguments)), plain(keywords)
 
 
 def plain(value: Any) -> Any:
-    """``value`` with arrays and names instead of their records; tensors and networks stay as they are."""
+    """Return ``value`` with arrays and names instead of their records.
+
+    Tensors and networks stay records.
+    """
     if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
+        return {key: plain(child) for key, child in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(plain(one) for one in value)
-    return (
-        value.value
-        if isinstance(value, Array)
-        else value.name
-        if isinstance(value, Global)
-        else value
-    )
+        return type(value)(plain(child) for child in value)
+    if isinstance(value, Array):
+        return value.value
+    return value.name if isinstance(value, Global) else value
 
 
-def _leaves(module: Persistent, prefix: str, where: str) -> Iterator[tuple[str, Stored]]:
+def _leaves(module: Persistent, prefix: str, origin: str) -> Iterator[tuple[str, Stored]]:
     for part in ("_parameters", "_buffers", "_modules"):
         values = module.state.get(part, {})
         for name, value in values.items() if isinstance(values, dict) else ((part, values),):
@@ -180,10 +212,11 @@ def _leaves(module: Persistent, prefix: str, where: str) -> Iterator[tuple[str, 
                 continue
             path = f"{prefix}{name}"
             if part == "_modules" and isinstance(value, Persistent) and len(path) < 1000:
-                yield from _leaves(value, f"{path}.", where)
+                yield from _leaves(value, f"{path}.", origin)
             elif part != "_modules" and isinstance(value, Stored) and len(path) < 1000:
                 yield path, value
             else:
                 raise CheckpointError(
-                    f"{where}: {path[:120]!a} is neither a tensor nor a network; fetch the file again"
+                    f"{origin}: {path[:120]!a} is neither a tensor nor a network; "
+                    "fetch the file again"
                 )

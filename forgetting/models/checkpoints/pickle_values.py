@@ -1,4 +1,7 @@
-"""What the instructions of a pickle give, and the calls that are known: plain values and records, believed in nothing."""
+"""The values of a pickle's instructions, and the known calls: plain values and records.
+
+Everything is checked here, because a pickle may hold anything.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,11 @@ from forgetting.models.checkpoints.pickle_records import (
 
 
 def atom(value: Any) -> Any:
-    """A number or a string, unless it would keep us busy."""
+    """Return a number or a string.
+
+    Raises:
+        ValueError: a number that takes long to compute with, or a string that cannot be printed.
+    """
     if type(value) is int and value.bit_length() > 1024:
         raise ValueError("a number is far too long")
     if type(value) is str and not value.isascii():
@@ -30,7 +37,11 @@ def atom(value: Any) -> Any:
 
 
 def _key(value: Any) -> Any:
-    """A key of a dict: of a type whose hash takes no time, and no number that others could be made to collide with."""
+    """Return a key of a dict, whose hash is fast to compute and cannot be made to collide.
+
+    Raises:
+        ValueError: it has another type, or is too large a number.
+    """
     if type(value) not in (str, int, float, bool, bytes, type(None)) or (
         type(value) is int and abs(value) >= 2**61 - 1
     ):
@@ -39,30 +50,37 @@ def _key(value: Any) -> Any:
 
 
 def pairs(values: list[Any]) -> dict[Any, Any]:
-    """Keys and values in turn, as a dict."""
+    """Return the dict of alternating keys and values."""
     return _mapping(zip(values[::2], values[1::2], strict=True))
 
 
 def _mapping(pairs: Any = ()) -> dict[Any, Any]:
-    return {
-        _key(key): value for key, value in pairs
-    }  # Python 2 wrote the pairs of an OrderedDict as its argument
+    # Python 2 wrote the pairs of an OrderedDict as its argument.
+    return {_key(key): value for key, value in pairs}
 
 
 def set_(values: Any) -> set[Any]:
-    """A list as a set."""
-    return {_key(value) for value in given(list, values)}
+    """Return the set of the values of a list."""
+    return {_key(value) for value in expect_type(list, values)}
 
 
-def given(type_: type, value: Any, *_: Any) -> Any:
-    """``value``, which has to be of exactly that type."""
+def expect_type(type_: type, value: Any, *_: Any) -> Any:
+    """Return ``value``.
+
+    Raises:
+        ValueError: it is not exactly of that type.
+    """
     if type(value) is not type_:
         raise ValueError(f"there is a {type(value).__name__} where a {type_.__name__} was expected")
     return value
 
 
 def build(target: Any, state: Any) -> None:
-    """What ``__setstate__`` would do."""
+    """Set the state of a record, as ``__setstate__`` does for an object.
+
+    Raises:
+        ValueError: the record cannot have that state.
+    """
     match target, state:
         case Foreign(), _:
             pass
@@ -75,11 +93,15 @@ def build(target: Any, state: Any) -> None:
         case Array(), (_, shape, dtype, fortran, data):
             target.value = _array(data, dtype, shape, "F" if fortran else "C").value
         case _:
-            raise ValueError(f"a {type(target).__name__} is given a state that it cannot have")
+            raise ValueError(f"a {type(target).__name__} gets a state that it cannot have")
 
 
 def _elements(shape: Any) -> int:
-    """The product of a tuple of sizes that nobody needs to be afraid of."""
+    """Return the product of a tuple of sizes.
+
+    Raises:
+        ValueError: it is no tuple of sizes, or the sizes are far too large.
+    """
     if (
         type(shape) is not tuple
         or len(shape) > 32
@@ -92,7 +114,11 @@ def _elements(shape: Any) -> int:
 
 
 def storage(storages: dict[str, Storage], id: Any) -> Storage:
-    """The storage that a persistent id names; its bytes are found later."""
+    """Return the storage that a persistent id names; its bytes are set later.
+
+    Raises:
+        ValueError: torch never writes such an id.
+    """
     match id:
         case ("storage", Global(name), str(key), str(), int(numel), *rest) if (
             name in _STORAGES and rest in ([], [None])
@@ -104,7 +130,7 @@ def storage(storages: dict[str, Storage], id: Any) -> Storage:
 
 
 def _stored(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Stored:
-    given(Storage, storage)
+    expect_type(Storage, storage)
     _elements((offset,))
     count = _elements(shape)
     if (
@@ -127,13 +153,13 @@ def _stored(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Stor
 
 def _encode(text: Any, codec: Any) -> bytes:
     if codec not in ("latin1", "latin-1"):
-        raise ValueError("bytes are written in an unknown way")
-    return cast(str, given(str, text)).encode("latin-1")
+        raise ValueError("bytes have an unknown encoding")
+    return cast(str, expect_type(str, text)).encode("latin-1")
 
 
 def _dtype(name: Any, *_: Any) -> np.dtype[Any]:
     if name not in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"):
-        raise ValueError("it has arrays of something else than numbers")
+        raise ValueError("it has arrays whose elements are no numbers")
     return cast("np.dtype[Any]", np.dtype(name))
 
 
@@ -207,13 +233,13 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "dnnlib.util.EasyDict": _mapping,
     "argparse.Namespace": lambda: Namespace(),
     "builtins.set": set_,
-    "builtins.bytes": lambda: b"",  # how protocol 2 says it
+    "builtins.bytes": lambda: b"",  # as protocol 2 writes it
     "_codecs.encode": _encode,
     "torch._utils._rebuild_tensor": _stored,  # before torch 0.4
     "torch._utils._rebuild_tensor_v2": _stored,
-    "torch._utils._rebuild_parameter": partial(given, Stored),
-    "torch.Size": partial(given, tuple),
-    "torch.device": partial(given, str),
+    "torch._utils._rebuild_parameter": partial(expect_type, Stored),
+    "torch.Size": partial(expect_type, tuple),
+    "torch.device": partial(expect_type, str),
     "numpy.dtype": _dtype,
     "numpy.core.multiarray._reconstruct": lambda *_: Array(),
     "numpy.core.multiarray.scalar": lambda dtype, data: _array(data, dtype, (), "C").value.item(),

@@ -1,5 +1,8 @@
-"""StyleGAN2 as the widespread PyTorch port by Kim Seonghyeon ("rosinality") stores it: the dictionary ``g_ema`` of a
-``.pt`` file, with the centre of truncation in ``latent_avg`` where somebody put it there."""
+"""StyleGAN2 as the widespread PyTorch port by Kim Seonghyeon ("rosinality") stores it.
+
+It is the dictionary ``g_ema`` of a ``.pt`` file. Some files have the centre of truncation in
+``latent_avg``.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +18,33 @@ from forgetting.models.checkpoints import stylegan
 from forgetting.models.checkpoints.stylegan import Converted
 
 FACES = 4096
-"""Over how many the centre of truncation is a mean, where the file has none; as many as the port itself takes."""
+"""The number of faces whose mean is the centre of truncation, if the file has none.
+
+The port itself takes as many.
+"""
 
 WIDEST = 8192
-"""Of a mapping; so many faces at once would take too much memory otherwise."""
+"""The largest width of a mapping network; beyond it, so many faces would take too much memory."""
 
 RATE = 0.01
-"""The mapping's learning-rate multiplier, which no such file tells and nobody changes."""
+"""The learning-rate multiplier of the mapping network, which such files do not hold."""
 
 
 def convert(state: Mapping[str, Tensor], centre: Tensor | None) -> Converted:
-    """The port's state dict, and ``latent_avg`` -> a network of ours.
+    """Convert a state dict of the port into one of our networks.
+
+    Args:
+        state: the state dict.
+        centre: ``latent_avg``, if the file has it.
 
     Raises:
-        KeyError, ValueError: it lacks something, or does not fit together.
+        KeyError: a weight is missing.
+        ValueError: the weights do not fit together.
     """
     blocks = 1 + sum(key.startswith("to_rgbs.") and key.endswith(".conv.weight") for key in state)
     ours = {"const": state["input.input"], "taps": stylegan.taps(state["convs.0.conv.blur.kernel"])}
-    for k in range(
-        2 * blocks - 1
-    ):  # conv1, convs.0, convs.1, ...: one at the first size, two at every other
+    # conv1, convs.0, convs.1, ...: one at the first size, two at every other size.
+    for k in range(2 * blocks - 1):
         theirs, size = ("conv1" if k == 0 else f"convs.{k - 1}"), (k + 1) // 2
         name = f"convs.b{4 * 2**size}_conv{(k + 1) % 2}"
         weight = state[f"{theirs}.conv.weight"][0]
@@ -43,12 +53,14 @@ def convert(state: Mapping[str, Tensor], centre: Tensor | None) -> Converted:
             weight / weight[0].numel() ** 0.5,
             state[f"{theirs}.activate.bias"],
         )
-        # Files from before the noise was kept have none: theirs was drawn anew for every picture, and zero is its mean.
-        quiet, noise = (
-            stylegan.zero_noise(ours["const"], size)[None, None],
-            state.get(f"noises.noise_{k}"),
+        # Early versions of the port drew new noise for every picture and stored none. Its mean is
+        # zero.
+        noise = state.get(f"noises.noise_{k}")
+        ours[f"{name}.noise"] = (
+            stylegan.zero_noise(ours["const"], size)[None, None]
+            if noise is None
+            else noise * state[f"{theirs}.noise.weight"]
         )
-        ours[f"{name}.noise"] = quiet if noise is None else noise * state[f"{theirs}.noise.weight"]
     for k in range(blocks):
         theirs, name = ("to_rgb1" if k == 0 else f"to_rgbs.{k - 1}"), f"to_image.b{4 * 2**k}"
         weight = state[f"{theirs}.conv.weight"][0]

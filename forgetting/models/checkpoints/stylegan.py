@@ -1,4 +1,7 @@
-"""What the files of all StyleGANs have in common: layers that are scaled in every pass, which we scale once."""
+"""What the files of all StyleGANs share: layers that the original scales in every pass.
+
+Here, the weights are scaled once.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,22 @@ import torch
 from torch import Tensor
 
 Converted = tuple[str, dict[str, Any], dict[str, Tensor]]
-"""Architecture, hyperparameters, state dict of ours."""
+"""Architecture, hyperparameters and state dict of one of our networks."""
 
 
 def linear(
     state: Mapping[str, Tensor], theirs: str, ours: str, rate: float = 1.0
 ) -> dict[str, Tensor]:
-    """A linear layer with its learning-rate multiplier and its scaling by fan-in (Karras et al. 2018, "Progressive
-    Growing of GANs", section 4.1)."""
+    """Return a linear layer with its learning-rate multiplier and its scaling by fan-in.
+
+    See Karras et al. 2018, "Progressive Growing of GANs", section 4.1.
+
+    Args:
+        state: the state dict of the file.
+        theirs: the name of the layer there.
+        ours: the name in our network.
+        rate: the learning-rate multiplier.
+    """
     weight = state[f"{theirs}.weight"]
     return {
         f"{ours}.weight": weight * (rate / weight.shape[1] ** 0.5),
@@ -25,22 +36,24 @@ def linear(
 
 
 def zero_noise(const: Tensor, doublings: int) -> Tensor:
-    """[H, W]: the noise of a layer that has none. It takes no memory, for how often a size doubles is only a name in the file."""
+    """Return the noise [H, W] of a layer that has none.
+
+    It takes no memory: how often a size doubles is only a name in the file, which could be wrong.
+    """
     return const.new_zeros(()).expand(*(n * 2**doublings for n in const.shape[2:]))
 
 
 def taps(kernel: Tensor) -> Tensor:
-    """[4, 4] low-pass, however loud -> [4]: the taps that sum to one and whose product with themselves it is.
+    """Return the taps [4] of a separable low-pass ``kernel`` [4, 4] of any scale; they sum to one.
 
     Raises:
         ValueError: it is another kind of filter.
     """
     kernel = kernel / kernel.sum()
-    found = kernel.sum(dim=0)
-    if found.shape != (4,) or not torch.allclose(
-        torch.outer(found, found), kernel, rtol=1e-4, atol=1e-6
-    ):
+    row = kernel.sum(dim=0)
+    if row.shape != (4,) or not torch.allclose(torch.outer(row, row), kernel, rtol=1e-4, atol=1e-6):
         raise ValueError(
-            f"its resampling filter is {list(kernel.shape)}; four taps, the same in both directions, are read"
+            f"its resampling filter is {list(kernel.shape)}; "
+            "we read four taps, the same in both directions"
         )
-    return found
+    return row
