@@ -156,6 +156,11 @@ def read_recipe(plan: Plan, path: Path | str) -> DictConfig:
     return recipe
 
 
+def verb_of(config: Mapping[str, Any]) -> str:
+    """Return the verb of the command line that makes films of such a config."""
+    return "dream" if "dream" in config else "render"
+
+
 def config_of(recipe: DictConfig) -> dict[str, Any]:
     """Return the config in a recipe as plain values."""
     return plain_values(recipe["config"])

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from forgetting.ablation.plan import Plan
 from forgetting.errors import RequestError
+from forgetting.film.recipe import verb_of
 from forgetting.film.render import FrameSource
 from forgetting.film.settings import FilmSettings
 from forgetting.jobs.config_groups import RENAMED
@@ -59,8 +60,8 @@ def parse_job(config: Mapping[str, Any]) -> FaceJob | DreamJob:
 
 
 def job_class(config: Mapping[str, Any]) -> type[FaceJob] | type[DreamJob]:
-    """Return what a config is parsed into: a dream if it has a key ``dream``, a face otherwise."""
-    return DreamJob if "dream" in config else FaceJob
+    """Return what a config is parsed into."""
+    return DreamJob if verb_of(config) == DreamJob.verb else FaceJob
 
 
 def check_renamed(config: Mapping[str, Any]) -> None:

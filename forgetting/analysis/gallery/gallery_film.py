@@ -67,7 +67,7 @@ class GalleryFilm:
     @property
     def verb(self) -> str:
         """The verb of the command line that makes such films."""
-        return "dream" if "dream" in self.run.config else "render"
+        return recipes.verb_of(self.run.config)
 
     @property
     def has_ablation(self) -> bool:
