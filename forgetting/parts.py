@@ -80,9 +80,9 @@ def find_part(name: str, where: str = "config", trusted: Collection[str] = ()) -
         importlib.import_module(modules[name])
         return _CLASSES[name]
     if (package := package_of(name)) is None:
-        group = name.partition("/")[0]
-        candidates = [known for known in modules if known.startswith(f"{group}/")] or list(modules)
-        raise unknown_name("part", name, candidates, f"{where} may name")
+        groups = (name.partition("/")[0], where.rpartition(".")[2])
+        candidates = [known for known in modules if known.partition("/")[0] in groups]
+        raise unknown_name("part", name, candidates or list(modules), f"{where} may name")
     entry = next((entry for known, entry in package_parts() if known == name), None)
     if entry is None:
         raise unknown_name("part", name, [known for known, _ in package_parts()], "installed are")

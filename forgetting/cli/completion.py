@@ -8,32 +8,28 @@ import typer
 
 from forgetting.jobs.config_groups import group_options, groups_of
 
-VERBS = {"dream": "dream"}
 
-
-def complete_override(
-    context: typer.Context, args: list[str], incomplete: str
-) -> list[tuple[str, str]]:
+def complete_override(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Return the words that complete ``incomplete``, each with its help.
 
-    Shells differ in whether ``ordering=ra`` is one word: bash hands over ``ordering``, ``=`` and
-    ``ra``.
+    Shells differ in whether ``ordering=ra`` is one word. Bash hands over ``ordering``, ``=`` and
+    ``ra``, and of a last word ``=`` the parser makes an empty one.
     """
-    verb = VERBS.get(str(context.info_name), "render")
-    if incomplete == "=" and args:
-        group, start, prefix = args[-1], "", ""
-    elif args and args[-1] == "=":
-        group, start, prefix = (args[-2] if len(args) > 1 else ""), incomplete, ""
+    verb = "dream" if context.info_name == "dream" else "render"
+    groups, before = groups_of(verb), list(context.params.get("arguments") or ())
+    if before and before[-1] in groups and not incomplete:
+        group, start, prefix = before[-1], "", ""
+    elif before[1:] and before[-1] == "=":
+        group, start, prefix = before[-2], incomplete, ""
     elif "=" in incomplete:
         group, _, start = incomplete.partition("=")
         prefix = f"{group}="
     else:
-        return [word for word in _keys(verb) if word[0].startswith(incomplete)]
-    if group not in groups_of(verb):
-        return []
+        return [key for key in _keys(verb) if key[0].startswith(incomplete)]
+    options = group_options(group, verb) if group in groups else []
     return [
         (f"{prefix}{option.name}", option.description)
-        for option in group_options(group, verb)
+        for option in options
         if option.name.startswith(start)
     ]
 

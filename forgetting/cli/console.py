@@ -36,6 +36,7 @@ from forgetting.jobs.config_groups import (
     experiment_of_other_verb,
     groups_of,
     known_settings,
+    renamed_key,
 )
 
 T = TypeVar("T")
@@ -167,8 +168,8 @@ def _explain(error: Exception, arguments: list[str], verb: str = "render") -> Fo
 
     if isinstance(error, ForgettingError):
         return error
-    if isinstance(error, HydraException) and (renamed := _renamed_key(arguments)):
-        return RequestError(f"the key {renamed} is called {RENAMED[renamed]} now")
+    if isinstance(error, HydraException) and (old := _old_key(error, arguments)):
+        return renamed_key(old)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
         if group == "hydra/launcher" and name in LAUNCHERS:
@@ -206,14 +207,12 @@ def _explain(error: Exception, arguments: list[str], verb: str = "render") -> Fo
     return ForgettingError(f"{name}: {error} (set FORGETTING_TRACEBACK=1 to see where)")
 
 
-def _renamed_key(arguments: list[str]) -> str | None:
-    """Return the first key on the command line that has another name now."""
-    for argument in arguments:
-        key = argument.partition("=")[0].lstrip("+~").partition("@")[0]
-        for old in RENAMED:
-            if key == old or key.startswith(f"{old}."):
-                return old
-    return None
+def _old_key(error: Exception, arguments: list[str]) -> str | None:
+    """Return the first key that has another name now, on the command line or in a file."""
+    keys = [argument.partition("=")[0].lstrip("+~").partition("@")[0] for argument in arguments]
+    keys += re.findall(r"Could not override '([^'@]*)", str(error))
+    olds = [old for key in keys for old in RENAMED if key == old or key.startswith(f"{old}.")]
+    return olds[0] if olds else None
 
 
 def _no_progress(items: Iterable[T], what: progress.Description, total: int | None) -> Iterator[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -28,6 +29,8 @@ from forgetting.jobs.dream import DreamJob
 from forgetting.jobs.job import Job, parse_job
 from forgetting.jobs.package_parts import register_package_parts
 
+log = logging.getLogger(__name__)
+
 TASKS: dict[str, Callable[[Job, Path], Path]] = {
     "render": run.render,
     "dream": run.render,
@@ -53,6 +56,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
             )
             require_code_consent(values, _consents(quoted), verb)
             job = parse_job(values)
+            log.debug("%s: %s", folder, " ".join(overrides) or "the default film")
             if multirun and job.execution.cluster is not None:  # all films share the cluster
                 if HydraConfig.get().runtime.choices.get("hydra/launcher") != "basic":
                     raise RequestError(

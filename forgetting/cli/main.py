@@ -86,6 +86,7 @@ def preview(arguments: Overrides = None) -> None:
 
 def _run_hydra(verb: str, arguments: list[str] | None) -> None:
     words = set_verbosity_from(arguments or [])
+    _print_version("--version" in words)  # that of Hydra otherwise
     if wants_help(words):
         return print_help(verb)
     from forgetting.cli.hydra_verbs import run_verb

@@ -219,4 +219,4 @@ def render_segments(
                 lambda: store.record_seconds(segments[0], time.monotonic() - since),
             )
 
-    consume_in_thread(track(source.frames(indices), "filming", len(indices)), write)
+    consume_in_thread(track(source.frames(indices), "rendering frames", len(indices)), write)

@@ -118,6 +118,7 @@ class SegmentStore:
             encoder.encode(self.film, sampled, part, self.shape, self.comment)
             before_naming()
             part.replace(path.with_suffix(f".{_hash(part)}.{suffix}"))
+        log.debug("frames %d to %d are written", segment.start, segment.stop - 1)
 
     @property
     def seconds(self) -> float:

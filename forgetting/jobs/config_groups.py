@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from forgetting.errors import RequestError
+
 _PACKAGED = Path(__file__).parents[1] / "configs"
 CONFIGS = _PACKAGED if _PACKAGED.exists() else Path(__file__).parents[2] / "configs"
 """The config folder: inside the package once installed, at the top of the repository before."""
@@ -39,6 +41,11 @@ DREAMS = {
 
 RENAMED = {"film.wall": "film.grid", "film.ground": "film.background", "sight": "classifier"}
 """Keys by their names of earlier versions -> their names today."""
+
+
+def renamed_key(old: str) -> RequestError:
+    """Return the error of a key that has another name now."""
+    return RequestError(f"the key {old} is called {RENAMED[old]} now; write {RENAMED[old]}")
 
 
 def root_config(verb: str) -> str:

@@ -101,9 +101,12 @@ def build_key(config: Mapping[str, Any], key: str, trusted: Collection[str] = ()
 
 def check_group(node: Any, where: str, group: str) -> None:
     """Raise unless ``node`` names a part of ``group``."""
-    name = str(node.get(TARGET)) if isinstance(node, Mapping) else ""
-    if name.partition("/")[0] != group:
-        raise RequestError(f"config key {where!r} must name a part {group}/NAME, got {node!r}")
+    name = node.get(TARGET) if isinstance(node, Mapping) else None
+    if name is not None and "/" not in str(name):
+        find_part(str(name), where)
+    if str(name).partition("/")[0] != group:
+        got = node if name is None else name
+        raise RequestError(f"config key {where!r} must name a part {group}/NAME, got {got!r}")
 
 
 def track_specs(

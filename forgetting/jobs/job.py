@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from forgetting.ablation.plan import Plan
-from forgetting.errors import RequestError
 from forgetting.film.recipe import verb_of
 from forgetting.film.render import FrameSource
 from forgetting.film.settings import FilmSettings
-from forgetting.jobs.config_groups import RENAMED
+from forgetting.jobs.config_groups import RENAMED, renamed_key
 from forgetting.jobs.configs import Execution
 from forgetting.jobs.dream import DreamJob
 from forgetting.jobs.portrait import FaceJob
@@ -66,9 +65,10 @@ def job_class(config: Mapping[str, Any]) -> type[FaceJob] | type[DreamJob]:
 
 def check_renamed(config: Mapping[str, Any]) -> None:
     """Raise where a config uses a key by its name of earlier versions."""
-    for old, new in RENAMED.items():
+    for old in RENAMED:
+        *parents, key = old.split(".")
         node: Any = config
-        for key in old.split("."):
-            node = node.get(key) if isinstance(node, Mapping) else None
-        if node is not None:
-            raise RequestError(f"the key {old} is called {new} now; write {new}")
+        for parent in parents:
+            node = node.get(parent)
+        if isinstance(node, Mapping) and key in node:
+            raise renamed_key(old)

@@ -20,6 +20,7 @@ from forgetting.film.render import FaceFrames
 from forgetting.film.settings import FilmSettings
 from forgetting.jobs.configs import Execution, build_key, track_specs
 from forgetting.jobs.plans import check_plan_matches, existing_plan, with_recipe
+from forgetting.models.generator import Generator
 from forgetting.models.latents import Latent
 from forgetting.models.noise import ConstantNoise, NoiseMode
 from forgetting.models.wrappers import WithMapping
@@ -111,6 +112,7 @@ class FaceJob:
 
             plan = make_plan(generator, self.tracks, ranks, self.film.frames, render_row)
         log.info("%s", why)
+        log.debug("%s", _described(generator, plan))
         plan, film = with_recipe(
             plan, self.config, generator, engine, why, self.film, generator.size
         )
@@ -131,3 +133,10 @@ class FaceJob:
             return self.noise.animate(face, index, frames)
 
         return FaceFrames(engine, compositor, face_at if moving else None, recorder)
+
+
+def _described(generator: Generator, plan: Plan) -> str:
+    """Return how large a network is, and what a plan ablates of it."""
+    layers = len(generator.layers)
+    tracks = ", ".join(f"{track.name or 'all'}: {len(track.units)}" for track in plan.tracks)
+    return f"a network of {layers} layers; the units of the tracks are {tracks}"

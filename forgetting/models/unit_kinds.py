@@ -22,9 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from forgetting.errors import RequestError, check_choice
-from forgetting.models.architectures.ops import GAIN, SLOPE
 from forgetting.models.generator import Edit, Generator, ParameterLayer
-from forgetting.models.units import PICTURE, UNIT_KINDS, Layer, Units
+from forgetting.models.units import GAIN, PICTURE, SLOPE, UNIT_KINDS, Layer, Units
 
 
 def collect_parameter_layers(

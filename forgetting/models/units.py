@@ -28,6 +28,15 @@ from torch import Tensor
 
 from forgetting.errors import RequestError, unknown_name
 
+SLOPE = 0.2
+"""The slope of the leaky ReLU for negative values."""
+
+GAIN = 2**0.5
+"""The factor after the leaky ReLU.
+
+The leaky ReLU is positively homogeneous, so its input may be scaled instead of its output.
+"""
+
 
 @dataclass(frozen=True)
 class UnitKind:

@@ -321,7 +321,7 @@ class RayJob:
         )
         frames = (frame for batch in rendered for segment in batch for frame in segment)
         total = sum(map(len, segments))
-        for _ in track(frames, lambda: f"filming {self.executor.status()}", total):
+        for _ in track(frames, lambda: f"rendering frames {self.executor.status()}", total):
             pass
 
     def _rendered(

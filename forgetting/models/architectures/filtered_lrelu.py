@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from forgetting.errors import RequestError
-from forgetting.models.architectures.ops import SLOPE
 from forgetting.models.architectures.style import BoundLayer
+from forgetting.models.units import SLOPE
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from forgetting.errors import RequestError
 from forgetting.models import unit_kinds
 from forgetting.models.architectures.ops import (
-    SLOPE,
     check_label,
     check_z,
     conv2d_per_face,
@@ -44,7 +43,7 @@ from forgetting.models.architectures.style import (
     run_mapping_layers,
 )
 from forgetting.models.generator import Edit, State, Step
-from forgetting.models.units import Layer
+from forgetting.models.units import SLOPE, Layer
 
 
 class NoisyConv(nn.Module):

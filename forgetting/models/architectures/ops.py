@@ -11,15 +11,6 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError
 
-SLOPE = 0.2
-"""The slope of the leaky ReLU for negative values."""
-
-GAIN = 2**0.5
-"""The factor after the leaky ReLU.
-
-The leaky ReLU is positively homogeneous, so its input may be scaled instead of its output.
-"""
-
 FLOAT16_MAX = 65504.0
 """The largest float16."""
 

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from forgetting.models.architectures.ops import GAIN, SLOPE
 from forgetting.models.architectures.style import ToImage
 from forgetting.models.architectures.stylegan2 import StyleConv, StyleGAN2
 from forgetting.models.architectures.stylegan3 import FilteredConv, StyleGAN3
+from forgetting.models.units import GAIN, SLOPE
 
 
 def stylegan2(network: StyleGAN2, ws: Tensor) -> Tensor:

@@ -16,8 +16,6 @@ from torch import Tensor, nn
 
 from forgetting.models import unit_kinds
 from forgetting.models.architectures.ops import (
-    GAIN,
-    SLOPE,
     check_label,
     check_ws,
     check_z,
@@ -27,7 +25,7 @@ from forgetting.models.architectures.ops import (
     pixel_norm,
 )
 from forgetting.models.generator import Chain, Edit, GeneratorModule, Step
-from forgetting.models.units import Layer
+from forgetting.models.units import GAIN, SLOPE, Layer
 
 BoundLayer = Callable[[Tensor], Tensor]
 """An operation with the face folded in: [B, C, H, W] -> [B, C', H', W']."""

@@ -21,8 +21,6 @@ from torch import Tensor, nn
 from forgetting.errors import RequestError
 from forgetting.models import unit_kinds
 from forgetting.models.architectures.ops import (
-    GAIN,
-    SLOPE,
     conv2d_per_face,
     demodulate,
     depth_to_space,
@@ -38,7 +36,7 @@ from forgetting.models.architectures.style import (
     fold_style,
 )
 from forgetting.models.generator import Edit, State, Step
-from forgetting.models.units import Layer
+from forgetting.models.units import GAIN, SLOPE, Layer
 
 
 class StyleConv(nn.Module):

@@ -19,7 +19,6 @@ from forgetting.errors import RequestError, check_int
 from forgetting.models import unit_kinds
 from forgetting.models.architectures.filtered_lrelu import Sampling, filtered, sampled
 from forgetting.models.architectures.ops import (
-    GAIN,
     conv2d_per_face,
     demodulate,
     hyperparameters,
@@ -33,7 +32,7 @@ from forgetting.models.architectures.style import (
     fold_style,
 )
 from forgetting.models.generator import Edit, State, Step
-from forgetting.models.units import Layer
+from forgetting.models.units import GAIN, Layer
 
 
 @dataclass(frozen=True)

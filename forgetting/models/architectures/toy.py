@@ -15,17 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from forgetting.models import unit_kinds
-from forgetting.models.architectures.ops import (
-    GAIN,
-    SLOPE,
-    check_label,
-    check_z,
-    parameter_count,
-    pixel_norm,
-)
+from forgetting.models.architectures.ops import check_label, check_z, parameter_count, pixel_norm
 from forgetting.models.architectures.style import StyleGenerator, describe_mapping, fold_style
 from forgetting.models.generator import Edit, ParameterLayer, State, Step
-from forgetting.models.units import Layer
+from forgetting.models.units import GAIN, SLOPE, Layer
 
 
 class ToyConv(nn.Module):
