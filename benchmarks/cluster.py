@@ -1,10 +1,14 @@
-"""What a cluster costs and brings: python benchmarks/cluster.py [--seconds 60] [--rounds 1] [--simulate] [--given P,F,R,J]
+"""What a cluster costs, and how far it scales.
 
-First the same film is made by this process and by ``cluster=ray`` on this machine alone, from the command to the finished film, in
-turn: what Ray adds is what the second takes longer. Then what a film is made of is measured - readiness of a worker, a frame, a
-segment on its way into the folder, joining - and with these figures clusters of 1 to 10,000 such machines are simulated, for a film
-of twelve hours at 60 frames a second and for a sweep of forty strategies on a thousand faces. ``--simulate`` leaves out the first;
-``--given`` takes seconds instead of measuring: until a worker is ready, of a frame, to receive a segment, to join one.
+python benchmarks/cluster.py [--seconds 60] [--rounds 1] [--simulate] [--given P,F,R,J]
+
+First the same film is rendered by this process and with ``cluster=ray`` on this machine alone, in
+turn, from the command to the finished film; the difference is what Ray costs. Then the parts of a
+film are measured: the seconds until a worker is ready, of a frame, of storing a segment that came
+back, and of joining it. With these figures clusters of 1 to 10,000 such machines are simulated, for
+a film of twelve hours at 60 frames per second and for a sweep of forty strategies on a thousand
+faces. ``--simulate`` leaves out the first part; ``--given`` takes these four figures in seconds
+instead of measuring them.
 """
 
 import argparse
@@ -22,19 +26,33 @@ from omegaconf import OmegaConf
 
 from forgetting.engines.allocator import keep_memory
 from forgetting.film import encoder
-from forgetting.jobs import run
+from forgetting.film.run_folder import RunFolder
 from forgetting.jobs.config_groups import CONFIGS
 from forgetting.jobs.ray.executor import store_files
 from forgetting.jobs.ray.worker import Worker, unpack
 
 SEGMENT = 240
-FETCH = 20.0
-"""Seconds in which a node brings the model: 38 MB, verified and converted, at what a home connection does."""
+"""Frames of a segment."""
+
+FETCH_SECONDS = 20.0
+"""Until a node has the model: 38 MB, verified and converted, over a home connection."""
+
+JOINED_COPIES = 20
+"""Segments that are joined to measure how long one takes."""
+
+WORKERS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Seconds: until a worker is ready, of a frame, of a segment on its way into the folder, of a segment when it is joined."""
+    """What the simulation needs to know, in seconds.
+
+    Args:
+        prepare: until a worker is ready to render a film.
+        frame: to render a frame.
+        receive: to store a segment that came back.
+        join: to join a segment.
+    """
 
     prepare: float
     frame: float
@@ -42,154 +60,154 @@ class Figures:
     join: float
 
 
-def config(*settings: str) -> dict[str, object]:
+def default_config(*settings: str) -> dict[str, object]:
+    """Return the config of the default film with these settings, not measured."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return OmegaConf.to_container(
-            compose("config", ["measure.names=none", *settings]), resolve=True
-        )  # type: ignore[return-value]
+        config = compose("config", ["measure.names=none", *settings])
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
-def overhead(seconds: float, rounds: int) -> None:
-    """Print how long the film takes here, and by a cluster of this machine."""
-    best = {"this process": float("inf"), "cluster=ray": float("inf")}
+def print_overhead(seconds: float, rounds: int) -> None:
+    """Print how long a film takes in this process, and on a cluster of this machine.
+
+    Args:
+        seconds: duration of the film.
+        rounds: how often both are timed; the fastest counts.
+    """
+    settings = {"this process": [], "cluster=ray": ["cluster=ray"]}
+    best = dict.fromkeys(settings, float("inf"))
     for _ in range(rounds):
-        for name in best:
+        for name, more in settings.items():
             with tempfile.TemporaryDirectory() as folder:
-                command = [
-                    sys.executable,
-                    "-m",
-                    "forgetting",
-                    "render",
-                    "measure.names=none",
-                    f"film.duration={seconds:g}",
-                ]
-                command += [
-                    f"hydra.run.dir={folder}/run",
-                    *(["cluster=ray"] if name == "cluster=ray" else []),
-                ]
+                command = [sys.executable, "-m", "forgetting", "render", "measure.names=none"]
+                command += [f"film.duration={seconds:g}", f"hydra.run.dir={folder}/run", *more]
                 started = time.perf_counter()
                 subprocess.run(command, check=True, capture_output=True)
                 best[name] = min(best[name], time.perf_counter() - started)
     print(f"\na film of {seconds:g} seconds, from the command to the film")
-    for name, found in best.items():
-        print(f"  {name:16}{found:8.1f} s{found / best['this process']:8.3f} times")
+    for name, duration in best.items():
+        print(f"  {name:16}{duration:8.1f} s{duration / best['this process']:8.3f} times")
 
 
-def measured() -> Figures:
-    """What this machine does, with one segment of the default film."""
-    settings = config("film.duration=30")
-    Worker().prepare({}, settings, None)  # warms the cache, as on a node from the second film on
+def measure() -> Figures:
+    """Measure this machine with one segment of the default film."""
+    config = default_config("film.duration=30")
+    Worker().prepare(
+        {}, (), config, None
+    )  # fills the cache, as on a node that renders its second film
     started, worker = time.perf_counter(), Worker()
-    plan, _ = worker.prepare({}, settings, None)
+    plan, _ = worker.prepare({}, (), config, None)
     prepare = time.perf_counter() - started
     started = time.perf_counter()
-    made = worker.render({}, plan, [range(240, 480)], {}, None)
+    files = worker.render({}, (), plan, [range(SEGMENT, 2 * SEGMENT)], {}, None)
     frame = (time.perf_counter() - started) / SEGMENT
-    with tempfile.TemporaryDirectory() as folder:
-        store = run.segment_store(unpack(plan), Path(folder))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        store = RunFolder(folder).store(unpack(plan))
         started = time.perf_counter()
-        store_files(made, store.folder)
+        store_files(files, store.folder)
         receive = time.perf_counter() - started
-        piece, many = next(store.folder.glob("*.mp4")), 20
+        segment = next(store.folder.glob("*.mp4"))
         copies = [
-            Path(shutil.copy(piece, Path(folder) / f"{number}.mp4")) for number in range(many)
+            Path(shutil.copy(segment, folder / f"{number}.mp4")) for number in range(JOINED_COPIES)
         ]
+        segments = [(copy, SEGMENT) for copy in copies]
         started = time.perf_counter()
-        encoder.join_segments(
-            store.film,
-            [(copy, SEGMENT) for copy in copies],
-            Path(folder) / "film.mp4",
-            store.comment,
-        )
-        join = (time.perf_counter() - started) / many
-        print(f"\na segment has {piece.stat().st_size / 1e6:.1f} MB")
+        encoder.join_segments(store.film, segments, folder / "film.mp4", store.comment)
+        join = (time.perf_counter() - started) / JOINED_COPIES
+        print(f"\na segment has {segment.stat().st_size / 1e6:.1f} MB")
     return Figures(prepare, frame, receive, join)
 
 
-def simulated(
+def simulate(
     figures: Figures, films: int, segments: int, frames: int, workers: int
 ) -> tuple[float, float]:
-    """Seconds until that many films of so many segments of so many frames are made, and the share of them in which workers made frames.
+    """Simulate a cluster.
 
-    A worker brings the model once. One makes the plan of a film ready; as many as there are for it share the film then, each of whom
-    loads it first. Segments come back to one driver, one after the other, which joins a film when all of it is there.
+    Every worker downloads the model once. One worker makes the plan of a film; then as many as
+    there are for it share the film, and each loads it first. Segments come back to one driver, one
+    after another, which joins a film when all of it is there.
+
+    Args:
+        figures: of every machine.
+        films: number of films.
+        segments: in every film.
+        frames: in every segment.
+        workers: number of machines.
+
+    Returns:
+        The seconds until all films are made, and the share of the workers' time in which they
+        rendered frames.
     """
-    free = [(FETCH, number) for number in range(workers)]  # when, who
+    free = [(FETCH_SECONDS, number) for number in range(workers)]  # (moment, worker)
     heapq.heapify(free)
-    work, sharing, back = (
-        frames * figures.frame,
-        min(segments, max(1, workers // films)),
-        list[tuple[float, float]](),
-    )
+    segment_seconds = frames * figures.frame
+    sharing = min(segments, max(1, workers // films))
+    arrivals = list[tuple[float, float]]()  # (moment, seconds of the driver's work)
     for _ in range(films):
-        team = [heapq.heappop(free) for _ in range(sharing)]
-        planned = team[0][0] + figures.prepare
-        team = [
-            (planned, team[0][1]),
-            *((max(when, planned) + figures.prepare, who) for when, who in team[1:]),
-        ]
+        first, *others = (heapq.heappop(free) for _ in range(sharing))
+        planned = first[0] + figures.prepare
+        team = [(planned, first[1])]
+        team += [(max(moment, planned) + figures.prepare, worker) for moment, worker in others]
         heapq.heapify(team)
-        made = []
+        finished = []
         for _ in range(segments):
-            when, who = heapq.heappop(team)
-            made.append(when + work)
-            heapq.heappush(team, (when + work, who))
-        back += [(when, figures.receive) for when in made] + [(max(made), segments * figures.join)]
-        for one in team:
-            heapq.heappush(free, one)
+            moment, worker = heapq.heappop(team)
+            finished.append(moment + segment_seconds)
+            heapq.heappush(team, (moment + segment_seconds, worker))
+        arrivals += [(moment, figures.receive) for moment in finished]
+        arrivals.append((max(finished), segments * figures.join))
+        for state in team:
+            heapq.heappush(free, state)
     driver = 0.0
-    for when, seconds in sorted(back):
-        driver = max(driver, when) + seconds
-    return driver, films * segments * work / (workers * driver)
+    for moment, seconds in sorted(arrivals):
+        driver = max(driver, moment) + seconds
+    return driver, films * segments * segment_seconds / (workers * driver)
 
 
-def table(figures: Figures) -> None:
-    """Print efficiency by number of workers."""
+def print_table(figures: Figures) -> None:
+    """Print hours and efficiency by number of workers."""
     frames, films = 12 * 3600 * 60, 40_000
     print(
-        f"\na worker is ready after {figures.prepare:.1f} s; a frame takes {1000 * figures.frame:.1f} ms, to receive a segment ",
-        end="",
+        f"\na worker is ready after {figures.prepare:.1f} s; a frame takes "
+        f"{1000 * figures.frame:.1f} ms, to receive a segment {1000 * figures.receive:.1f} ms, "
+        f"to join it {1000 * figures.join:.1f} ms"
     )
-    print(f"{1000 * figures.receive:.1f} ms, to join it {1000 * figures.join:.1f} ms")
+    hours = frames * figures.frame / 3600
+    print(f"one such machine renders the twelve hours in {hours:.1f} hours of work\n")
     print(
-        f"one such machine makes the twelve hours in {frames * figures.frame / 3600:.1f} hours of work\n"
+        f"{'':8}{'twelve hours, segments of 240':>32}{'segments of 60':>26}"
+        f"{'40,000 films of 30 seconds':>34}"
     )
-    print(
-        f"{'':8}{'twelve hours, segments of 240':>32}{'segments of 60':>26}{'40,000 films of 30 seconds':>34}"
-    )
-    print(
-        f"{'workers':8}"
-        + f"{'hours':>16}{'efficiency':>16}"
-        + 2 * f"{'hours':>14}{'efficiency':>14}"
-    )
-    for workers in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000):
+    columns = 2 * f"{'hours':>14}{'efficiency':>14}"
+    print(f"{'workers':8}{'hours':>16}{'efficiency':>16}{columns}")
+    for workers in WORKERS:
         line = f"{workers:<8}"
         for count, length in ((1, SEGMENT), (1, SEGMENT // 4), (films, SEGMENT)):
             segments = 3 if count > 1 else frames // length
-            part = Figures(
-                figures.prepare,
-                figures.frame,
-                figures.receive * length / SEGMENT,
-                figures.join * length / SEGMENT,
+            scale = length / SEGMENT
+            scaled = Figures(
+                figures.prepare, figures.frame, figures.receive * scale, figures.join * scale
             )
-            end, share = simulated(part, count, segments, length, workers)
-            line += f"{end / 3600:14.2f}{100 * share:13.1f}%"
+            seconds, efficiency = simulate(scaled, count, segments, length, workers)
+            line += f"{seconds / 3600:14.2f}{100 * efficiency:13.1f}%"
         print(line)
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(
+    """Print what was asked for on the command line."""
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("--seconds", type=float, default=60)
-    arguments.add_argument("--rounds", type=int, default=1)
-    arguments.add_argument("--simulate", action="store_true")
-    arguments.add_argument("--given", type=lambda text: Figures(*map(float, text.split(","))))
-    given = arguments.parse_args()
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--simulate", action="store_true")
+    parser.add_argument("--given", type=lambda text: Figures(*map(float, text.split(","))))
+    options = parser.parse_args()
     keep_memory()
-    if not given.simulate:
-        overhead(given.seconds, given.rounds)
-    table(given.given or measured())
+    if not options.simulate:
+        print_overhead(options.seconds, options.rounds)
+    print_table(options.given or measure())
 
 
 if __name__ == "__main__":

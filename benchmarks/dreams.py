@@ -1,9 +1,13 @@
-"""How fast a dream's frame is made, against a plain loop: python benchmarks/dreams.py [--size 1024] [--rounds 3] [--device cpu]
+"""How fast the frame of a dream is made, against a plain loop.
 
-A frame of a dive: three octaves of ten steps, each with jitter, the gradient made even in place, in frequency and in colour. The
-*plain loop* does the same arithmetic as one would write it first: autograd through the whole network, of its weights too, in
-float32, as torch lays it out. All of them are warmed up, and timed in turn, several times round; the fastest round counts,
-because what else the machine does only ever makes a round slower. The last column says how alike the pictures are.
+python benchmarks/dreams.py [--size 1024] [--rounds 3] [--device cpu]
+
+It is a frame of a dive: three octaves of ten steps, each with jitter, and a gradient that is
+equalised over the picture, over frequencies and over colours. The *plain loop* does the same
+arithmetic in the most direct way: autograd through the whole network, also of its weights, in
+float32, in torch's own memory format. All rows are warmed up and timed in turn, several times. The
+fastest round counts, because other work on the machine only makes a round slower. The last column
+is the signal-to-noise ratio of the picture against that of the plain loop.
 """
 
 import argparse
@@ -26,83 +30,80 @@ from forgetting.models.classifier_zoo import NamedClassifier, load_network
 ASCENT = GradientAscent(iterations=10, octaves=3)
 
 
-class PlainWay(ObjectiveGradient):
-    """The gradient as one would first write it."""
+class PlainGradient(ObjectiveGradient):
+    """The gradient of one objective, computed through the whole network."""
 
     def gradient(self, picture: Tensor) -> Tensor:
+        """Return the gradient [1, 3, H, W] for a picture [1, 3, H, W] in [-1, 1]."""
+        ((_, objective),) = self.objectives
+        (name,) = objective.layers
+        activations = dict[str, Tensor]()
+
+        def record(module: torch.nn.Module, inputs: object, output: Tensor) -> None:
+            activations[name] = output
+
+        handle = self.classifier.hooked_layers[name].modules[-1].register_forward_hook(record)
         with torch.enable_grad():
-            x, heard = picture.detach().clone().requires_grad_(), {}
-            (name,) = self.objectives[0][1].layers
-            place = self.classifier.places[name]
-            handle = place.modules[-1].register_forward_hook(
-                lambda module, inputs, output: heard.update({name: output})
-            )
-            self.classifier.network(self.classifier.enter(x))
+            x = picture.detach().clone().requires_grad_()
+            self.classifier.network(self.classifier.prepare(x))
             handle.remove()
-            self.objectives[0][1].value(heard).backward()
+            objective.value(activations).backward()
         assert x.grad is not None
         return x.grad
 
 
-def plain(name: str) -> Classifier:
-    """The network as torch has it."""
-    classifier = NamedClassifier(name)()
+def plain_classifier(name: str) -> Classifier:
+    """Return a classifier in torch's own memory format, with gradients of its weights."""
+    classifier = NamedClassifier(name).load()
     classifier.network.load_state_dict(load_network(name).state_dict())
     classifier.network.to(memory_format=torch.contiguous_format).requires_grad_(True)
     return classifier
 
 
-def rows(name: str, size: int, device: str) -> dict[str, Callable[[], Tensor]]:
-    """What is timed: each makes the same picture."""
+def dreams(name: str, size: int, device: str) -> dict[str, Callable[[], Tensor]]:
+    """Return, by name of the row, what dreams the same frame of ``size`` pixels."""
     picture = StaticNoise().open(size).picture(0).to(device)
-    ours, theirs = NamedClassifier(name)().to(device), plain(name).to(device)
-    part = [(1.0, Energy().bind(ours))]
-    found: dict[str, Callable[[], Tensor]] = {
-        "plain loop, float32": lambda: ASCENT.climb(PlainWay(theirs, part), picture)
-    }
+    ours, plain = NamedClassifier(name).load().to(device), plain_classifier(name).to(device)
+    objectives = [(1.0, Energy().bind(ours))]
+    plain_gradient = PlainGradient(plain, objectives)
+    rows = {"plain loop, float32": lambda: ASCENT.climb(plain_gradient, picture)}
     for precision in ("float32", "bfloat16", *(["float16"] if device == "cuda" else [])):
-        way = ObjectiveGradient(
-            ours, part, ASCENT.tile, ASCENT.overlap, precision=getattr(torch, precision)
-        )
-        found[f"ours, {precision}"] = lambda way=way: ASCENT.climb(way, picture)
-    return found
+        dtype = getattr(torch, precision)
+        gradient = ObjectiveGradient(ours, objectives, ASCENT.tile, ASCENT.overlap, precision=dtype)
+        rows[f"ours, {precision}"] = lambda gradient=gradient: ASCENT.climb(gradient, picture)
+    return rows
 
 
 def main() -> None:
     """Print the table."""
-    arguments = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("--size", type=int, default=1024)
-    arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--classifier", default="squeezenet-imagenet")
-    arguments.add_argument("--device", default="cpu")
-    given = arguments.parse_args()
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--classifier", default="squeezenet-imagenet")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
     keep_memory()
-    what = (
-        torch.cuda.get_device_name()
-        if given.device == "cuda"
-        else f"{torch.get_num_threads()} threads"
-    )
+    on_gpu = options.device == "cuda"
+    machine = torch.cuda.get_device_name() if on_gpu else f"{torch.get_num_threads()} threads"
     print(
-        f"{platform.processor() or platform.machine()}, {what}; torch {torch.__version__}; {given.classifier}, {given.size}x{given.size}\n"
+        f"{platform.processor() or platform.machine()}, {machine}; torch {torch.__version__}; "
+        f"{options.classifier}, {options.size}x{options.size}\n"
     )
-    timed, best, made = (
-        rows(given.classifier, given.size, given.device),
-        dict[str, float](),
-        dict[str, Tensor](),
-    )
-    for number in range(given.rounds + 1):
-        for name, dream in timed.items():
+    rows = dreams(options.classifier, options.size, options.device)
+    best, pictures = dict[str, float](), dict[str, Tensor]()
+    for number in range(options.rounds + 1):
+        for name, dream in rows.items():
             started = time.perf_counter()
-            made[name] = to_bytes(dream())[0].cpu()
-            if number:  # the first is to warm up
+            pictures[name] = to_bytes(dream())[0].cpu()  # waits for a GPU
+            if number:  # the first round warms up
                 best[name] = min(best.get(name, 1e9), time.perf_counter() - started)
-    first = next(iter(timed))
+    first = next(iter(rows))
     print(f"{'':32}{'s a frame':>10}{'times the plain loop':>24}{'dB to it':>10}")
     for name, seconds in best.items():
-        alike = psnr([made[name].numpy()], [made[first].numpy()])
-        print(f"{name:32}{seconds:10.2f}{best[first] / seconds:24.2f}{alike:10.0f}")
+        ratio = psnr([pictures[name].numpy()], [pictures[first].numpy()])
+        print(f"{name:32}{seconds:10.2f}{best[first] / seconds:24.2f}{ratio:10.0f}")
 
 
 if __name__ == "__main__":
