@@ -86,7 +86,9 @@ def check_range(what: str, value: float, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise RequestError(f"{what} must be a number from {low:g} to {high:g}, got {value!r}")
     if not low <= value <= high:
-        raise RequestError(f"{what} must lie between {low:g} and {high:g}, got {value:g}")
+        # Whole numbers are not formatted as floats: very large ones cannot be converted.
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        raise RequestError(f"{what} must lie between {low:g} and {high:g}, got {shown}")
 
 
 def check_seed(what: str, value: int) -> None:

@@ -12,6 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 
 from forgetting.cli import main as cli
 from forgetting.engines import torch_cpu
+from forgetting.film.run_folder import RunFolder
 from forgetting.jobs import dream as dreams
 from forgetting.jobs import portrait, run
 from forgetting.models.architectures import toy
@@ -92,6 +94,13 @@ def render_until_renaming(config: dict[str, Any], folder: Path, number: int, aft
 
     Path.replace, Path.rename = counted(Path.replace), counted(Path.rename)  # type: ignore[method-assign]
     render(config, folder)
+
+
+def hold_lock(folder: Path, shard: str | None, connection: Connection) -> None:
+    """Hold the lock of a run's folder until a message arrives; send one when it is held."""
+    with RunFolder(folder).lock(shard):
+        connection.send("held")
+        connection.recv()
 
 
 def command_line(arguments: list[str], folder: Path) -> None:

@@ -1,3 +1,5 @@
+"""The contact sheet: its positions, thumbnails and labels."""
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from forgetting.models.units import Layer
 from helpers import prepare_config
 
 
-def test_stations():
+def test_sample_positions():
     assert contact_sheet.sample_positions(720, 16)[0] == 0
     assert contact_sheet.sample_positions(720, 16)[-1] == 719
     assert len(contact_sheet.sample_positions(720, 16)) == 16
@@ -20,7 +22,7 @@ def test_stations():
     ("shape", "grid"),
     [((64, 64), (8, 2)), ((50, 101), (4, 4)), ((50, 155), (3, 6)), ((160, 90), (8, 2))],
 )
-def test_stations_are_never_small(shape, grid):
+def test_thumbnails_have_the_same_shorter_side(shape, grid):
     cells = [contact_sheet.thumbnail(np.full((*shape, 3), 200, np.uint8))] * 16
     height, width = cells[0].shape[:2]
     assert min(height, width) == 256
@@ -31,19 +33,19 @@ def test_stations_are_never_small(shape, grid):
     assert drawn.shape == (grid[1] * (height + 4) + 4, grid[0] * (width + 4) + 4, 3)
 
 
-def test_a_station_that_is_transparent_shows_the_ground():
+def test_a_transparent_thumbnail_shows_the_background():
     frame = np.full((64, 64, 4), 200, np.uint8)
     frame[..., 3] = 0
-    assert (contact_sheet.thumbnail(frame) == contact_sheet.GROUND).all()
+    assert (contact_sheet.thumbnail(frame) == contact_sheet.BACKGROUND).all()
 
 
-def test_sheets_of_films_in_which_nobody_dies_tell_the_time(dream_config, monkeypatch):
-    told = []
+def test_films_without_ablation_have_seconds_as_labels(dream_config, monkeypatch):
+    labels = []
     monkeypatch.setattr(
         contact_sheet.ImageDraw.ImageDraw,
         "text",
-        lambda self, place, text, *rest, **more: told.append(text),
+        lambda self, position, text, *rest, **more: labels.append(text),
     )
-    plan = prepare_config(dream_config()).plan
+    plan = prepare_config(dream_config()).compositor.plan
     contact_sheet.draw_sheet({index: np.zeros((8, 8, 3), np.uint8) for index in (0, 9)}, plan, 6)
-    assert told == ["0.0 s", "1.5 s"]
+    assert labels == ["0.0 s", "1.5 s"]

@@ -1,5 +1,8 @@
+"""Films as files: encoded, joined, with alpha and with sound."""
+
 import shutil
 import subprocess
+from dataclasses import replace
 
 import imageio_ffmpeg
 import numpy as np
@@ -9,14 +12,15 @@ from PIL import Image
 from forgetting import files
 from forgetting.errors import ForgettingError, RequestError, friendly_os_errors
 from forgetting.film import encoder
-from forgetting.film import settings as films
+from forgetting.film.formats import FORMATS
+from forgetting.film.images import fit
 from forgetting.film.segments import SegmentStore
 from forgetting.film.settings import FilmSettings
 from helpers import COMMENT, decode_film, ffmpeg_report, gradient_frames
 
 
 def write(film, folder, frames, shape=None):
-    """A film, in segments, joined."""
+    """Write a film in segments, join them, and return its path."""
     film = encoder.resolve_encoder(film, "cpu")
     store = SegmentStore(
         folder / "segments", film, shape or film.shape(*frames[0].shape[:2]), COMMENT
@@ -38,34 +42,34 @@ def write(film, folder, frames, shape=None):
 
 @pytest.mark.parametrize("segment", [5, 96])
 @pytest.mark.parametrize("kind", ["mp4", "webm", "gif"])
-def test_films_decode_to_what_went_in(tmp_path, kind, segment):
-    """One segment or several: every frame is there, in order, and the file says what it is."""
+def test_films_decode_to_the_frames_that_were_encoded(tmp_path, kind, segment):
+    """Of one segment or several: every frame is in its place, and the file declares what it is."""
     film = FilmSettings(fps=10, duration=1.2, size=96, format=kind, segment=segment)
     frames = gradient_frames(film.frames)
     path = write(film, tmp_path, frames)
     decoded = decode_film(path, 96)
     assert decoded.shape == (12, 96, 96, 3)
-    expected = np.stack([films.fit(frame, (96, 96)) for frame in frames])
+    expected = np.stack([fit(frame, (96, 96)) for frame in frames])
     assert np.abs(decoded.astype(float) - expected).mean() < (9 if kind == "gif" else 4)
     assert [p.name for p in tmp_path.iterdir()] == [film.name]
-    said = ffmpeg_report(path)
-    assert "Duration: 00:00:01.2" in said
+    report = ffmpeg_report(path)
+    assert "Duration: 00:00:01.2" in report
     if kind != "gif":
-        assert "10 fps" in said
-        assert "yuv420p(tv, bt709" in said
-        assert '"seed": 7' in said
+        assert "10 fps" in report
+        assert "yuv420p(tv, bt709" in report
+        assert '"seed": 7' in report
     else:
         assert COMMENT.encode() in path.read_bytes()
 
 
-def test_mp4_starts_playing_before_it_is_loaded(tmp_path):
+def test_an_mp4_can_be_played_before_all_of_it_has_arrived(tmp_path):
     data = write(FilmSettings(fps=5, duration=1), tmp_path, gradient_frames(5)).read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
 
 
 def test_png_folder(tmp_path):
     film = FilmSettings(fps=4, duration=1, size=80, format="png")
-    for _ in range(2):  # a second film of the same name takes the place of the first
+    for _ in range(2):  # a second film of the same name replaces the first
         folder = write(film, tmp_path, gradient_frames(4))
     assert [p.name for p in sorted(folder.iterdir())] == [f"{k:05d}.png" for k in range(4)]
     still = Image.open(folder / "00002.png")
@@ -75,8 +79,8 @@ def test_png_folder(tmp_path):
 
 
 @pytest.mark.parametrize("fps", [23.976, 24, 60])
-def test_joints_do_not_show(tmp_path, fps):
-    """Timestamps run on as if the film had been written in one piece."""
+def test_timestamps_have_no_gap_between_segments(tmp_path, fps):
+    """They are those of a film that was encoded in one piece."""
     path = write(
         FilmSettings(fps=fps, duration=50 / fps, segment=7, preset="ultrafast"),
         tmp_path,
@@ -101,7 +105,7 @@ def test_joints_do_not_show(tmp_path, fps):
     assert stamps == [[k, k, 1] for k in range(50)]
 
 
-def test_folders_with_strange_names(tmp_path):
+def test_folders_whose_names_ffmpeg_would_interpret(tmp_path):
     folder = tmp_path / "l'été: 'film' #1 %d"
     folder.mkdir()
     assert (
@@ -112,11 +116,11 @@ def test_folders_with_strange_names(tmp_path):
     )
 
 
-def test_an_older_film_survives_one_that_fails(tmp_path, monkeypatch):
+def test_an_older_film_stays_if_a_later_one_fails(tmp_path, monkeypatch):
     film = FilmSettings(fps=5, duration=1)
     before = write(film, tmp_path, gradient_frames(5)).read_bytes()
     monkeypatch.setitem(
-        encoder._CODECS, ("mp4", "x264"), encoder.Codec("mp4", "-c:v no_such_codec -f mp4", "")
+        FORMATS, "mp4", replace(FORMATS["mp4"], segment="-c:v no_such_codec -f mp4")
     )
     with pytest.raises(
         ForgettingError, match=r"the encoder failed on film.format=mp4: .*no_such_codec"
@@ -128,8 +132,8 @@ def test_an_older_film_survives_one_that_fails(tmp_path, monkeypatch):
 
 def test_a_full_disk(tmp_path, monkeypatch):
     """/dev/full answers every write as a full disk does."""
-    full = encoder.Codec("mp4", "-c:v rawvideo -f rawvideo -y /dev/full -f null", "")
-    monkeypatch.setitem(encoder._CODECS, ("mp4", "x264"), full)
+    full = replace(FORMATS["mp4"], segment="-c:v rawvideo -f rawvideo -y /dev/full -f null")
+    monkeypatch.setitem(FORMATS, "mp4", full)
     with (
         pytest.raises(
             ForgettingError,
@@ -141,13 +145,13 @@ def test_a_full_disk(tmp_path, monkeypatch):
     assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*-*.mp4")]
 
 
-def test_which_encoder(monkeypatch):
-    monkeypatch.setattr(encoder, "_nvenc", lambda: True)
+def test_the_encoder_that_is_chosen(monkeypatch):
+    monkeypatch.setattr(encoder, "_nvenc_works", lambda: True)
     assert encoder.resolve_encoder(FilmSettings(), "cuda").encoder == "nvenc"
     assert encoder.resolve_encoder(FilmSettings(), "cpu").encoder == "x264"
     assert encoder.resolve_encoder(FilmSettings(format="webm"), "cuda").encoder == "x264"
     assert encoder.resolve_encoder(FilmSettings(encoder="x264"), "cuda").encoder == "x264"
-    monkeypatch.setattr(encoder, "_nvenc", lambda: False)
+    monkeypatch.setattr(encoder, "_nvenc_works", lambda: False)
     assert encoder.resolve_encoder(FilmSettings(), "cuda").encoder == "x264"
     with pytest.raises(RequestError, match="film.encoder=nvenc needs an NVIDIA GPU"):
         encoder.resolve_encoder(FilmSettings(encoder="nvenc"), "cuda")
@@ -163,20 +167,20 @@ GALLERY = {
 
 @pytest.mark.parametrize("segment", [5, 96])
 @pytest.mark.parametrize("kind", GALLERY)
-def test_films_for_galleries(tmp_path, kind, segment):
-    """Size, rate, duration, pixel format, colours, every frame in its place."""
+def test_formats_for_galleries(tmp_path, kind, segment):
+    """Their size, rate, duration, pixel format and colours; every frame is in its place."""
     film = FilmSettings(
         fps=10, duration=1.2, size=96, format=kind, segment=segment, canvas=(160, 90)
     )
     frames = [
-        np.ascontiguousarray(np.pad(films.fit(one, (90, 90)), ((0, 0), (35, 35), (0, 0))))
-        for one in gradient_frames(film.frames)
+        np.ascontiguousarray(np.pad(fit(frame, (90, 90)), ((0, 0), (35, 35), (0, 0))))
+        for frame in gradient_frames(film.frames)
     ]
     path = write(film, tmp_path, frames)
     assert path.name == GALLERY[kind][2]
-    said = ffmpeg_report(path)
-    for told in (*GALLERY[kind][:2], "160x90", "10 fps", "Duration: 00:00:01.2", '"seed": 7'):
-        assert told in said, said
+    report = ffmpeg_report(path)
+    for text in (*GALLERY[kind][:2], "160x90", "10 fps", "Duration: 00:00:01.2", '"seed": 7'):
+        assert text in report, report
     decoded = decode_film(path, 160, 90)
     assert decoded.shape == (12, 90, 160, 3)
     error = np.abs(decoded.astype(float) - np.stack(frames)).mean()
@@ -203,7 +207,7 @@ def test_films_with_alpha(tmp_path, kind, depth, segment):
     )
     ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
     frames = [
-        np.dstack((one, np.roll(ramp, k, axis=1))) for k, one in enumerate(gradient_frames(5))
+        np.dstack((frame, np.roll(ramp, k, axis=1))) for k, frame in enumerate(gradient_frames(5))
     ]
     path = write(film, tmp_path, frames)
     source = path / "%05d.png" if kind == "png" else path
@@ -276,7 +280,7 @@ def test_a_soundtrack_is_as_long_as_the_film(tmp_path, kind, seconds):
     assert loud[3] < 0.05
 
 
-def test_soundtracks_that_cannot_be(tmp_path):
+def test_impossible_soundtracks(tmp_path):
     with pytest.raises(RequestError, match="there is no soundtrack at film.audio="):
         FilmSettings(audio=str(tmp_path / "none.wav"))
     with pytest.raises(RequestError, match="film.format=gif cannot"):

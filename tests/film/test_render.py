@@ -1,23 +1,24 @@
+"""The frames of a plan, rendered by the reference."""
+
 import numpy as np
 import pytest
 import torch
 
-from forgetting.ablation import tracks
 from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
-from forgetting.ablation.orderings.basic import Contribution
+from forgetting.ablation.orderings.scores import Contribution
 from forgetting.ablation.pacing import Perceptual
 from forgetting.ablation.schedules import Schedule
-from forgetting.engines.engine import to_bytes
+from forgetting.api import frames, make_plan
+from forgetting.engines.engine import render_rows, to_bytes
 from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
-from forgetting.film.render import frames, plan_frames
 from helpers import TINY, sample_ws
 
 
 def film(generator, operator, count=9):
     ws = sample_ws(generator)
-    plan = tracks.make_simple_plan(
+    plan = make_plan(
         generator, ws, count, Contribution(), operator, Schedule(), Perceptual(probes=6)
     )
     return ws, plan
@@ -32,12 +33,10 @@ def test_frames_are_a_pure_function_of_recipe_and_index(tiny, operator):
     assert len(whole) == len(plan)
     assert whole[0].dtype == np.uint8
     assert whole[0].shape == (*tiny.size, 3)
-    assert np.array_equal(whole[0], to_bytes(tiny.bind(ws)())[0]), (
-        "frame 0 is the undamaged picture"
-    )
+    assert np.array_equal(whole[0], to_bytes(tiny.bind(ws)())[0]), "frame 0 is the intact picture"
     for index in (7, 2, 7):
         engine = TorchConfig().start(AblationTask.of(tiny, ws, operator))
-        assert np.array_equal(next(plan_frames(engine, plan, [index])), whole[index])
+        assert np.array_equal(next(render_rows(engine, [plan.row(index)])), whole[index])
     again_ws, again = film(tiny, operator)
     assert all(
         np.array_equal(a, b)
@@ -70,14 +69,12 @@ def test_wrong_requests(toy):
 
 @pytest.mark.model
 def test_the_real_face(face_model):
-    """On the real network too: frame 0 untouched, a frame alone equals the same frame twice."""
+    """Frame 0 is the intact picture of a real network, and a frame is the same twice."""
     from forgetting.ablation.pacing import UnitPacing
     from forgetting.models.latents import Seed
 
-    ws = Seed()(face_model)
-    plan = tracks.make_simple_plan(
-        face_model, ws, 5, Contribution(), Zero(), Schedule(until=0.6), UnitPacing()
-    )
+    ws = Seed().sample(face_model)
+    plan = make_plan(face_model, ws, 5, Contribution(), Zero(), Schedule(until=0.6), UnitPacing())
     with torch.inference_mode():
         intact = to_bytes(face_model.bind(ws)())[0]
     first, second = (list(frames(face_model, ws, plan, Zero(), [0, 3])) for _ in range(2))

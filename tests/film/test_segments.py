@@ -1,3 +1,5 @@
+"""Segments: complete or absent, never mixed, checked by their hashes."""
+
 import tracemalloc
 
 import numpy as np
@@ -9,7 +11,7 @@ from forgetting.film.settings import FilmSettings
 from helpers import COMMENT, gradient_frames
 
 
-def store(folder, **settings):
+def segment_store(folder, **settings):
     return SegmentStore(
         folder / "segments",
         FilmSettings(**{"preset": "ultrafast", "encoder": "x264", "fps": 10} | settings),
@@ -20,14 +22,14 @@ def store(folder, **settings):
 
 def test_segments_tile_the_film(tmp_path):
     for count, length in ((1, 5), (10, 5), (11, 5), (96, 96)):
-        segments = store(tmp_path, fps=1, duration=count, segment=length).segments()
+        segments = segment_store(tmp_path, fps=1, duration=count, segment=length).segments()
         assert [position for segment in segments for position in segment] == list(range(count))
         assert all(len(segment) == length for segment in segments[:-1])
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 30])
 def test_shards_tile_the_segments(tmp_path, n):
-    whole = store(tmp_path, duration=11, segment=10)
+    whole = segment_store(tmp_path, duration=11, segment=10)
     assert [s for k in range(n) for s in whole.segments(f"{k + 1}/{n}")] == whole.segments()
 
 
@@ -37,13 +39,13 @@ def test_impossible_shards(shard):
         parse_shard(shard)
 
 
-def test_a_segment_is_there_or_not(tmp_path):
-    made = store(tmp_path, duration=2, segment=5)
-    first, second, *_ = made.segments()
+def test_a_segment_is_complete_or_absent(tmp_path):
+    store = segment_store(tmp_path, duration=2, segment=5)
+    first, second, *_ = store.segments()
     frames = iter(gradient_frames(20))
-    made.write(first, frames)
-    made.write(second, frames)
-    assert set(made.finished()) == {first, second}
+    store.write(first, frames)
+    store.write(second, frames)
+    assert set(store.finished()) == {first, second}
     assert len(list(frames)) == 10, "no frame of the next segment was taken"
 
     def failing():
@@ -51,56 +53,56 @@ def test_a_segment_is_there_or_not(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        made.write(made.segments()[2], failing())
-    assert set(made.finished()) == {first, second}
-    assert not list(made.folder.glob("*.part"))
+        store.write(store.segments()[2], failing())
+    assert set(store.finished()) == {first, second}
+    assert not list(store.folder.glob("*.part"))
 
 
-def test_a_damaged_segment_is_made_again(tmp_path, caplog):
+def test_a_damaged_segment_is_rendered_again(tmp_path, caplog):
     caplog.set_level("INFO")
-    made = store(tmp_path, duration=1, segment=5)
-    for segment in made.segments():
-        made.write(segment, gradient_frames(5))
-    damaged = made.finished()[range(5, 10)]
+    store = segment_store(tmp_path, duration=1, segment=5)
+    for segment in store.segments():
+        store.write(segment, gradient_frames(5))
+    damaged = store.finished()[range(5, 10)]
     data = bytearray(damaged.read_bytes())
     data[len(data) // 2] ^= 1
     damaged.write_bytes(data)
-    assert set(made.finished()) == {range(5)}
-    assert "was damaged; it is made again" in caplog.text
+    assert set(store.finished()) == {range(5)}
+    assert "is damaged; it is rendered again" in caplog.text
     assert not damaged.exists()
 
 
-def test_strange_files_are_left_alone(tmp_path):
-    made = store(tmp_path, duration=1, segment=5)
-    made.write(range(5), gradient_frames(5))
-    strangers = [
+def test_files_of_other_names_are_ignored(tmp_path):
+    store = segment_store(tmp_path, duration=1, segment=5)
+    store.write(range(5), gradient_frames(5))
+    other_names = [
         "0000000-0000003.%s.mp4" % ("0" * 32),
         "a-b.c.mp4",
         "0000005-0000009.mp4",
         "0000005-0000009.mp4.1-2.part",
     ]
-    for name in strangers:
-        (made.folder / name).write_text("hello")
-    assert set(made.finished()) == {range(5)}
-    assert all((made.folder / name).exists() for name in strangers)
+    for name in other_names:
+        (store.folder / name).write_text("hello")
+    assert set(store.finished()) == {range(5)}
+    assert all((store.folder / name).exists() for name in other_names)
 
 
-def test_a_segment_is_the_same_whoever_makes_it(tmp_path):
+def test_equal_frames_give_equal_segments(tmp_path):
     names = []
     for folder in (tmp_path / "a", tmp_path / "b"):
-        store(folder, duration=1, segment=10).write(range(10), gradient_frames(10))
+        segment_store(folder, duration=1, segment=10).write(range(10), gradient_frames(10))
         names.append([path.name for path in sorted((folder / "segments").iterdir())])
     assert names[0] == names[1]
 
 
-def test_a_film_longer_than_memory_is_not_kept(tmp_path):
+def test_frames_are_not_held_in_memory(tmp_path):
     """Frames go straight to the encoder: a thousand of them take no more memory than ten."""
     peaks, frame = [], gradient_frames(1, 256)[0]
     for count in (10, 1000):
-        made = store(tmp_path / str(count), fps=100, duration=count / 100)
+        store = segment_store(tmp_path / str(count), fps=100, duration=count / 100)
         tracemalloc.start()
-        for segment in made.segments():
-            made.write(segment, (np.copy(frame) for _ in segment))
+        for segment in store.segments():
+            store.write(segment, (np.copy(frame) for _ in segment))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 6 * frame.nbytes

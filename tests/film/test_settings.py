@@ -1,5 +1,10 @@
+"""The settings of films: what they accept, and the sizes that follow from them."""
+
+import importlib
+
 import pytest
 
+from forgetting import parts
 from forgetting.errors import RequestError
 from forgetting.film.settings import FilmSettings
 
@@ -20,7 +25,7 @@ def test_shapes():
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"fps": 0}, "film.fps must lie between"),
         ({"fps": 1000}, "got 1000"),
@@ -40,8 +45,8 @@ def test_shapes():
         ({"fps": "fast"}, "film.fps must be a number"),
     ],
 )
-def test_impossible_films(settings, says):
-    with pytest.raises(RequestError, match=says):
+def test_impossible_values(settings, message):
+    with pytest.raises(RequestError, match=message):
         FilmSettings(**settings)
 
 
@@ -52,8 +57,64 @@ def test_odd_sizes():
         FilmSettings(size=1023).shape(1024, 1024)
 
 
-def test_a_rough_cut_takes_as_long_as_the_film():
+def test_a_draft_takes_as_long_as_the_film():
     film = FilmSettings(fps=24, duration=30, every=24)
     assert len(film.indices) == 30
     assert film.rate == 1
     assert list(FilmSettings(fps=10, duration=1, every=4).indices) == [0, 4, 8]
+
+
+def test_settings_of_a_recipe():
+    """Plain values of a recipe become the settings; lists become tuples."""
+    node = {"_target_": "film/film", "fps": 12, "crop": [1, 1], "canvas": [320, 180]}
+    film = FilmSettings.from_dict(node)
+    assert film == FilmSettings(fps=12, crop=(1, 1), canvas=(320, 180))
+    assert isinstance(film.crop, tuple)
+    assert isinstance(film.canvas, tuple)
+    assert node["crop"] == [1, 1], "the recipe is not changed"
+    assert FilmSettings.from_dict({}) == FilmSettings()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fsp": 24}, r"no setting of a film 'fsp' \(did you mean 'fps'\?\)"),
+        ({"fps": "fast"}, "film.fps must be a number"),
+        ({"fps": 10**400}, "film.fps must lie between 0.01 and 240, got 10000"),
+        ({"size": 64.5}, "film.size must be a whole number"),
+        ({"crop": ["a", "b"]}, "film.crop must be two whole numbers"),
+        ({"crop": [1, 1, 1]}, "film.crop must be two whole numbers"),
+        ({"title": 3}, "film.title must be text"),
+        ({"audio": ["a.wav"]}, "film.audio must be text"),
+        ({"grid": [3, 3]}, "film.grid must be columns x rows"),
+        ({"ending": None}, "no film.ending"),
+        ({"format": ["mp4"]}, "film.format"),
+        ({"title": {"_target_": "ordering/random"}}, "film.title must be a plain value"),
+        ({"title": {}}, "film.title must be a plain value"),
+        ({"_target_": "generator/module"}, "no film._target_ 'generator/module'"),
+        ({"_target_": "subprocess.Popen", "fps": 24}, "no film._target_ 'subprocess.Popen'"),
+    ],
+)
+def test_impossible_settings_of_a_recipe(settings, message):
+    with pytest.raises(RequestError, match=message):
+        FilmSettings.from_dict(settings)
+
+
+def test_the_settings_of_a_recipe_build_no_class(monkeypatch):
+    """Whatever a stranger's recipe names, no part is looked up, so no code of it runs."""
+
+    def fail(*arguments):
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr(parts, "find_part", fail)
+    monkeypatch.setattr(parts, "package_parts", fail)
+    monkeypatch.setattr(importlib, "import_module", fail)
+    assert FilmSettings.from_dict({"_target_": "film/film", "fps": 6}).fps == 6
+    for settings in (
+        {"_target_": "film/own.film"},
+        {"_target_": "generator/module", "factory": "os:getcwd"},
+        {"title": {"_target_": "generator/module", "factory": "os:getcwd"}},
+        {"canvas": [{"_target_": "generator/module"}, 3]},
+    ):
+        with pytest.raises(RequestError):
+            FilmSettings.from_dict(settings)

@@ -1,3 +1,5 @@
+"""The thread that writes beside the one that renders."""
+
 import threading
 import time
 
@@ -6,70 +8,70 @@ import pytest
 from forgetting.film.writer_thread import consume_in_thread
 
 
-def test_everything_arrives_in_order():
-    found = []
-    consume_in_thread(range(1000), found.extend, depth=3)
-    assert found == list(range(1000))
-    consume_in_thread([None, None], found.extend)
-    assert found[-2:] == [None, None]
+def test_all_items_arrive_in_order():
+    received = []
+    consume_in_thread(range(1000), received.extend, depth=3)
+    assert received == list(range(1000))
+    consume_in_thread([None, None], received.extend)
+    assert received[-2:] == [None, None]
 
 
-def test_the_maker_waits_for_the_writer():
-    """However slow the writing, no more than the depth is ever waiting."""
-    made, written, ahead = [], [], []
+def test_the_producer_waits_for_the_consumer():
+    """However slowly items are consumed, no more of them wait than the queue holds."""
+    produced, written, ahead = [], [], []
 
-    def make():
+    def produce():
         for k in range(30):
-            made.append(k)
-            ahead.append(len(made) - len(written))
+            produced.append(k)
+            ahead.append(len(produced) - len(written))
             yield k
 
-    def write(items):
+    def consume(items):
         for item in items:
             time.sleep(0.002)
             written.append(item)
 
-    consume_in_thread(make(), write, depth=4)
+    consume_in_thread(produce(), consume, depth=4)
     assert written == list(range(30))
     assert max(ahead) <= 4 + 3
 
 
-def test_what_the_writer_raises_ends_the_making():
-    made = []
+def test_an_error_of_the_consumer_ends_the_producer():
+    produced = []
 
-    def make():
+    def produce():
         for k in range(10_000):
-            made.append(k)
+            produced.append(k)
             yield k
 
-    def write(items):
+    def consume(items):
         next(items)
         raise OSError("full")
 
     with pytest.raises(OSError, match="full"):
-        consume_in_thread(make(), write)
-    assert len(made) < 100
+        consume_in_thread(produce(), consume)
+    assert len(produced) < 100
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_what_the_maker_raises_ends_the_writing(error):
-    tidied = threading.Event()
+def test_an_error_of_the_producer_ends_the_consumer(error):
+    cleaned_up = threading.Event()
 
-    def make():
+    def produce():
         yield 1
         raise error
 
-    def write(items):
+    def consume(items):
         try:
             for _ in items:
                 pass
         finally:
-            tidied.set()
+            cleaned_up.set()
 
     with pytest.raises(error):
-        consume_in_thread(make(), write)
-    assert tidied.is_set()
+        consume_in_thread(produce(), consume)
+    assert cleaned_up.is_set()
 
 
-def test_a_writer_that_has_had_enough():
+def test_a_consumer_may_stop_early():
     consume_in_thread(range(10_000), lambda items: next(items), depth=2)
