@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import shorten
 
 import typer
 
 from forgetting.jobs.config_groups import group_options, groups_of
+
+HELP_WIDTH = 76
+"""Columns of a description; Typer would wrap longer ones, and fish takes every line as a word."""
 
 
 def complete_override(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -25,13 +29,17 @@ def complete_override(context: typer.Context, incomplete: str) -> list[tuple[str
         group, _, start = incomplete.partition("=")
         prefix = f"{group}="
     else:
-        return [key for key in _keys(verb) if key[0].startswith(incomplete)]
+        return [(key, _short(text)) for key, text in _keys(verb) if key.startswith(incomplete)]
     options = group_options(group, verb) if group in groups else []
     return [
-        (f"{prefix}{option.name}", option.description)
+        (f"{prefix}{option.name}", _short(option.description))
         for option in options
         if option.name.startswith(start)
     ]
+
+
+def _short(text: str) -> str:
+    return shorten(text, HELP_WIDTH, placeholder="...")
 
 
 def _keys(verb: str) -> Iterator[tuple[str, str]]:

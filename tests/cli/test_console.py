@@ -1,12 +1,108 @@
+"""What the command line prints: progress without a terminal, and one sentence for every error."""
+
+from types import SimpleNamespace
+
 import pytest
+import typer
 from hydra.errors import MissingConfigException
 
-from forgetting import dependencies
+from forgetting import dependencies, progress
 from forgetting.cli import console
+from forgetting.errors import ForgettingError, RequestError
 
 
 @pytest.mark.parametrize(("launcher", "extra"), dependencies.LAUNCHERS.items())
-def test_a_launcher_that_is_not_installed_is_told_with_its_extra(launcher, extra):
-    """Which it is not where Hydra finds only its own."""
+def test_a_launcher_that_is_not_installed_gets_a_sentence_with_its_extra(launcher, extra):
+    """Hydra lists only the launchers that are installed."""
     error = MissingConfigException("", f"hydra/launcher/{launcher}", ["basic"])
-    assert f"pip install 'forgetting[{extra}]' brings it" in str(console._explain(error, []))
+    assert f"pip install 'forgetting[{extra}]' installs it" in str(console._explain(error, []))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test turns: ``clock.now`` in seconds."""
+    clock = SimpleNamespace(now=100.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(console, "time", clock)
+    return clock
+
+
+def work(clock, seconds, what="rendering", total=None):
+    """Iterate over items that take those seconds, under the progress of the command line."""
+    with console.report_errors([]):
+        for taken in progress.track(seconds, what, total):
+            clock.now += taken
+    return clock.now
+
+
+def test_progress_without_a_terminal_is_a_line_a_minute(clock, capsys):
+    assert console.LINE_SECONDS == 60
+    work(clock, [30] * 10, "rendering [bold]", 10)
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.splitlines() == [
+        "rendering [bold] ...",
+        "rendering [bold]: 2 of 10 (20 %), 0.0/s, 240 s left",
+        "rendering [bold]: 4 of 10 (40 %), 0.0/s, 180 s left",
+        "rendering [bold]: 6 of 10 (60 %), 0.0/s, 120 s left",
+        "rendering [bold]: 8 of 10 (80 %), 0.0/s, 60 s left",
+        "rendering [bold]: 10 of 10 (100 %), 0.0/s, 0 s left",
+    ]
+
+
+def test_short_work_prints_one_line(clock, capsys):
+    work(clock, [1] * 50, total=50)
+    assert capsys.readouterr().err == "rendering ...\n"
+
+
+def test_progress_of_unknown_length_has_a_count_and_a_rate(clock, capsys, monkeypatch):
+    monkeypatch.setattr(console, "LINE_SECONDS", 0.0)
+    states = iter(["waiting", "on one node", "on two nodes"])
+    work(clock, [0.25, 0.25], lambda: next(states))
+    assert capsys.readouterr().err.splitlines() == [
+        "waiting ...",
+        "on one node: 1, 4.0/s",
+        "on two nodes: 2, 4.0/s",
+    ]
+
+
+def test_progress_lines_of_a_render(command_line, monkeypatch):
+    monkeypatch.setattr(console, "LINE_SECONDS", 0.0)
+    film = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1"]
+    result = command_line("render", *film, "film.preset=ultrafast", "measure.names=none")
+    assert result.exit_code == 0, result.output
+    shares = [line for line in result.stderr.splitlines() if line.startswith("rendering frames: ")]
+    assert [line.partition("),")[0] for line in shares] == [
+        f"rendering frames: {count} of 3 ({share} %"
+        for count, share in ((1, 33), (2, 67), (3, 100))
+    ]
+    assert all(line.endswith(" s left") for line in shares)
+
+
+def test_nothing_is_printed_where_nobody_asks_for_progress(capsys):
+    assert list(progress.track(range(3), "rendering", 3)) == [0, 1, 2]
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (RequestError("too [green]"), 2, "forgetting: too [green]\n"),
+        (ForgettingError("the disk is full"), 1, "forgetting: the disk is full\n"),
+        (
+            ValueError("odd\nlines"),
+            1,
+            "forgetting: ValueError: odd lines (set FORGETTING_TRACEBACK=1 to see where)\n",
+        ),
+    ],
+)
+def test_an_error_is_one_sentence_and_an_exit_code(capsys, monkeypatch, error, code, sentence):
+    monkeypatch.setattr(console.err, "_width", 1000)
+    monkeypatch.delenv("FORGETTING_TRACEBACK", raising=False)
+    with pytest.raises(typer.Exit) as ended, console.report_errors([]):
+        raise error
+    assert ended.value.exit_code == code
+    assert capsys.readouterr() == ("", sentence)
+    monkeypatch.setenv("FORGETTING_TRACEBACK", "1")
+    with pytest.raises(type(error)), console.report_errors([]):
+        raise error

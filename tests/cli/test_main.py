@@ -1,12 +1,18 @@
+"""The command line: verbs, settings, and one sentence for every wrong request."""
+
+import os
 import re
+import sys
+from importlib.metadata import version
 
 import pytest
 
+from forgetting.ablation import activations
 from forgetting.ablation import plan as plans
 from forgetting.jobs.config_groups import GROUPS
 from forgetting.models.checkpoints import native
 from forgetting.models.units import Units
-from helpers import sample_ws
+from helpers import TINY, sample_ws
 
 QUICK = [
     "generator=toy",
@@ -33,7 +39,7 @@ def test_render_puts_everything_into_a_folder_of_its_own(command_line, tmp_path)
     assert str(folder / "film.mp4") in result.output
 
 
-def test_where_to(command_line, tmp_path):
+def test_a_run_in_a_folder_of_choice(command_line, tmp_path):
     assert command_line("render", *QUICK, "hydra.run.dir=my/folder").exit_code == 0
     assert (tmp_path / "my/folder/film.mp4").exists()
 
@@ -46,7 +52,7 @@ def test_a_sweep(command_line, tmp_path):
     assert len(list((tmp_path / "sweep").glob("*/film.mp4"))) == 4
 
 
-def test_an_order_inside_an_order(command_line, tmp_path):
+def test_an_ordering_inside_an_ordering(command_line, tmp_path):
     arguments = [
         "ordering=layers",
         "ordering@ordering.inside=random",
@@ -55,10 +61,10 @@ def test_an_order_inside_an_order(command_line, tmp_path):
     ]
     assert command_line("render", *QUICK, *arguments).exit_code == 0
     recipe = (tmp_path / "run/recipe.yaml").read_text()
-    assert re.search(r"inside:\n +_target_: forgetting.orderings.Random\n.*\n +seed: 5", recipe)
+    assert re.search(r"inside:\n +_target_: ordering/random\n.*\n +seed: 5", recipe)
 
 
-def test_an_experiment_of_ones_own(command_line, tmp_path):
+def test_an_experiment_of_a_user(command_line, tmp_path):
     (tmp_path / "mine/experiment").mkdir(parents=True)
     (tmp_path / "mine/experiment/slow.yaml").write_text(
         "# @package _global_\nschedule:\n  until: 0.25\n"
@@ -72,9 +78,11 @@ def test_an_experiment_of_ones_own(command_line, tmp_path):
     assert "until: 0.25" in (tmp_path / "run/recipe.yaml").read_text()
 
 
-def test_a_plan_again(command_line, tmp_path):
+def test_a_plan_is_rendered_again(command_line, tmp_path):
     assert command_line("render", *QUICK, "latent.seed=3", "hydra.run.dir=first").exit_code == 0
-    again = command_line("render", "plan=first/plan.npz", "film=gif", "hydra.run.dir=second")
+    again = command_line(
+        "render", "plan=first/plan.npz", "film=gif", "measure.names=none", "hydra.run.dir=second"
+    )
     assert again.exit_code == 0, again.output
     assert (tmp_path / "second/film.gif").exists()
     assert "seed: 3" in (tmp_path / "second/recipe.yaml").read_text()
@@ -84,33 +92,29 @@ def test_a_plan_again(command_line, tmp_path):
     ).all()
 
 
-def test_preview(command_line, tmp_path):
+def test_a_preview_draws_the_contact_sheet(command_line, tmp_path):
     result = command_line("preview", *QUICK, "hydra.run.dir=run")
     assert result.exit_code == 0, result.output
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["plan.npz", "sheet.png"]
 
 
-def test_layers(command_line):
+def test_layers_lists_layers_and_their_sizes(command_line):
     result = command_line("layers", "generator=toy")
     assert result.exit_code == 0, result.output
     assert re.search(r"b8.conv +8 x 8 +16 +2,592", result.output)
     assert re.search(r"all +52", result.output)
 
 
-def test_files_with_signs_in_their_names(command_line, tmp_path, toy):
+def test_files_with_special_characters_in_their_names(command_line, tmp_path, toy):
     path = tmp_path / "it's [a] = {net}, (1).safetensors"
     native.write_checkpoint(path, "toy", toy.hyperparameters, toy.state_dict(), "a test")
     for verb in ("layers", "preview"):
-        found = command_line(
-            verb,
-            "generator=file",
-            f"generator.path={path}",
-            *(["engine=torch"] if verb == "preview" else []),
-        )
-        assert found.exit_code == 0, found.output
+        engine = ["engine=torch"] if verb == "preview" else []
+        result = command_line(verb, "generator=file", f"generator.path={path}", *engine)
+        assert result.exit_code == 0, result.output
 
 
-def test_models(command_line):
+def test_models_lists_what_is_known_by_name(command_line):
     result = command_line("models")
     assert result.exit_code == 0, result.output
     for word in (
@@ -126,7 +130,7 @@ def test_models(command_line):
 
 
 @pytest.mark.parametrize("verb", ["render", "preview"])
-def test_help_for_people_who_have_never_heard_of_hydra(command_line, verb):
+def test_help_shows_groups_options_settings_and_examples(command_line, verb):
     result = command_line(verb, "--help")
     assert result.exit_code == 0
     for word in (
@@ -145,7 +149,8 @@ def test_help_for_people_who_have_never_heard_of_hydra(command_line, verb):
 BAD = [
     (
         ["ordering=randon"],
-        "no ordering 'randon' (did you mean 'random'?); there is activation, cluster, contagion, contribution",
+        "no ordering 'randon' (did you mean 'random'?); there is activation, cluster, contagion, "
+        "contribution",
     ),
     (["schedule=linaer"], "(did you mean 'linear'?)"),
     (["operator=nothing"], "amplify, average, binarise"),
@@ -184,11 +189,19 @@ BAD = [
     (["engine.device=tpu"], "no engine.device 'tpu'"),
     (["plan=nowhere.npz"], "there is no plan at nowhere.npz"),
     (["darkness"], "write key=value"),
-    (["film._target_=os.system"], "no part 'os.system'"),
+    (["film._target_=os.system"], "no part 'os.system'; film may name film/film"),
+    (["film.wall=3x3"], "the key film.wall is called film.grid now; write film.grid"),
+    (["+film.wall=3x3"], "the key film.wall is called film.grid now; write film.grid"),
+    (
+        ["film.ground=white"],
+        "the key film.ground is called film.background now; write film.background",
+    ),
+    (["sight=vgg16"], "the key sight is called classifier now; write classifier"),
     (["latent={_target_: os.system}"], "no part 'os.system'"),
     (
         ["latent={_target_: os.system, command: ls}"],
-        "no setting 'latent.command' (did you mean 'latent.seed'?); there is latent.seed, latent.psi",
+        "no setting 'latent.command' (did you mean 'latent.seed'?); there is latent.seed, "
+        "latent.psi",
     ),
     (["generator=null"], "a part cannot be null"),
     (["operator={softness: 0.1, softnes: 1}"], "did you mean 'operator.softness'"),
@@ -196,21 +209,99 @@ BAD = [
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD]
+    ("arguments", "sentence"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD]
 )
-def test_wrong_requests_get_one_sentence(command_line, tmp_path, arguments, says):
+def test_wrong_requests_get_one_sentence(command_line, tmp_path, arguments, sentence):
     toy = [] if "generator" in arguments[0] else ["generator=toy", "engine=torch"]
     result = command_line("render", *toy, *arguments)
     assert result.exit_code == 2, result.output
-    assert says in result.output
+    assert sentence in result.output
     assert result.output.count("forgetting: ") == 1
-    told = [
-        line
-        for line in result.output.strip().splitlines()
-        if not line.endswith(" ...") and not line.startswith("torch in")
-    ]  # what went on
-    assert len(told) == 1, told
+    progress = r".* \.\.\.|torch in .*"
+    lines = result.output.strip().splitlines()
+    sentences = [line for line in lines if not re.fullmatch(progress, line)]
+    assert len(sentences) == 1, sentences
     assert not list(tmp_path.rglob("film*"))
+
+
+OLD_KEYS = {
+    "film: {wall: 3x3}": "the key film.wall is called film.grid now; write film.grid",
+    "film: {ground: null}": "the key film.ground is called film.background now",
+    "sight: {weights: PATH}": "the key sight is called classifier now; write classifier",
+    "defaults: [{override /sight: vgg16}]": "the key sight is called classifier now",
+}
+
+
+@pytest.mark.parametrize("text", OLD_KEYS)
+@pytest.mark.parametrize("verb", ["render", "dream"])
+def test_old_keys_in_the_experiment_of_a_user_get_the_new_name(command_line, tmp_path, verb, text):
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/old.yaml").write_text(f"# @package _global_\n{text}\n")
+    result = command_line(verb, "--config-dir", "mine", "experiment=old")
+    assert result.exit_code == 2, result.output
+    (sentence,) = result.output.strip().splitlines()
+    assert sentence.startswith(f"forgetting: {OLD_KEYS[text]}")
+
+
+@pytest.mark.parametrize("verb", ["render", "preview", "dream", "layers"])
+@pytest.mark.parametrize(
+    "argument", ["sight=vgg16", "sight.weights=PATH", "sight@classifier=vgg16"]
+)
+def test_the_old_group_of_classifiers_gets_the_new_name(command_line, verb, argument):
+    result = command_line(verb, argument)
+    assert result.exit_code == 2
+    assert result.output == "forgetting: the key sight is called classifier now; write classifier\n"
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["render", "--version"]])
+def test_the_version(command_line, arguments):
+    result = command_line(*arguments)
+    assert (result.exit_code, result.output) == (0, f"forgetting {version('forgetting')}\n")
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["-q render", "render -q"])
+@pytest.mark.parametrize("flag", ["-q", "--quiet"])
+def test_quiet_prints_results_and_errors_alone(command_line, flag, before):
+    verb = [flag, "render"] if before else ["render", flag]
+    result = command_line(*verb, *QUICK, "hydra.run.dir=run")
+    assert result.exit_code == 0
+    assert re.fullmatch(r"\S+/run/film\.mp4 \(\d+ s\)\n", result.stdout)
+    assert result.stderr == ""
+    result = command_line(*verb, *QUICK, "film.fps=0")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.fullmatch(r"forgetting: film\.fps must [^\n]*\n", result.stderr)
+
+
+def test_verbose_prints_more_than_usual_and_only_while_it_is_asked_for(command_line):
+    outputs = []
+    for number, verb in enumerate(
+        (["render"], ["-v", "render"], ["render", "--verbose"], ["render"])
+    ):
+        result = command_line(*verb, *QUICK, f"hydra.run.dir=run{number}")
+        assert result.exit_code == 0
+        outputs.append(result.stderr.splitlines())
+    usual, first, second, last = outputs
+    assert "torch in float32 on the CPU, as requested" in usual
+    for verbose in (first, second):
+        assert set(usual) < set(verbose)
+        assert "frames 0 to 2 are written" in verbose
+    assert last == usual
+
+
+def test_what_hydra_needs_is_set_only_while_a_verb_runs(command_line, monkeypatch):
+    """``sys.argv`` and ``HYDRA_FULL_ERROR`` are as before, whether the verb fails or not."""
+    argv = ["a", "notebook"]
+    monkeypatch.setattr(sys, "argv", argv)
+    for before in (None, "0"):
+        if before is None:
+            monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        else:
+            monkeypatch.setenv("HYDRA_FULL_ERROR", before)
+        for arguments, code in ((["film.fps=0"], 2), (["film.fsp=3"], 2), ([], 0)):
+            assert command_line("preview", *QUICK, *arguments).exit_code == code
+            assert sys.argv is argv
+            assert argv == ["a", "notebook"]
+            assert os.environ.get("HYDRA_FULL_ERROR") == before
 
 
 def test_a_failed_run_exits_with_one(command_line, tmp_path):
@@ -221,13 +312,13 @@ def test_a_failed_run_exits_with_one(command_line, tmp_path):
     assert "Traceback" not in result.output
 
 
-def test_a_sweep_that_is_wrong(command_line):
+def test_a_wrong_sweep_gets_one_sentence(command_line):
     result = command_line("render", "-m", *QUICK, "latent.seed=1,-5")
     assert result.exit_code == 2
     assert "latent.seed must lie between 0 and 4294967295, got -5" in result.output
 
 
-def test_fetch_unknown(command_line):
+def test_fetching_an_unknown_model(command_line):
     result = command_line("models", "fetch", "nobody")
     assert result.exit_code == 2
     assert "no model 'nobody'" in result.output
@@ -254,10 +345,7 @@ def test_resume_and_join(command_line, tmp_path):
 
 
 def test_the_library_does_not_print(capsys):
-    from conftest import TINY
-    from forgetting.ablation import activations
-
     toy = TINY["toy"]()
     activations.rms_over_faces(toy, Units(toy.layers), 3)
-    assert sample_ws(TINY["toy"]()).ndim == 3
+    assert sample_ws(toy).ndim == 3
     assert capsys.readouterr().out == ""
