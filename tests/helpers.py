@@ -18,7 +18,12 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from forgetting import files
+from forgetting.ablation.orderings.ordering import RankRequest
+from forgetting.ablation.plan import Plan
+from forgetting.ablation.tracks import TrackSpec, ablation_task, make_plan
 from forgetting.engines import openvino as compiled
+from forgetting.engines.engine import FrameRequest, from_bytes
+from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.jobs import run
 from forgetting.jobs.config_groups import CONFIGS
 from forgetting.jobs.job import parse_job
@@ -109,6 +114,33 @@ def sample_ws(generator, count: int = 1, seed: int = 0) -> torch.Tensor:
         return generator.mapping(z)
 
 
+def rank(ordering, generator, units=None, ws=None) -> torch.Tensor:
+    """Return the ranks [U] of an ordering: by default of all channels, for the face of seed 0."""
+    units = Units(generator.layers) if units is None else units
+    ws = sample_ws(generator) if ws is None else ws
+    return ordering.rank(RankRequest(generator, units, ws))
+
+
+def render(engine, rows, faces=None) -> list[np.ndarray]:
+    """Return the frames of an engine for rows [N, R], each with its face if there are ``faces``."""
+    faces = [None] * len(rows) if faces is None else faces
+    requests = [FrameRequest(row, ws) for row, ws in zip(rows, faces, strict=True)]
+    return [rendered.frame for rendered in engine.render(requests)]
+
+
+def picture_of_row(engine):
+    """Return the function from a row [1, R] to its picture, which pacings need."""
+    return lambda row: from_bytes(render(engine, row)[0])
+
+
+def simple_plan(generator, frames, ordering, operator, schedule, pacing) -> Plan:
+    """Return the plan of a film with one track, of channels, for the face of seed 0."""
+    spec, ws = TrackSpec(ordering, operator, schedule, pacing), sample_ws(generator)
+    engine = REFERENCE.start(ablation_task(generator, ws, [spec]))
+    ranks = [spec.rank(generator, ws)]
+    return make_plan(generator, [spec], ranks, frames, picture_of_row(engine))
+
+
 def random_rows(generator, count: int = 4) -> torch.Tensor:
     """Return [count, U] rows of a plan: the first leaves all units intact, the last ablates all, the others are random."""
     draw = torch.Generator().manual_seed(0)
@@ -194,21 +226,15 @@ def decode_film(path: Path, width: int, height: int | None = None) -> np.ndarray
 
 
 def dream_stage(settings: dict[str, Any]):
-    """Return what renders the frames of a dream's config."""
+    """Return the frame source of a dream's config."""
     return prepare_config(settings)
 
 
 def dream_frames(settings: dict[str, Any], indices: list[int] | None = None) -> np.ndarray:
     """Return [F, H, W, 3]: the frames of a dream's config, all of them or those of the indices."""
-    ready = dream_stage(settings)
-    return np.stack(
-        [
-            frame
-            for frame, _ in ready.shots(
-                list(ready.layout.film.indices) if indices is None else indices
-            )
-        ]
-    )
+    source = dream_stage(settings)
+    wanted = list(source.film.indices) if indices is None else indices
+    return np.stack([rendered.frame for rendered in source.frames(wanted)])
 
 
 def gallery_data(script: Path) -> dict[str, Any]:

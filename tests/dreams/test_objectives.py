@@ -1,8 +1,10 @@
+"""Objectives of whole dreams: sums, masks and sequences of layers."""
+
 import numpy as np
 from PIL import Image
 
-from forgetting.dreams.objectives import LayerSequence
-from helpers import dream_frames, prepare_config
+from forgetting.dreams.objectives import Energy, LayerSequence
+from helpers import dream_frames, dream_stage
 
 
 def test_sums_of_objectives_and_masks(dream_config, tmp_path, photograph):
@@ -29,20 +31,25 @@ def test_sums_of_objectives_and_masks(dream_config, tmp_path, photograph):
     changed = np.abs(masked[-1] - masked[0]).mean((0, 2))
     assert changed[:24].max() < 1
     assert changed[40:].mean() > 1
-    half = prepare_config(dream_config(*settings, *more)).stage.dreamer
-    sizes = [float(half.way(0).balanced(half.scenery.picture(0)).parts[k][0]) for k in (0, 1)]
-    assert sizes[0] > 0 > sizes[1]
+    dreamer = dream_stage(dream_config(*settings, *more)).dreamer
+    balanced = dreamer.objective_gradient(0).balanced(dreamer.source_picture(0))
+    weights = [float(weight) for weight, _ in balanced.objectives]
+    assert weights[0] > 0 > weights[1]
 
 
-def test_ladders_give_every_layer_its_turn(dream_config):
-    classifier = prepare_config(dream_config("film.duration=1")).stage.dreamer.classifier
-    ladder = LayerSequence(["features.3.*", "features.6.*", "features.9.*"], blend=0.5)
+def test_a_sequence_of_layers_takes_one_after_another(dream_config):
+    classifier = dream_stage(dream_config("film.duration=1")).dreamer.classifier
+    sequence = LayerSequence(["features.3.*", "features.6.*", "features.9.*"], blend=0.5)
     turns = [
-        [(one.layers, round(one.weight, 3)) for one in ladder.at(classifier, index, 12)]
+        [
+            (energy.layers, round(energy.weight, 3))
+            for energy in sequence.energies(classifier, index, 12)
+        ]
         for index in range(12)
     ]
     assert turns[0] == turns[2] == [("features.3.*", 1.0)]
     assert turns[3] == [("features.3.*", 0.5), ("features.6.*", 0.5)]
     assert turns[11] == [("features.9.*", 1.0)]
-    assert len(LayerSequence(frames=2).at(classifier, 100, 200)) == 1
-    assert [one.layers for one in LayerSequence().at(classifier, -5, 100)] == [classifier.ladder[0]]
+    assert len(LayerSequence(frames=2).energies(classifier, 100, 200)) == 1
+    first = classifier.layer_sequence[0]
+    assert LayerSequence().energies(classifier, -5, 100) == [Energy(first)]

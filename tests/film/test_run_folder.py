@@ -24,8 +24,8 @@ def other_process(folder, shard=None):
         assert ours.recv() == "held"
         yield process
     finally:
-        ours.close()
         forked.kill(process)
+        ours.close()
 
 
 def segment_of(folder, key="0123"):
