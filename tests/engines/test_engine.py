@@ -1,3 +1,6 @@
+from dataclasses import replace
+from importlib.metadata import version
+
 import numpy as np
 import pytest
 import torch
@@ -6,23 +9,26 @@ from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
 from forgetting.engines import openvino as compiled
 from forgetting.engines.auto import AutoConfig
-from forgetting.engines.engine import from_bytes, psnr, to_bytes
+from forgetting.engines.engine import FrameRequest, from_bytes, psnr, to_bytes
 from forgetting.engines.openvino import OpenVINOConfig
-from forgetting.engines.torch_cpu import TorchConfig
+from forgetting.engines.torch_cpu import REFERENCE, TorchConfig, resolve_device
+from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError
-from helpers import TINY, needs_openvino, random_rows, sample_ws
+from forgetting.models.activity import cell_count
+from forgetting.parts import find_part
+from helpers import TINY, needs_openvino, random_rows, render, sample_ws
 
 OPERATORS = [Zero(), Prune(), Mean(), Average()]
 
 
 TOLERANCE = {"float32": 50, "float16": 35, "bfloat16": 20}
-"""Decibels that tiny random networks keep: bytes may differ by rounding, and their activations are wilder than real ones."""
+"""Decibels that tiny random networks keep; their activations vary more than real ones."""
 
 
 ENGINES = [pytest.param(OpenVINOConfig, marks=needs_openvino), TorchConfig]
 
 
-def able(precision):
+def computes_in(precision):
     import openvino
 
     return compiled.CAPABILITIES[precision] in openvino.Core().get_property(
@@ -30,8 +36,8 @@ def able(precision):
     )
 
 
-WELL_KNOWN = ("mobile_stylegan", "stylegan2")
-"""What operators do does not depend on the network: these are tried with all of them, the others with one."""
+ALL_OPERATORS = ("mobile_stylegan", "stylegan2")
+"""Networks that are tried with all operators, which do not depend on the network."""
 
 
 @pytest.mark.parametrize(
@@ -39,64 +45,91 @@ WELL_KNOWN = ("mobile_stylegan", "stylegan2")
     [
         (name, operator)
         for name in TINY
-        for operator in (OPERATORS if name in WELL_KNOWN else OPERATORS[:1])
+        for operator in (OPERATORS if name in ALL_OPERATORS else OPERATORS[:1])
     ],
-    ids=lambda one: one if isinstance(one, str) else type(one).__name__,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-@pytest.mark.parametrize("start", ENGINES)
-def test_every_engine_agrees_with_the_reference(name, operator, start):
+@pytest.mark.parametrize("config", ENGINES)
+def test_every_engine_equals_the_reference(name, operator, config):
     tiny = TINY[name]()
-    ws, sample = sample_ws(tiny), random_rows(tiny)
-    reference = TorchConfig().start(AblationTask.of(tiny, ws, operator))
-    expected = list(reference(sample))
+    task, sample = AblationTask.of(tiny, sample_ws(tiny), operator), random_rows(tiny)
+    expected = render(REFERENCE.start(task), sample)
     tried = 0
     for precision, decibels in TOLERANCE.items():
         if precision != "float32" and not isinstance(operator, Zero):
-            continue  # what the operators do does not depend on it
-        if start is OpenVINOConfig and not able(precision):
+            continue  # operators do not depend on the precision
+        if config is OpenVINOConfig and not computes_in(precision):
             with pytest.raises(RequestError, match=f"does not compute in {precision}"):
-                start(precision)(AblationTask.of(tiny, ws, operator), sample)
+                config(precision).choose(task, sample)
             continue
-        engine, why = start(precision)(AblationTask.of(tiny, ws, operator), sample)
-        found = list(engine(sample))
+        engine, why = config(precision).choose(task, sample)
+        frames = render(engine, sample)
         assert engine.precision == precision
         assert precision in why
-        assert psnr(found, expected) >= decibels, precision
-        assert all(np.array_equal(*pair) for pair in zip(engine(sample), found, strict=True)), (
-            "it repeats itself"
-        )
+        assert psnr(frames, expected) >= decibels, precision
+        assert np.array_equal(render(engine, sample), frames), "frames are repeatable"
         tried += 1
     assert tried >= 1
 
 
 def test_folding_can_be_switched_off(tiny):
-    ws, sample = sample_ws(tiny), random_rows(tiny)
-    folded, plain = (
-        TorchConfig(fold=fold).start(AblationTask.of(tiny, ws, Zero())) for fold in (True, False)
-    )
-    assert all(np.array_equal(*pair) for pair in zip(folded(sample), plain(sample), strict=True))
+    task, sample = AblationTask.of(tiny, sample_ws(tiny), Zero()), random_rows(tiny)
+    folded, plain = (TorchConfig(device="cpu", fold=fold).start(task) for fold in (True, False))
+    assert np.array_equal(render(folded, sample), render(plain, sample))
 
 
-def test_devices_that_are_not_here(toy):
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    for device in (name for name in here if not here[name]):
+def test_devices_that_the_machine_does_not_have_are_refused(toy):
+    task = AblationTask.of(toy, sample_ws(toy), Zero())
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    for device in (name for name in available if not available[name]):
         with pytest.raises(
             RequestError,
-            match=f"there is no engine.device '{device}' on this machine; .*cpu is here",
+            match=f"this machine has no engine.device '{device}'; it has .*cpu",
         ):
-            TorchConfig(device=device).start(AblationTask.of(toy, sample_ws(toy), Zero()))
-    assert TorchConfig(device="auto").start(
-        AblationTask.of(toy, sample_ws(toy), Zero())
-    ).device in ("cpu", "cuda", "mps")
+            TorchConfig(device=device).start(task)
+    assert TorchConfig(device="auto").start(task).device in ("cpu", "cuda", "mps")
 
 
-def test_the_reference_leaves_an_untouched_picture_untouched(tiny):
+def test_the_intact_frame_of_the_reference_is_the_picture_of_the_network(tiny):
     ws = sample_ws(tiny)
-    frame = next(TorchConfig().start(AblationTask.of(tiny, ws, Zero()))(random_rows(tiny)))
+    frame = render(REFERENCE.start(AblationTask.of(tiny, ws, Zero())), random_rows(tiny)[:1])[0]
     assert np.array_equal(frame, to_bytes(tiny.bind(ws)())[0])
 
 
-def test_unknown_precisions():
+@pytest.mark.parametrize("config", [*ENGINES, "gpu"])
+def test_recorders_make_the_same_frames_and_record_what_the_reference_records(toy, config):
+    task, rows = AblationTask.of(toy, sample_ws(toy), Zero()), random_rows(toy)
+    if config == "gpu":
+        engine = TorchGPU.start(task, "float32", "cpu", 3)
+    else:
+        engine, _ = config("float32").choose(task, rows)
+    requests = [FrameRequest(row) for row in rows]
+    plain, recorded = list(engine.render(requests)), list(engine.recorder().render(requests))
+    expected = REFERENCE.start(replace(task, records=True)).render(requests)
+    assert all(rendered.activity is None for rendered in plain)
+    assert psnr([r.frame for r in recorded], [r.frame for r in plain]) >= 50
+    cells = sum(cell_count(layer) for layer in toy.layers)
+    for ours, reference in zip(recorded, expected, strict=True):
+        assert ours.activity.shape == (cells,)
+        np.testing.assert_allclose(ours.activity, reference.activity, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", ENGINES)
+def test_engines_say_what_their_frames_depend_on(toy, config):
+    task = AblationTask.of(toy, sample_ws(toy), Zero())
+    engine, _ = config("float32").choose(task, random_rows(toy))
+    assert (engine.precision, engine.device) == ("float32", resolve_device("auto"))
+    packages = {"openvino": ["openvino"], "torch": []}
+    assert engine.versions() == {name: version(name) for name in packages[engine.name]}
+    assert find_part(f"engine/{engine.name}") is config
+
+
+def test_the_gpu_engine_depends_on_torch_alone(toy):
+    task = AblationTask.of(toy, sample_ws(toy), Zero())
+    assert TorchGPU.start(task, "float32", "cpu", 3).versions() == {}
+
+
+def test_unknown_precisions_are_refused():
     for kind in (AutoConfig, OpenVINOConfig, TorchConfig):
         with pytest.raises(
             RequestError, match=r"no engine.precision 'float8'.*float32, float16, bfloat16"
@@ -104,12 +137,12 @@ def test_unknown_precisions():
             kind("float8")
 
 
-def test_bytes_there_and_back():
+def test_bytes_survive_a_round_trip():
     frame = np.random.RandomState(0).randint(0, 256, (5, 7, 3)).astype(np.uint8)
     assert np.array_equal(to_bytes(from_bytes(frame))[0], frame)
 
 
-def test_psnr():
+def test_psnr_is_that_of_the_worst_frame():
     black, grey = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
     assert psnr([black], [black]) == float("inf")
     assert psnr([black, grey], [black, black]) == 0.0

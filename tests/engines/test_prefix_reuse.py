@@ -5,66 +5,63 @@ import torch
 
 from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Mean, Zero
-from forgetting.ablation.orderings.basic import Layers
+from forgetting.ablation.orderings.combined import Layers
 from forgetting.ablation.plan import ablation
 from forgetting.engines.engine import psnr
 from forgetting.engines.openvino import OpenVINOConfig
 from forgetting.engines.prefix_reuse import ResumePoint, resume_point
-from forgetting.engines.torch_cpu import TorchConfig
-from forgetting.models.units import Units
-from helpers import TINY, needs_openvino, random_rows, sample_ws
+from forgetting.engines.torch_cpu import REFERENCE
+from helpers import TINY, needs_openvino, random_rows, rank, render, sample_ws
 
-WELL_KNOWN = ("mobile_stylegan", "stylegan2")
-"""What operators do does not depend on the network: these are tried with all of them, the others with one."""
+BOTH_FILMS = ("mobile_stylegan", "stylegan2")
+"""Networks that are tried with both films, the others with one of them."""
 
 
-LATE = [("coarse_to_fine", Zero()), ("fine_to_coarse", Mean())]
-"""What they heard cut off, and not."""
+FILMS = [("coarse_to_fine", Zero()), ("fine_to_coarse", Mean())]
+"""Films whose ablated layers cut off those in front of them, and films whose do not."""
 
 
 @needs_openvino
 @pytest.mark.parametrize(
     ("name", "order", "operator"),
     [
-        (name, *late)
+        (name, *film)
         for k, name in enumerate(TINY)
-        for late in (LATE if name in WELL_KNOWN else [LATE[k % 2]])
+        for film in (FILMS if name in BOTH_FILMS else [FILMS[k % 2]])
     ],
-    ids=lambda one: one if isinstance(one, str) else type(one).__name__,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_frames_that_begin_late_equal_the_whole_way(name, order, operator):
-    """Prefix reuse against the plain path, on plans by layer and on random rows."""
+def test_frames_that_start_late_equal_frames_from_the_start(name, order, operator):
+    """Prefix reuse changes no frame of plans by layer and of random rows."""
     tiny = TINY[name]()
-    ws, units = sample_ws(tiny), Units(tiny.layers)
-    by_layer = ablation(Layers(order=order)(tiny, units, ws), torch.linspace(0, 1, 9), 0.1)
+    task = AblationTask.of(tiny, sample_ws(tiny), operator)
+    by_layer = ablation(rank(Layers(order=order), tiny), torch.linspace(0, 1, 9), 0.1)
     plan = torch.cat((by_layer, random_rows(tiny)))
-    reference = TorchConfig().start(AblationTask.of(tiny, ws, operator))
-    engine, _ = OpenVINOConfig("float32")(AblationTask.of(tiny, ws, operator), plan)
-    assert psnr(engine(plan), list(reference(plan))) >= 50
-    assert engine.shorter, "no frame of a film by layer began late"
+    expected = render(REFERENCE.start(task), plan)
+    engine, _ = OpenVINOConfig("float32").choose(task, plan)
+    assert psnr(render(engine, plan), expected) >= 50
+    assert engine.shorter, "no frame of a film by layer started late"
     plain = replace(engine, source=None)
-    assert psnr(engine(plan), list(plain(plan))) >= 50
+    assert psnr(render(engine, plan), render(plain, plan)) >= 50
 
 
 @needs_openvino
 def test_prefix_reuse_can_be_switched_off(toy):
-    ws, units = sample_ws(toy), Units(toy.layers)
-    by_layer = ablation(
-        Layers(order="fine_to_coarse")(toy, units, ws), torch.linspace(0, 1, 9), 0.1
-    )
-    engine, _ = OpenVINOConfig("float32", reuse=False)(AblationTask.of(toy, ws, Zero()), by_layer)
-    list(engine(by_layer))
+    task = AblationTask.of(toy, sample_ws(toy), Zero())
+    by_layer = ablation(rank(Layers(order="fine_to_coarse"), toy), torch.linspace(0, 1, 9), 0.1)
+    engine, _ = OpenVINOConfig("float32", reuse=False).choose(task, by_layer)
+    render(engine, by_layer)
     assert not engine.shorter
 
 
-def test_where_a_frame_begins():
-    intact, gone, between = torch.zeros(3), torch.ones(3), torch.tensor([0.0, 0.5, 1.0])
+def test_a_frame_starts_at_the_first_layer_that_needs_its_row():
+    intact, ablated, between = torch.zeros(3), torch.ones(3), torch.tensor([0.0, 0.5, 1.0])
     assert resume_point([between, intact, intact], cuts=True) == ResumePoint(0)
     assert resume_point([intact, between, intact], cuts=True) == ResumePoint(1)
     assert resume_point([intact, intact, intact], cuts=True) == ResumePoint(0)
     assert resume_point([intact, intact, between], cuts=True) == ResumePoint(2)
-    assert resume_point([gone, intact, between], cuts=True) == ResumePoint(2, frozenset({0}))
-    assert resume_point([between, gone, between], cuts=True) == ResumePoint(2, frozenset({1}))
-    assert resume_point([between, gone, between], cuts=False) == ResumePoint(0)
-    assert resume_point([gone, between, between], cuts=False) == ResumePoint(1, frozenset({0}))
-    assert resume_point([between, between, gone], cuts=True) == ResumePoint(2)
+    assert resume_point([ablated, intact, between], cuts=True) == ResumePoint(2, frozenset({0}))
+    assert resume_point([between, ablated, between], cuts=True) == ResumePoint(2, frozenset({1}))
+    assert resume_point([between, ablated, between], cuts=False) == ResumePoint(0)
+    assert resume_point([ablated, between, between], cuts=False) == ResumePoint(1, frozenset({0}))
+    assert resume_point([between, between, ablated], cuts=True) == ResumePoint(2)

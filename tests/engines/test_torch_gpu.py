@@ -3,37 +3,35 @@ import torch
 
 from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
-from forgetting.engines.engine import psnr
-from forgetting.engines.torch_cpu import TorchConfig
+from forgetting.engines.engine import psnr, render_rows
+from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.engines.torch_gpu import TorchGPU
-from helpers import random_rows, sample_ws
+from helpers import random_rows, render, sample_ws
 
 OPERATORS = [Zero(), Prune(), Mean(), Average()]
 
 
 TOLERANCE = {"float32": 50, "float16": 35, "bfloat16": 20}
-"""Decibels that tiny random networks keep: bytes may differ by rounding, and their activations are wilder than real ones."""
+"""Decibels that tiny random networks keep; their activations vary more than real ones."""
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: type(o).__name__)
 @pytest.mark.parametrize(("precision", "batch"), [("float32", 1), ("float32", 3), ("bfloat16", 3)])
-def test_batches_agree_with_the_reference(tiny, operator, precision, batch):
-    """What runs on a GPU, run here on the CPU: seven frames in batches of three, the last one filled up."""
-    ws, sample = sample_ws(tiny), random_rows(tiny, 7)
-    with torch.inference_mode():
-        engine = TorchGPU.of(AblationTask.of(tiny, ws, operator), precision, "cpu", batch)
-    expected = list(TorchConfig().start(AblationTask.of(tiny, ws, operator))(sample))
-    found = list(engine(sample))
-    assert len(found) == 7
-    assert psnr(found, expected) >= TOLERANCE[precision]
-    assert psnr(engine(sample[2:]), found[2:]) >= 50, (
-        "where a frame stands in a batch does not matter"
+def test_batches_equal_the_reference(tiny, operator, precision, batch):
+    """The engine for a GPU renders seven frames on the CPU; its last batch is filled up."""
+    task, sample = AblationTask.of(tiny, sample_ws(tiny), operator), random_rows(tiny, 7)
+    engine = TorchGPU.start(task, precision, "cpu", batch)
+    frames = render(engine, sample)
+    assert len(frames) == 7
+    assert psnr(frames, render(REFERENCE.start(task), sample)) >= TOLERANCE[precision]
+    assert psnr(render(engine, sample[2:]), frames[2:]) >= 50, (
+        "the position of a frame in its batch does not matter"
     )
-    assert list(engine([])) == []
+    assert render(engine, []) == []
 
 
 def test_rows_are_taken_as_they_are_needed(toy):
-    """An endless plan: engines may look a batch ahead, no further."""
+    """Engines take at most a batch more from an endless plan than they need."""
     taken = []
 
     def endless():
@@ -41,12 +39,9 @@ def test_rows_are_taken_as_they_are_needed(toy):
             taken.append(torch.zeros(52))
             yield taken[-1]
 
-    with torch.inference_mode():
-        batched = TorchGPU.of(AblationTask.of(toy, sample_ws(toy), Zero()), "float32", "cpu", 4)
-    for engine, ahead in (
-        (TorchConfig().start(AblationTask.of(toy, sample_ws(toy), Zero())), 1),
-        (batched, 8),
-    ):
+    task = AblationTask.of(toy, sample_ws(toy), Zero())
+    batched = TorchGPU.start(task, "float32", "cpu", 4)
+    for engine, ahead in ((REFERENCE.start(task), 1), (batched, 8)):
         taken.clear()
-        next(iter(engine(endless())))
+        next(render_rows(engine, endless()))
         assert len(taken) <= ahead

@@ -13,45 +13,47 @@ from helpers import sample_ws
 OPERATORS = [Zero(), Prune(), Mean(), Average()]
 
 
-def clean_maps(generator, ws):
+def intact_maps(generator, ws):
     maps = {}
     generator.bind(ws)(lambda x, layer: maps.update({layer.name: x.clone()}) or x)
     return maps
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: type(o).__name__)
-def test_one_formula(tiny, operator):
-    """x + ablation (dead - x), against a slow reference, for random ablation."""
+def test_edits_interpolate_to_the_replacement(tiny, operator):
+    """``x + ablation * (operator(x) - x)`` equals a slow reference for random ablation."""
     ws, units = sample_ws(tiny, 2), Units(tiny.layers)
     ablation = torch.rand(2, len(units), generator=torch.Generator().manual_seed(0))
-    dead = operator.bind(tiny, ws)
-    edit = eager_edit([(units, dead)], ablation)
-    for layer, x in zip(tiny.layers, clean_maps(tiny, ws).values(), strict=True):
+    replacement = operator.bind(tiny, ws)
+    edit = eager_edit([(units, replacement)], ablation)
+    for layer, x in zip(tiny.layers, intact_maps(tiny, ws).values(), strict=True):
         expected = x.clone()
-        gone = dead(x, layer).expand_as(x)
+        replaced = replacement(x, layer).expand_as(x)
         for b in range(2):
             for c, a in enumerate(units.split(ablation)[layer.name][b]):
-                expected[b, c] = (1 - a) * x[b, c] + a * gone[b, c]
+                expected[b, c] = (1 - a) * x[b, c] + a * replaced[b, c]
         torch.testing.assert_close(edit(x.clone(), layer), expected)
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: type(o).__name__)
 def test_no_ablation_changes_no_bit(tiny, operator):
     ws, units = sample_ws(tiny), Units(tiny.layers)
-    synthesis, dead = tiny.bind(ws), operator.bind(tiny, ws)
+    synthesis, replacement = tiny.bind(ws), operator.bind(tiny, ws)
     assert torch.equal(
-        synthesis(eager_edit([(units, dead)], torch.zeros(1, len(units)))), synthesis()
+        synthesis(eager_edit([(units, replacement)], torch.zeros(1, len(units)))), synthesis()
     )
-    # ... nor does it for the neighbours of a unit that dies.
+    # Nor do other units of a layer change when one is ablated.
     ablation = torch.zeros(1, len(units))
     ablation[0, 0] = 1
-    layer, x = tiny.layers[0], clean_maps(tiny, ws)[tiny.layers[0].name]
-    assert torch.equal(eager_edit([(units, dead)], ablation)(x.clone(), layer)[:, 1:], x[:, 1:])
+    layer, x = tiny.layers[0], intact_maps(tiny, ws)[tiny.layers[0].name]
+    assert torch.equal(
+        eager_edit([(units, replacement)], ablation)(x.clone(), layer)[:, 1:], x[:, 1:]
+    )
 
 
-def test_what_dead_units_say(tiny):
+def test_replacements_equal_their_definition(tiny):
     ws = sample_ws(tiny)
-    for layer, x in zip(tiny.layers, clean_maps(tiny, ws).values(), strict=True):
+    for layer, x in zip(tiny.layers, intact_maps(tiny, ws).values(), strict=True):
         assert not Zero().bind(tiny, ws)(x, layer).any()
         torch.testing.assert_close(
             Mean().bind(tiny, ws)(x, layer), x.mean((2, 3))[:, :, None, None]
@@ -62,7 +64,7 @@ def test_what_dead_units_say(tiny):
 
 
 def test_a_pruned_unit_is_one_without_weights(tiny):
-    """Cutting a unit with ``prune`` is setting its incoming weights to zero, in every architecture and layer."""
+    """To prune a unit is to set its incoming weights to zero, in every architecture and layer."""
     ws, units = sample_ws(tiny), Units(tiny.layers)
     for layer in tiny.layers:
         without = copy.deepcopy(tiny)
@@ -89,13 +91,6 @@ def _is_weight_of(name, layer, generator):
         f"convs.{layer.name.replace('.', '_')}.pointwise",
         f"convs.{layer.name.replace('.', '_')}.weight",
     )
-
-
-def test_rows_must_match_the_batch(toy):
-    units = Units(toy.layers)
-    edit = eager_edit([(units, Zero().bind(toy, sample_ws(toy)))], torch.ones(1, len(units)))
-    with pytest.raises(RequestError, match="1 rows of ablation for 2 faces"):
-        toy.bind(sample_ws(toy, 2))(edit)
 
 
 def test_softness_must_be_a_share():

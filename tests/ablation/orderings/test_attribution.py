@@ -1,16 +1,18 @@
-"""Orderings that look at what units do, against plain measurements."""
+"""Orderings by what units contribute to the picture, compared with plain measurements."""
 
 import pytest
 import torch
 
 from forgetting.ablation.orderings import attribution
-from forgetting.ablation.orderings.attribution import Importance, Spatial, picture_quantity
+from forgetting.ablation.orderings.attribution import Importance, picture_quantity
+from forgetting.ablation.orderings.ordering import RankRequest
+from forgetting.ablation.orderings.regions import Spatial
 from forgetting.models.units import Layer, Units
-from helpers import TINY, sample_ws
+from helpers import TINY, rank, sample_ws
 
 
-def test_who_speaks_in_a_region():
-    """Blobs at known places."""
+def test_units_of_a_region_come_first():
+    """The maps of the network are blobs at known positions."""
 
     class Blobs:
         layers = (Layer("a", 9, (24, 24)),)
@@ -28,13 +30,14 @@ def test_who_speaks_in_a_region():
 
     units = Units(Blobs.layers)
     for spread in ("share", "wound"):
-        ranks = Spatial(region=((0.9, 0.1, 0.1),), spread=spread)(Blobs(), units, None)
+        ordering = Spatial(region=((0.9, 0.1, 0.1),), spread=spread)
+        ranks = ordering.rank(RankRequest(Blobs(), units, None))
         assert int(ranks.argmin()) == 2
     assert int(ranks.argmax()) == 6, "the far corner comes last"
 
 
-def test_effects_against_taking_units_away(toy):
-    """On the way from everything at half strength to everything, the integral over one unit alone is what its loss changes."""
+def test_the_integral_of_gradients_equals_the_effect_of_ablation(toy):
+    """The integral of the derivative by one gate is the change when that unit is ablated."""
     units, ws = Units(toy.layers), sample_ws(toy)
     for effect in ("brightness", "warmth", "detail"):
         start = units.slices["b32.conv"].start
@@ -44,40 +47,36 @@ def test_effects_against_taking_units_away(toy):
             for k in range(16):
                 at = gates.clone()
                 at[unit] = (k + 0.5) / 16
-                slope += (
-                    float(
-                        attribution.gate_gradients(
-                            toy,
-                            units,
-                            ws,
-                            at,
-                            lambda image, effect=effect: picture_quantity(image, effect, "eyes"),
-                        )[unit]
-                    )
-                    / 16
+                gradients = attribution.gate_gradients(
+                    toy,
+                    units,
+                    ws,
+                    at,
+                    lambda image, effect=effect: picture_quantity(image, effect, "eyes"),
                 )
-            silent = torch.ones(8).index_fill(0, torch.tensor(unit - start), 0).view(1, -1, 1, 1)
+                slope += float(gradients[unit]) / 16
+            factors = torch.ones(8).index_fill(0, torch.tensor(unit - start), 0).view(1, -1, 1, 1)
 
-            def dead(x, layer, silent=silent):
-                return x * silent if layer.name == "b32.conv" else x
+            def ablate(x, layer, factors=factors):
+                return x * factors if layer.name == "b32.conv" else x
 
             change = float(
                 picture_quantity(toy.bind(ws)(), effect, "eyes")
-                - picture_quantity(toy.bind(ws)(dead), effect, "eyes")
+                - picture_quantity(toy.bind(ws)(ablate), effect, "eyes")
             )
             assert slope == pytest.approx(change, abs=2e-3)
 
 
-def test_slopes_in_inference_mode_and_with_limits():
+def test_gradients_in_inference_mode_equal_finite_differences():
     for name in ("stylegan2", "stylegan3-t", "mobile_stylegan", "dcgan"):
         network = TINY[name]()
         units, ws = Units(network.layers), sample_ws(network)
         with torch.inference_mode():
-            found = attribution.gate_gradients(
+            gradients = attribution.gate_gradients(
                 network, units, ws, torch.ones(len(units)), lambda image: image.mean()
             )
         layer = network.layers[-1]
-        where, step = units.slices[layer.name].start, 1e-2
+        number, step = units.slices[layer.name].start, 1e-2
         images = []
         for sign in (1, -1):
             scale = torch.ones(layer.channels)
@@ -89,20 +88,20 @@ def test_slopes_in_inference_mode_and_with_limits():
                     )
                 ).mean()
             )
-        assert float(found[where]) == pytest.approx(
+        assert float(gradients[number]) == pytest.approx(
             float(images[0] - images[1]) / (2 * step), abs=2e-3
         ), name
 
 
-def test_importance_finds_those_who_do_not_matter(toy):
-    """Killing the quarter that matters least changes the picture less than killing the quarter that matters most."""
+def test_units_of_low_importance_change_the_picture_less(toy):
+    """Ablating the least important quarter changes the picture less than the most important."""
     units, ws = Units(toy.layers), sample_ws(toy)
-    ranks = Importance(scope="network")(toy, units, ws)
+    ranks = rank(Importance(scope="network"), toy)
     changes = []
-    for rank in (ranks, 1 - ranks):
-        gone = units.split((rank < 0.25).float())
+    for order in (ranks, 1 - ranks):
+        ablated = units.split((order < 0.25).float())
         image = toy.bind(ws)(
-            lambda x, layer, gone=gone: x * (1 - gone[layer.name].view(1, -1, 1, 1))
+            lambda x, layer, ablated=ablated: x * (1 - ablated[layer.name].view(1, -1, 1, 1))
         )
         changes.append(float((image - toy.bind(ws)()).square().mean()))
     assert changes[0] < changes[1] / 5

@@ -1,18 +1,21 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from forgetting.ablation import tracks as intent
 from forgetting.ablation.operators.removal import Zero
 from forgetting.ablation.orderings import attribution
-from forgetting.ablation.orderings.attribution import Importance, Semantic, Spatial
-from forgetting.ablation.orderings.basic import Layers, Random, ScoreFile, SequentialOrdering
+from forgetting.ablation.orderings.attribution import Importance, Semantic
+from forgetting.ablation.orderings.basic import Random, ScoreFile
+from forgetting.ablation.orderings.combined import Layers, SequentialOrdering
+from forgetting.ablation.orderings.regions import Spatial
 from forgetting.ablation.orderings.similarity import Cluster, Contagion
-from forgetting.ablation.pacing import UnitPacing as ByUnits
+from forgetting.ablation.pacing import UnitPacing
 from forgetting.ablation.schedules import Schedule
 from forgetting.errors import RequestError
 from forgetting.models import unit_kinds
 from forgetting.models.units import UNIT_KINDS, Units
-from helpers import TINY, sample_ws, with_mapping_units
+from helpers import TINY, rank, simple_plan, with_mapping_units
 
 ORDERINGS = [
     Contagion(),
@@ -32,54 +35,49 @@ ORDERINGS = [
 @pytest.mark.parametrize("name", TINY)
 def test_every_ordering_on_every_architecture(name):
     network = TINY[name]()
-    units, ws = Units(network.layers), sample_ws(network)
     for ordering in ORDERINGS:
-        ranks = ordering(network, units, ws)
-        assert torch.equal(ranks, ordering(network, units, ws)), ordering
-        assert ranks.shape == (len(units),)
+        ranks = rank(ordering, network)
+        assert torch.equal(ranks, rank(ordering, network)), ordering
+        assert ranks.shape == (len(Units(network.layers)),)
         assert bool(((ranks > 0) & (ranks < 1)).all()), ordering
 
 
 @pytest.mark.parametrize("kind", UNIT_KINDS)
 def test_every_ordering_on_every_kind(kind):
     network = with_mapping_units(TINY["toy"](), kind)
-    units, ws = unit_kinds.units_of_kinds(network, kind), sample_ws(network)
+    units = unit_kinds.units_of_kinds(network, kind)
     for ordering in ORDERINGS:
-        assert bool(((ranks := ordering(network, units, ws)) > 0).all()), ordering
+        ranks = rank(ordering, network, units)
+        assert bool((ranks > 0).all()), ordering
         assert bool((ranks < 1).all())
 
 
-def test_layers_choose(toy):
+def test_only_units_of_the_layers_are_ranked(toy):
     units = Units(toy.layers)
     for ordering in ORDERINGS:
         if isinstance(ordering, SequentialOrdering) or getattr(ordering, "seeds", 0) == ("*:0",):
             continue
-        chosen = type(ordering)(**{**ordering.__dict__, "layers": "b8.*"})
-        assert torch.equal(chosen(toy, units, sample_ws(toy)).isfinite(), units.select("b8.*")), (
-            ordering
-        )
+        of_a_layer = replace(ordering, layers="b8.*")
+        assert torch.equal(rank(of_a_layer, toy).isfinite(), units.select("b8.*")), ordering
 
 
-def test_seeds_are_other_orders(toy):
-    units, ws = Units(toy.layers), sample_ws(toy)
+def test_seeds_draw_other_orders(toy):
     for make in (
         lambda seed: Contagion(seed=seed),
         lambda seed: Cluster(seed=seed),
         lambda seed: Importance(seed=seed, draws=2),
     ):
-        assert not torch.equal(make(0)(toy, units, ws), make(1)(toy, units, ws))
+        assert not torch.equal(rank(make(0), toy), rank(make(1), toy))
 
 
-def test_all_of_it_is_in_the_plan(toy):
+def test_the_plan_holds_the_ranks(toy):
     for ordering in ORDERINGS[:3]:
-        plan = intent.make_simple_plan(
-            toy, sample_ws(toy), 4, ordering, Zero(0.0), Schedule(), ByUnits()
-        )
-        assert torch.equal(plan.tracks[0].rank, ordering(toy, Units(toy.layers), sample_ws(toy)))
+        plan = simple_plan(toy, 4, ordering, Zero(softness=0.0), Schedule(), UnitPacing())
+        assert torch.equal(plan.tracks[0].rank, rank(ordering, toy))
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda: Contagion(seeds=0), "ordering.seeds must lie between 1"),
         (lambda: Contagion(chance=2), "ordering.chance must lie between"),
@@ -99,9 +97,9 @@ def test_all_of_it_is_in_the_plan(toy):
             "ordering.shares must be 1 positive",
         ),
         (lambda: SequentialOrdering((Random(),), take=(2,)), "ordering.take must be 1 shares"),
-        (lambda: ScoreFile(""), "say ordering.path="),
+        (lambda: ScoreFile(""), "set ordering.path="),
     ],
 )
-def test_impossible_settings(make, says):
-    with pytest.raises(RequestError, match=says):
+def test_impossible_settings_are_refused(make, message):
+    with pytest.raises(RequestError, match=message):
         make()
