@@ -6,6 +6,9 @@ from PIL import Image
 
 from forgetting.dreams.modes import Dive
 from forgetting.errors import RequestError
+from forgetting.film.recipe import segment_key
+from forgetting.film.run_folder import RunFolder, read_run
+from forgetting.film.segments import SegmentStore
 from forgetting.jobs import configs, run
 from forgetting.jobs.config_groups import DREAMS, group_options
 from helpers import (
@@ -24,24 +27,26 @@ KIND = {
     "still": ["dream=still"],
     "breathe": ["dream=breathe", "schedule=linear"],
     "over": ["dream=over", "source=film", "film.fps=6", "film.duration=3"],
-    "dying": ["dream=dive", "schedule=linear", "film.layout=diptych", "film.ending=black"],
+    "ablated": ["dream=dive", "schedule=linear", "film.layout=diptych", "film.ending=black"],
 }
 
 
 @pytest.mark.parametrize("kind", KIND)
-def test_two_pieces_are_one_film(tmp_path, dream_config, kind, monkeypatch, footage):
-    """A film that breaks off in its third segment and is gone on with is, byte for byte, the one that nothing disturbed."""
+def test_an_interrupted_dream_resumes_to_the_same_film(
+    tmp_path, dream_config, kind, monkeypatch, footage
+):
+    """Interrupted in its third segment; what is finished is not dreamed again."""
     settings = dream_config(*KIND[kind], *([f"source.path='{footage}'"] if kind == "over" else []))
     render_config(settings, tmp_path / "undisturbed")
-    write, begun = run.Reel.write, []
+    write, begun = SegmentStore.write, []
 
-    def breaks(store, segment, *rest):
+    def fail_third(store, segment, *rest):
         begun.append(segment)
         if len(begun) == 3:
             raise OSError("pulled out")
         write(store, segment, *rest)
 
-    monkeypatch.setattr(run.Reel, "write", breaks)
+    monkeypatch.setattr(SegmentStore, "write", fail_third)
     with pytest.raises(Exception, match="pulled out"):
         render_config(settings, tmp_path / "broken")
     monkeypatch.undo()
@@ -53,22 +58,22 @@ def test_two_pieces_are_one_film(tmp_path, dream_config, kind, monkeypatch, foot
     )
     run.resume(tmp_path / "broken")
     assert file_hashes(tmp_path / "broken") == file_hashes(tmp_path / "undisturbed")
-    if kind in ("dive", "journey", "dying"):
-        assert dreamt == list(range(12, 18)), "what was kept is not dreamed again"
+    if kind in ("dive", "journey", "ablated"):
+        assert dreamt == list(range(12, 18)), "frames of finished segments are not dreamed again"
 
 
-def test_stills_stand_for_themselves_and_dives_do_not(tmp_path, dream_config):
+def test_stills_can_be_rendered_in_parts_and_dives_cannot(tmp_path, dream_config):
     settings = dream_config("dream=still", "source.contrast=0.5")
     render_config(settings, tmp_path / "whole")
     for k in (1, 2):
         render_config(settings | {"render": {"shard": f"{k}/2"}}, tmp_path / f"part{k}")
     run.join([tmp_path / "part1", tmp_path / "part2"], tmp_path / "joined")
     assert (tmp_path / "joined/film.mp4").read_bytes() == (tmp_path / "whole/film.mp4").read_bytes()
-    with pytest.raises(RequestError, match="frames of this dream follow from each other"):
+    with pytest.raises(RequestError, match="frames of this dream depend on the frames before"):
         render_config(dream_config("dream=dive") | {"render": {"shard": "1/2"}}, tmp_path / "dive")
 
 
-def test_over_a_film_the_dream_goes_along(tmp_path, dream_config, footage):
+def test_a_dream_over_a_film_has_its_rate_length_and_size(tmp_path, dream_config, footage):
     settings = dream_config(
         "dream=over",
         "source=film",
@@ -80,20 +85,20 @@ def test_over_a_film_the_dream_goes_along(tmp_path, dream_config, footage):
     path = render_config(settings, tmp_path / "over")
     film = decode_film(path, 64, 72).astype(int)
     assert film.shape == (8, 72, 64, 3)
-    assert run.read_run(tmp_path / "over").store.film.fps == 4
+    assert read_run(tmp_path / "over").store.film.fps == 4
     plain = decode_film(footage, 64, 72).astype(int)
     assert 2 < np.abs(film - plain).mean() < 60
     with pytest.raises(RequestError, match="dream=over needs a film to dream over, not static"):
         dream_stage(dream_config("dream=over", "film.fps=6", "film.duration=1"))
-    with pytest.raises(RequestError, match="say how fast and how long"):
+    with pytest.raises(RequestError, match="say how many frames a second and how many seconds"):
         dream_stage(dream_config("dream=over", "film.fps=null"))
 
 
-def test_a_dream_comes_again_from_its_plan(tmp_path, dream_config):
+def test_a_dream_is_rendered_again_from_its_plan(tmp_path, dream_config):
     path = render_config(
         dream_config("dream=dive", "schedule=linear", "ordering.seed=4"), tmp_path / "one"
     )
-    recipe = run.read_run(tmp_path / "one").config
+    recipe = read_run(tmp_path / "one").config
     again = render_config(
         {**recipe, "render": None, "plan": str(tmp_path / "one/plan.npz")}, tmp_path / "two"
     )
@@ -101,16 +106,17 @@ def test_a_dream_comes_again_from_its_plan(tmp_path, dream_config):
 
 
 def test_another_picture_is_another_film(tmp_path, dream_config, photograph):
-    """Of a path alone nobody knows what lies there."""
+    """Under the same name; the path itself is in no film."""
     settings = dream_config(
         "dream=still", "source=photograph", f"source.path='{photograph}'", "film.duration=1"
     )
     keys = []
     for colour in ("red", "blue"):
         Image.new("RGB", (64, 48), colour).save(photograph)
-        keys.append(run.recipes.key(prepare_config(settings).plan))
+        plan = prepare_config(settings).compositor.plan
+        keys.append(segment_key(plan))
     assert keys[0] != keys[1]
-    assert str(photograph) not in run.segment_store(prepare_config(settings).plan, tmp_path).comment
+    assert str(photograph) not in RunFolder(tmp_path).store(plan).comment
 
 
 @pytest.mark.parametrize(
@@ -134,17 +140,17 @@ def test_every_option_of_every_group_dreams(tmp_path, dream_config, group, photo
             f"{group}={option.name}", *more, "film.fps=4", "film.duration=0.5", "film.size=48"
         )
         if option.name == "openvino":
-            with pytest.raises(RequestError, match="config key 'engine' must be a"):
+            with pytest.raises(RequestError, match="dreams need gradients: take engine="):
                 dream_stage(settings)
             continue
         assert dream_frames(settings).shape[0] == 2, option.name
 
 
 def test_the_last_dream(dream_config):
-    found = dream_frames(
+    frames = dream_frames(
         dream_config("experiment=last_dream", "film.duration=2", "objective.layers=features.9.*")
     )
-    assert len(found) == 12
+    assert len(frames) == 12
 
 
 def test_wrong_requests_get_one_sentence(tmp_path, dream_config):
@@ -162,7 +168,7 @@ def test_wrong_requests_get_one_sentence(tmp_path, dream_config):
             f"source.path='{tmp_path / 'no.mp4'}'",
         ],
         "there is no film at source.path=nowhere": ["source=film", "source.path=nowhere"],
-        "source=photograph needs one: say source.path=PICTURE": ["source=photograph"],
+        "source=photograph needs a path: say source.path=PICTURE": ["source=photograph"],
         "a dream has none, got 2x2": ["film.grid=2x2"],
         "take pacing=units": ["pacing=perceptual", "schedule=linear"],
         "dream.drift must be two numbers": ["dream.drift=[1]"],
@@ -180,5 +186,5 @@ def test_wrong_requests_get_one_sentence(tmp_path, dream_config):
         "source.generator.factory=some.where:make",
     )
     with pytest.raises(RequestError, match="asks to run code, 'some.where:make'"):
-        configs.require_code_consent(nested, ["generator.factory=some.where:make"])
-    configs.require_code_consent(nested, ["source.generator.factory=some.where:make"])
+        configs.require_code_consent(nested, ["generator.factory=some.where:make"], "dream")
+    configs.require_code_consent(nested, ["source.generator.factory=some.where:make"], "dream")

@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment, and end as if nothing had happened."""
+"""Runs that are killed at any moment, and resumed to the same film."""
 
 import os
 import random
@@ -20,9 +20,10 @@ from helpers import SEGMENTED, compose_config, decode_film, file_hashes, render_
     ("kills", "seconds"), [(8, 80), pytest.param(30, 200, marks=pytest.mark.soak)]
 )
 def test_killed_at_random_moments(tmp_path, kills, seconds):
-    """SIGKILL at seeded random moments, then the next attempt; in the end the same film, byte for byte.
+    """SIGKILL at seeded random moments, then the next attempt; in the end the same bytes.
 
-    Of every two attempts the second is left alone until it has finished a segment, however slow the machine is.
+    Of every two attempts the second is not killed before it has finished a segment, however slow
+    the machine is.
     """
     settings, moments, progress = (
         compose_config(*SEGMENTED, f"film.duration={seconds}"),
@@ -60,7 +61,10 @@ def test_killed_at_random_moments(tmp_path, kills, seconds):
     "moments", ["before or after", pytest.param("before and after", marks=pytest.mark.soak)]
 )
 def test_killed_at_every_renaming(tmp_path, moments):
-    """After every state that files can be left in, the next attempt makes the same film; in short, by turns before and after."""
+    """From every state that files can be left in, the next attempt makes the same film.
+
+    The short version kills by turns before and after a renaming.
+    """
     settings = compose_config(*SEGMENTED, "film.duration=2", "film.stations=2")
     number, finished = 0, False
     while not finished:
@@ -115,7 +119,7 @@ def test_ctrl_c_ends_at_once_and_names_the_command_that_resumes(tmp_path):
     assert time.monotonic() - pressed < 2
     assert process.returncode == 1
     assert "interrupted; " in message
-    assert f"go on with: forgetting resume {tmp_path / 'run'}" in message
+    assert f"resume with: forgetting resume {tmp_path / 'run'}" in message
     assert "Traceback" not in message
     assert [path.name for path in sorted((tmp_path / "run").iterdir())] == ["plan.npz", "segments"]
     assert not list((tmp_path / "run").rglob("*.part"))

@@ -5,7 +5,7 @@ from PIL import Image
 from forgetting.ablation import plan as plans
 from forgetting.ablation.edits import AblationTask, Target
 from forgetting.ablation.operators import removal
-from forgetting.engines.engine import to_bytes
+from forgetting.engines.engine import FrameRequest, render_rows, to_bytes
 from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
 from forgetting.film import render
@@ -80,7 +80,7 @@ def test_every_option_of_every_group_renders(tmp_path, group):
 
 @pytest.mark.parametrize("noise", ["constant", "off", "animated"])
 def test_noise_in_films(tmp_path, noise):
-    """Of a network that has some; all frames in one piece and in two are the same."""
+    """Of a network that has some; frames are the same in segments of any length."""
     network, films = TINY["stylegan2-orig"](), []
     native.write_checkpoint(
         tmp_path / "mine.safetensors",
@@ -110,7 +110,7 @@ def test_noise_in_films(tmp_path, noise):
             )
         )
     assert np.array_equal(*films)
-    still = fit(to_bytes(network.bind(latents.Seed()(network))())[0].numpy(), (16, 16))
+    still = fit(to_bytes(network.bind(latents.Seed().sample(network))())[0].numpy(), (16, 16))
     assert (np.abs(films[0][0].astype(int) - still).max() <= 1) == (noise != "off")
 
 
@@ -143,7 +143,7 @@ def test_a_preview_is_the_sheet_of_the_film(tmp_path):
 
 @pytest.mark.parametrize("architecture", TINY)
 def test_every_experiment_on_every_architecture(tmp_path, architecture):
-    """As a file of one's own; a few frames each, without writing them."""
+    """From a file of the user; three frames each, without writing them."""
     network = TINY[architecture]()
     path = tmp_path / "network.safetensors"
     kind = next(name for name, part in native.ARCHITECTURES.items() if type(network) is part)
@@ -156,15 +156,15 @@ def test_every_experiment_on_every_architecture(tmp_path, architecture):
             f"generator.path={path}",
             "pacing.probes=8",
         )
-        ready = prepare_config(compose_config(*settings))
-        frames = list(ready.engine(ready.plan.rows([0, 1, 2])))
+        source = prepare_config(compose_config(*settings))
+        frames = list(render_rows(source.engine, source.compositor.plan.rows([0, 1, 2])))
         assert len(frames) == 3
         assert frames[0].shape == (*network.size, 3)
 
 
 @pytest.mark.parametrize("latent", ["seed", "walk", "wander", "breathe"])
 def test_the_last_frame_of_a_loop_is_a_neighbour_of_the_first(tmp_path, latent):
-    """Nothing in the finished film tells where it begins."""
+    """The step from the last frame to the first is no larger than the others."""
     settings = (
         "experiment=pendulum",
         f"latent={latent}",
@@ -181,7 +181,7 @@ def test_the_last_frame_of_a_loop_is_a_neighbour_of_the_first(tmp_path, latent):
     assert steps[-1] <= steps[:-1].max()
 
 
-def test_a_face_may_move_while_it_dies(tmp_path):
+def test_a_face_moves_while_its_units_are_ablated(tmp_path):
     settings = (
         "generator=toy",
         "engine=torch",
@@ -193,21 +193,18 @@ def test_a_face_may_move_while_it_dies(tmp_path):
         "film.ending=smudge",
     )
     render_config(compose_config(*settings), tmp_path)
-    ready = prepare_config(compose_config(*settings))
+    plan = prepare_config(compose_config(*settings)).compositor.plan
     network = generator_zoo.load("toy")
     for index in (0, 3, 7):
-        row, ws = ready.plan.row(index), latents.Walk((10, 11, 12))(network, index, 8)
-        expected = next(
-            TorchConfig().start(
-                AblationTask(network, ws, (Target(removal.Zero(), Units(network.layers)),))
-            )(row[None])
-        )
+        ws = latents.Walk((10, 11, 12)).sample(network, index, 8)
+        task = AblationTask(network, ws, (Target(removal.Zero(), Units(network.layers)),))
+        expected = next(render_rows(TorchConfig().start(task), plan.rows([index])))
         assert np.array_equal(
             np.asarray(Image.open(tmp_path / "film" / f"{index:05d}.png")), expected
         )
 
 
-def test_a_wall_is_the_same_death_of_several(tmp_path):
+def test_a_grid_shows_several_faces_ablated_by_the_same_plan(tmp_path):
     settings = (
         "generator=toy",
         "engine=torch",
@@ -217,21 +214,22 @@ def test_a_wall_is_the_same_death_of_several(tmp_path):
         "latent.seed=4",
         "film.ending=smudge",
     )
-    ready = prepare_config(compose_config(*settings, "film.fps=4", "film.duration=1"))
-    (frame,) = render.composed_frames(ready.stage, [2])
+    source = prepare_config(compose_config(*settings, "film.fps=4", "film.duration=1"))
+    (frame,) = render.composed_frames(source, [2])
     assert frame.shape == (96, 96 + 2 + 96, 3)
     network = generator_zoo.load("toy")
     for number, (y, x) in enumerate(((0, 0), (0, 32), (0, 64), (48, 0), (48, 32), (48, 64))):
-        scene = AblationTask.of(network, latents.Seed(4 + number)(network), removal.Zero())
-        alone = next(TorchConfig().start(scene)(ready.plan.rows([2])))
+        ws = latents.Seed(4 + number).sample(network)
+        task = AblationTask(network, ws, (Target(removal.Zero(), Units(network.layers)),))
+        alone = next(render_rows(TorchConfig().start(task), source.compositor.plan.rows([2])))
         assert np.array_equal(frame[y : y + 48, x : x + 32], fit(alone, (48, 32))), number
     for wrong in ("3", "0x3", "axb"):
         with pytest.raises(RequestError, match="film.grid must be columns x rows"):
             parse_job(compose_config("generator=toy", f"film.grid={wrong}"))
 
 
-def test_what_the_map_shows_is_asked_every_so_often(tmp_path):
-    """At those frames it is what the units say then; between them it lies between; wherever a film is begun, it is the same."""
+def test_activity_is_recorded_now_and_then_and_interpolated_between():
+    """At the recorded frames it is exact; it does not depend on where rendering begins."""
     settings = (
         "generator=toy",
         "engine=torch",
@@ -240,14 +238,14 @@ def test_what_the_map_shows_is_asked_every_so_often(tmp_path):
         "film.fps=10",
         "film.duration=3.1",
     )
-    stage = prepare_config(compose_config(*settings)).stage
-    every = render.RECORDING_STEP
-    told = [levels for _, levels in stage.shots(range(31))]
-    for index in (0, every, 2 * every, 30):
-        ((_, direct),) = stage.listener.shots(stage.layout.plan.rows([index]))
-        assert np.array_equal(told[index], direct)
-    np.testing.assert_allclose(
-        told[every + 3], 0.75 * told[every] + 0.25 * told[2 * every], rtol=1e-5, atol=1e-6
-    )
-    ((_, alone),) = stage.shots([every + 3])
-    assert np.array_equal(alone, told[every + 3])
+    source = prepare_config(compose_config(*settings))
+    step = render.RECORDING_STEP
+    activity = [rendered.activity for rendered in source.frames(range(31))]
+    for index in (0, step, 2 * step, 30):
+        request = FrameRequest(source.compositor.plan.row(index))
+        (recorded,) = source.recorder.render([request])
+        assert np.array_equal(activity[index], recorded.activity)
+    between = 0.75 * activity[step] + 0.25 * activity[2 * step]
+    np.testing.assert_allclose(activity[step + 3], between, rtol=1e-5, atol=1e-6)
+    (alone,) = source.frames([step + 3])
+    assert np.array_equal(alone.activity, activity[step + 3])

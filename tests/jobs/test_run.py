@@ -1,4 +1,4 @@
-"""Films that are interrupted in every way, and go on."""
+"""Films that are interrupted in every way, and resumed."""
 
 import shutil
 from hashlib import sha256
@@ -10,6 +10,7 @@ import pytest
 from forgetting.ablation import plan as plans
 from forgetting.errors import ForgettingError, RequestError
 from forgetting.film import encoder, recipe
+from forgetting.film.run_folder import RunFolder
 from forgetting.jobs import run
 from helpers import (
     SEGMENTED,
@@ -21,7 +22,7 @@ from helpers import (
 )
 
 
-def test_shards_make_the_same_film_anywhere(tmp_path, undisturbed):
+def test_shards_join_to_the_same_film_in_any_folder(tmp_path, undisturbed):
     for k in (1, 2, 3):
         folder = tmp_path / f"{k % 2}"
         assert (
@@ -41,7 +42,7 @@ def test_shards_make_the_same_film_anywhere(tmp_path, undisturbed):
     assert file_hashes(tmp_path / "0") == undisturbed, "a part can also grow into the whole"
 
 
-def test_parts_by_a_plan_that_was_looked_at(tmp_path):
+def test_parts_of_a_plan_that_a_preview_made(tmp_path):
     """The plan may lie elsewhere on every machine; what auto chose is taken by all of them."""
     settings = [
         "generator=toy",
@@ -55,7 +56,9 @@ def test_parts_by_a_plan_that_was_looked_at(tmp_path):
     for k in (1, 2):
         plan = shutil.copyfile(tmp_path / "plan.npz", tmp_path / f"plan{k}.npz")
         given = recipe.config_with_plan(
-            compose_config(f"plan={plan}", f"render.shard={k}/2"), ["plan", "render.shard"]
+            compose_config(f"plan={plan}", f"render.shard={k}/2"),
+            ["plan", "render.shard"],
+            "render",
         )
         render_config(given, tmp_path / str(k))
     assert len(decode_film(run.join([tmp_path / "1", tmp_path / "2"], tmp_path / "film"), 64)) == 40
@@ -71,7 +74,7 @@ def test_another_plan_is_another_film(tmp_path):
             tmp_path / str(seed),
         )
     given = [compose_config(f"plan={tmp_path / str(seed) / 'plan.npz'}") for seed in (1, 2)]
-    settings = recipe.config_with_plan(given[0], ["plan"])
+    settings = recipe.config_with_plan(given[0], ["plan"], "render")
     render_config(settings | {"render": {"shard": "1/2"}}, tmp_path / "run")
     render_config(settings | {"plan": given[1]["plan"]}, tmp_path / "run")
     render_config(settings | {"plan": given[1]["plan"]}, tmp_path / "other")
@@ -95,14 +98,14 @@ def test_parts_of_different_films_are_not_joined(tmp_path):
     assert not (tmp_path / "joined").exists()
 
 
-def test_a_recipe_that_changed_is_made_anew(tmp_path, caplog):
+def test_a_film_whose_config_changed_is_rendered_again(tmp_path, caplog):
     caplog.set_level("INFO")
     folder = tmp_path / "run"
     render_config(
         compose_config(*SEGMENTED, "film.duration=2", "latent.seed=3", "render.shard=1/2"), folder
     )
     render_config(compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), folder)
-    assert "held another film (latent.seed was 3, is 4): this one is made anew" in caplog.text
+    assert "held another film (latent.seed was 3, is 4): this one replaces it" in caplog.text
     render_config(
         compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), tmp_path / "other"
     )
@@ -115,16 +118,14 @@ def test_a_recipe_that_changed_is_made_anew(tmp_path, caplog):
 
 
 def test_other_versions_are_never_mixed(tmp_path, caplog, monkeypatch):
-    import forgetting
-
     caplog.set_level("INFO")
-    monkeypatch.setattr(forgetting, "__version__", "0.0.1")
+    monkeypatch.setattr(recipe, "version", lambda package: "0.0.1")
     render_config(
         compose_config(*SEGMENTED, "film.duration=2", "render.shard=1/2"), tmp_path / "run"
     )
     monkeypatch.undo()
     run.resume(tmp_path / "run")
-    assert "held another film (made by another plan, other versions" in caplog.text
+    assert "held another film (made by other versions or another encoder)" in caplog.text
     render_config(compose_config(*SEGMENTED, "film.duration=2"), tmp_path / "other")
     assert file_hashes(tmp_path / "run") == file_hashes(tmp_path / "other")
 
@@ -155,13 +156,13 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, undisturbed, monk
         real(settings, frames, path, *others)
 
     monkeypatch.setattr(encoder, "encode", third_is_full)
-    says = r"the disk is full at .*run; free some space and say 'forgetting resume .*run', what is finished is kept"
-    with pytest.raises(ForgettingError, match=says):
+    sentence = (
+        r"the disk is full at .*run; free some space and say 'forgetting resume .*run', "
+        "what is finished is kept"
+    )
+    with pytest.raises(ForgettingError, match=sentence):
         render_config(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "run")
-    kept = {
-        path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("segments/*/*-*.*.mp4")
-    }
-    assert len(kept) == 2
+    assert len(list((tmp_path / "run").glob("segments/*/*-*.*.mp4"))) == 2
     assert not list((tmp_path / "run").rglob("*.part"))
     monkeypatch.setattr(
         encoder, "encode", lambda *arguments: calls.append(None) or real(*arguments)
@@ -173,7 +174,7 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, undisturbed, monk
 
 
 @pytest.mark.parametrize("kind", ["webm", "gif", "png"])
-def test_every_format_goes_on(tmp_path, kind):
+def test_films_of_every_format_resume(tmp_path, kind):
     settings = [*SEGMENTED, "film.duration=2", f"film.format={kind}"]
     render_config(compose_config(*settings), tmp_path / "whole")
     render_config(compose_config(*settings, "render.shard=2/2"), tmp_path / "parts")
@@ -187,7 +188,32 @@ def test_every_format_goes_on(tmp_path, kind):
         assert sha256(ours.read_bytes()).digest() == sha256(theirs.read_bytes()).digest()
 
 
-def test_resume_where_there_is_nothing(tmp_path):
+BUSY = "another process is making a film in .*run; wait for it"
+
+
+def test_a_whole_render_and_a_shard_exclude_each_other(tmp_path, undisturbed):
+    """A whole render would remove the segments under a running shard; other shards may run."""
+    film, folder = [*SEGMENTED, "film.duration=6"], tmp_path / "run"
+    render_config(compose_config(*film, "render.shard=1/3"), folder)
+    segments = file_hashes(next(folder.glob("segments/*/")))
+    with RunFolder(folder).lock("2/3"):
+        with pytest.raises(ForgettingError, match=BUSY):
+            render_config(compose_config(*film), folder)
+        with pytest.raises(ForgettingError, match=BUSY):
+            run.resume(folder)
+        with pytest.raises(ForgettingError, match=BUSY):
+            run.join([folder], folder)
+        with pytest.raises(ForgettingError, match=BUSY):
+            render_config(compose_config(*film, "render.shard=2/3"), folder)
+        assert file_hashes(next(folder.glob("segments/*/"))) == segments
+        assert render_config(compose_config(*film, "render.shard=3/3"), folder) == folder
+    with RunFolder(folder).lock(), pytest.raises(ForgettingError, match=BUSY):
+        render_config(compose_config(*film, "render.shard=2/3"), folder)
+    run.resume(folder)
+    assert file_hashes(folder) == undisturbed
+
+
+def test_resuming_where_no_run_was_begun(tmp_path):
     with pytest.raises(RequestError, match="there is no run in .*: it has no plan.npz"):
         run.resume(tmp_path)
     (tmp_path / "plan.npz").write_bytes(b"noise")

@@ -1,4 +1,4 @@
-"""Sweeps: runs that know their folders, whatever stops them."""
+"""Sweeps: every run has a folder of its own, and is resumed there whatever stopped it."""
 
 import random
 import signal
@@ -9,7 +9,8 @@ import pytest
 import forked
 from forgetting.errors import ForgettingError, RequestError
 from forgetting.film import recipe
-from forgetting.jobs import run, sweep
+from forgetting.film.run_folder import RunFolder
+from forgetting.jobs import sweep
 from helpers import compose_config, render_config
 
 SMALL = [
@@ -54,7 +55,7 @@ def made(folder):
     }
 
 
-def test_runs_are_named_by_what_they_make():
+def test_runs_are_named_by_the_config_of_their_film():
     one = compose_config("generator=toy", "latent.seed=1")
     assert recipe.run_id(one) == recipe.run_id(
         compose_config("generator=toy", "latent.seed=1", "measure.rate=7", "render.shard=1/2")
@@ -66,7 +67,7 @@ def test_runs_are_named_by_what_they_make():
     assert recipe.run_id(one) != recipe.run_id(one | {"plan": "a/plan.npz"})
 
 
-def test_how_many_runs():
+def test_counting_the_runs_of_overrides():
     assert sweep.count_runs(["a=1,2,3", "b=range(0,4)", "c=x", "d=choice(p,q)"]) == 24
     assert sweep.count_runs(["c=[1,2]"]) == 1
 
@@ -80,7 +81,7 @@ def test_how_many_runs():
         pytest.param(5, SWEPT, 24, marks=pytest.mark.soak),
     ],
 )
-def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path, kills, swept, count):
+def test_a_sweep_killed_at_random_moments_makes_the_same_films(tmp_path, kills, swept, count):
     """At seeded moments; finished runs are left alone."""
     draw = random.Random(6)
     assert (
@@ -134,7 +135,7 @@ LAUNCHERS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_several_at_a_time(command_line, tmp_path, launcher):
-    """Of three runs one fails: the others are made, and the sweep's last message names the failed one."""
+    """Of three runs one fails: the others are made, and the last message names the failed run."""
     pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher")
     settings = ["latent.seed=1,2,-3", *LAUNCHERS[launcher], "measure.names=none", "film.duration=1"]
     result = command_line(*arguments(tmp_path / "sweep", *settings))
@@ -156,13 +157,14 @@ def test_a_changed_run_is_another_beside_the_old_ones(command_line, tmp_path, ca
     assert command_line(*arguments(folder, "latent.seed=1,2", "film.fps=5", *short)).exit_code == 0
     assert len(list(folder.glob("*/film.mp4"))) == 4
     assert old.stat().st_mtime_ns == stamp
-    assert [one.what for one in sweep.run_statuses(folder)] == ["finished"] * 4
+    assert [status.state for status in sweep.run_statuses(folder)] == ["finished"] * 4
 
 
 def test_an_experiment_may_sweep_by_itself(tmp_path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "two.yaml").write_text(
-        f"# @package _global_\nhydra:\n  sweep:\n    dir: {tmp_path / 'two'}\n  sweeper:\n    params:\n      operator: zero,mean\n"
+        f"# @package _global_\nhydra:\n  sweep:\n    dir: {tmp_path / 'two'}\n"
+        "  sweeper:\n    params:\n      operator: zero,mean\n"
     )
     folder = sweep.start_sweep(
         ["-m", "--config-dir", str(tmp_path / "mine"), "experiment=two", "latent.seed=1,2"]
@@ -176,11 +178,11 @@ def test_an_experiment_may_sweep_by_itself(tmp_path):
     assert sweep.expected_runs(tmp_path) == 6, "what is said replaces what the experiment says"
 
 
-def test_one_that_failed_is_told_and_forgotten_once_it_succeeds(tmp_path):
+def test_a_failure_is_recorded_until_the_run_succeeds(tmp_path):
     sweep.start_sweep(["latent.seed=1,2", f"hydra.sweep.dir={tmp_path}"])
     sweep.record_failure(tmp_path / "one", RequestError("too green"), ["latent.seed=2"])
     (state,) = sweep.run_statuses(tmp_path)
-    assert (state.what, state.why, state.settings) == ("failed", "too green", "latent.seed=2")
+    assert (state.state, state.reason, state.settings) == ("failed", "too green", "latent.seed=2")
     with pytest.raises(RequestError, match="1 of 2 runs in .* failed: one: too green"):
         sweep.raise_failures(tmp_path, 0)
     sweep.raise_failures(tmp_path, time.time() + 1)
@@ -192,7 +194,7 @@ def test_one_that_failed_is_told_and_forgotten_once_it_succeeds(tmp_path):
     assert [path.name for path, _ in sweep.failures(tmp_path)] == ["two"]
 
 
-def test_how_far_it_is(tmp_path):
+def test_the_statuses_of_runs(tmp_path):
     with pytest.raises(RequestError, match="there is no sweep in"):
         sweep.run_statuses(tmp_path)
     settings = compose_config(*SMALL, "film.duration=2", "latent.seed=4")
@@ -200,15 +202,17 @@ def test_how_far_it_is(tmp_path):
     render_config(settings | {"render": {"shard": "1/2"}}, tmp_path / "b")
     sweep.start_sweep(["latent.seed=1,4", "operator=zero,mean", f"hydra.sweep.dir={tmp_path}"])
     done, half = sweep.run_statuses(tmp_path)
-    assert (done.what, done.done, done.frames, done.settings) == (
+    assert (done.state, done.done, done.frames, done.settings) == (
         "finished",
         12,
         12,
         "latent.seed=4, operator=zero",
     )
-    assert (half.what, half.done, half.frames) == ("broken off", 6, 12)
-    with run._alone(tmp_path / "b", None):
-        assert sweep.run_statuses(tmp_path)[1].what == "running"
+    assert (half.state, half.done, half.frames) == ("interrupted", 6, 12)
+    for shard in (None, "2/2"):
+        with RunFolder(tmp_path / "b").lock(shard):
+            assert sweep.run_statuses(tmp_path)[1].state == "running"
+        assert sweep.run_statuses(tmp_path)[1].state == "interrupted"
     assert sweep.run_statuses(tmp_path / "a") == [
         sweep.RunStatus(tmp_path / "a", "finished", 12, 12)
     ]

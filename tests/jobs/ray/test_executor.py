@@ -307,7 +307,7 @@ class TestFilms:
         assert files(tmp_path / "together") == files(tmp_path / "alone")
 
     @pytest.mark.parametrize("kind", ["dive", "still"])
-    def test_a_cluster_renders_the_same_dream(self, tmp_path, rendering, dream, kind):  # noqa: F811
+    def test_a_cluster_renders_the_same_dream(self, tmp_path, rendering, dream, kind):
         """A dive goes segment after segment; its frame checkpoint travels to the next worker."""
         executor, log = rendering
         settings = dream(f"dream={kind}")
@@ -321,7 +321,7 @@ class TestFilms:
             assert order == [0, 6, 6, 12]
             assert len({entry["pid"] for entry in log.entries()}) > 1, "another worker went on"
 
-    def test_files_travel_by_content(self, tmp_path, rendering, dream):  # noqa: F811
+    def test_files_travel_by_content(self, tmp_path, rendering, dream):
         from forgetting.jobs.ray import worker
 
         executor, _ = rendering
