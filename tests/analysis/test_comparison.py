@@ -1,4 +1,4 @@
-"""Comparing: what differs, what the figures say, and films side by side."""
+"""Comparing runs: medians, differences on the same faces, tables and mosaics."""
 
 import csv
 import itertools
@@ -14,6 +14,7 @@ from forgetting.analysis.comparison import Strategy, estimate, strategies
 from forgetting.analysis.finished_runs import FinishedRun
 from forgetting.errors import RequestError
 from forgetting.film import decoder
+from forgetting.film.images import fit
 from helpers import compose_config, render_config
 
 SMALL = [
@@ -32,16 +33,16 @@ def finished(strategy, face, summary, **more):
     return FinishedRun(Path(), f"{strategy}-{face}", Path(), None, {}, summary, settings)
 
 
-def lived(half, person=None, to_the_end=False):
-    told = {"half_life": {"structure": {"gone": half}}, "render_seconds": 1.5}
-    return told | (
+def summary_of(half, person=None, to_the_end=False):
+    summary = {"half_life": {"structure": {"gone": half}}, "render_seconds": 1.5}
+    return summary | (
         {"last_person": {"gone": person, "to_the_end": to_the_end}} if person is not None else {}
     )
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """Two strategies, two faces, all measured but one; a fifth run that is broken off, and somebody's recipe."""
+    """Two strategies and faces, all measured but one; an unfinished run, and a recipe of soup."""
     folder = tmp_path_factory.mktemp("sweep")
     for number, (ordering, seed) in enumerate(itertools.product(("random", "magnitude"), (2, 10))):
         measured = "measure.names=none" if number == 3 else "measure.names=plain"
@@ -58,27 +59,27 @@ def sweep(tmp_path_factory):
 
 
 def test_runs_below_a_folder(sweep):
-    found = finished_runs.finished_runs(sweep)
-    assert [(one.strategy, one.face, one.name) for one in found] == [
+    runs = finished_runs.finished_runs(sweep)
+    assert [(run.strategy, run.face, run.name) for run in runs] == [
         ("magnitude", "seed 2", "2"),
         ("magnitude", "seed 10", "3"),
         ("random", "seed 2", "0"),
         ("random", "seed 10", "1"),
     ]
-    assert [one.title for one in finished_runs.finished_runs(sweep / "0")] == ["0"]
+    assert [run.title for run in finished_runs.finished_runs(sweep / "0")] == ["0"]
     with pytest.raises(RequestError, match="there is no finished film in"):
         finished_runs.finished_runs(sweep / "soup")
 
 
-def test_an_interval_of_a_median_holds_what_it_says():
-    """For any continuous distribution, and here a lopsided one: 95 % or more of the intervals hold the true median."""
+def test_the_coverage_of_the_interval_of_a_median():
+    """95 % or more of the intervals hold the true median of a skewed distribution."""
     draw = random.Random(5)
     true = np.log(2)
     for count in (6, 12, 25):
         held = 0
         for _ in range(2000):
-            told = estimate(draw.expovariate(1) for _ in range(count))
-            held += told.low <= true <= told.high
+            interval = estimate(draw.expovariate(1) for _ in range(count))
+            held += interval.low <= true <= interval.high
         assert 0.94 <= held / 2000 <= 0.99
     few = estimate([3.0, 1.0, 2.0, 5.0, 4.0])
     assert (few.count, few.value, few.low, few.high) == (5, 3.0, None, None)
@@ -86,61 +87,63 @@ def test_an_interval_of_a_median_holds_what_it_says():
     assert (twelve.value, twelve.low, twelve.high) == (5.5, 2, 9)
 
 
-def test_figures_are_those_of_faces_and_paired_by_face():
-    """A strategy repeated with other seeds does not count more often; faces that only one of two has are left out."""
-    slow = Strategy("slow", [finished("slow", face, lived(0.1 * face + 0.05)) for face in range(8)])
+def test_figures_are_medians_of_faces_and_differences_are_on_the_same_face():
+    """Repetitions with other seeds count once; faces that only one strategy has are left out."""
+    slow = Strategy(
+        "slow", [finished("slow", face, summary_of(0.1 * face + 0.05)) for face in range(8)]
+    )
     fast = Strategy(
         "fast",
-        [finished("fast", face, lived(0.1 * face)) for face in range(7)]
-        + [finished("fast", 0, lived(0.2))] * 2,
+        [finished("fast", face, summary_of(0.1 * face)) for face in range(7)]
+        + [finished("fast", 0, summary_of(0.2))] * 2,
     )
     assert fast.by_face("half_life.structure")["seed 0"] == pytest.approx(0.2)
-    told, larger = slow.against(fast, "half_life.structure")
-    assert told.count == 7
-    assert told.value == pytest.approx(0.05)
-    assert larger == 6
-    assert slow.against(fast, "last_person") is None
+    difference = slow.compare(fast, "half_life.structure")
+    assert difference.estimate.count == 7
+    assert difference.estimate.value == pytest.approx(0.05)
+    assert difference.larger == 6
+    assert slow.compare(fast, "last_person") is None
     spread = slow.estimate("half_life.structure")
     assert spread.high - spread.low > 0.3
-    assert told.high - told.low < 0.3, "pairs by face know more than two medians do"
+    width = difference.estimate.high - difference.estimate.low
+    assert width < 0.3, "differences on the same face vary less than the medians"
 
 
-def test_who_outlives_the_film_is_a_bound():
-    runs = [finished("a", face, lived(0.1, 0.4 + 0.1 * face, face > 2)) for face in range(6)]
-    told = Strategy("a", runs).estimate("last_person")
-    assert told.value == pytest.approx(0.65)
-    assert not told.open
-    assert Strategy("a", runs[2:]).estimate("last_person").open
-    both, larger = Strategy("a", runs).against(
-        Strategy("b", [finished("b", n, lived(0.1, 0.9, True)) for n in range(6)]), "last_person"
-    )
-    assert both.count == 3, "where both outlive their films nobody knows the difference"
-    assert larger == 0
+def test_the_figure_of_a_film_that_ended_before_is_a_bound():
+    runs = [finished("a", face, summary_of(0.1, 0.4 + 0.1 * face, face > 2)) for face in range(6)]
+    median = Strategy("a", runs).estimate("last_person")
+    assert median.value == pytest.approx(0.65)
+    assert not median.censored
+    assert Strategy("a", runs[2:]).estimate("last_person").censored
+    others = [finished("b", face, summary_of(0.1, 0.9, True)) for face in range(6)]
+    difference = Strategy("a", runs).compare(Strategy("b", others), "last_person")
+    assert difference.estimate.count == 3, "it is not known where both films ended before"
+    assert difference.larger == 0
 
 
 def test_the_ranking():
     many = [
-        finished(name, face, lived(half, 0.5))
+        finished(name, face, summary_of(half, 0.5))
         for name, half in (("short", 0.1), ("long", 0.3))
         for face in range(6)
     ]
-    found = strategies([*many, finished("unmeasured", 0, {})])
-    assert [one.name for one in found] == ["long", "short", "unmeasured"]
-    heads, rows = comparison.ranking(found)
+    ranked = strategies([*many, finished("unmeasured", 0, {})])
+    assert [strategy.name for strategy in ranked] == ["long", "short", "unmeasured"]
+    heads, rows = comparison.ranking(ranked)
     assert heads == ["strategy", "faces", "half-life", "last person", "render time, s"]
     assert rows[0] == ["long", "6", "30.0 % [30.0, 30.0]", "50.0 % [50.0, 50.0]", "1.5 [1.5, 1.5]"]
     assert rows[2] == ["unmeasured", "1", "", "", ""]
-    heads, rows = comparison.paired(found)
+    heads, rows = comparison.paired(ranked)
     assert heads[0] == "minus long"
     assert rows[0][1] == "-20.0 points [-20.0, -20.0], larger on 0 of 6"
-    assert "13 films, 3 strategies, 6 faces." in comparison.report(found)
+    assert "13 films, 3 strategies, 6 faces." in comparison.report(ranked)
     with pytest.raises(RequestError, match="half_life"):
         strategies(many, "half-life")
 
 
 def test_comparing_a_sweep(sweep):
-    found = comparison.compare(sweep)
-    assert {one.name for one in found} == {"random", "magnitude"}
+    ranked = comparison.compare(sweep)
+    assert {strategy.name for strategy in ranked} == {"random", "magnitude"}
     made = ("comparison.csv", "comparison.md", "comparison.png", "contact.png", "mosaic.mp4")
     assert all((sweep / name).stat().st_size > 100 for name in made)
     assert not list(sweep.glob("*.part"))
@@ -150,21 +153,21 @@ def test_comparing_a_sweep(sweep):
     assert all(float(row["render_seconds"]) > 0 for row in rows)
     frames = list(decoder.decode_frames(sweep / "mosaic.mp4"))
     assert len(frames) == 12
-    # Every cell is its film, in step, at its place.
-    order = [one for strategy in found for one in strategy.runs]
-    where = mosaic.arrange(order)
-    assert frames[0].shape == (where.size[1], where.size[0], 3)
-    width, height = where.cell
-    for (x, y), one in zip(where.corners, order, strict=True):
-        film = list(decoder.decode_frames(one.film))
+    # Every cell shows the same frame of its own film.
+    runs = [run for strategy in ranked for run in strategy.runs]
+    layout = mosaic.arrange(runs)
+    assert frames[0].shape == (layout.size[1], layout.size[0], 3)
+    width, height = layout.cell
+    for (x, y), run in zip(layout.corners, runs, strict=True):
+        film = list(decoder.decode_frames(run.film))
         for index in (0, 7, 11):
             cell = frames[index][y : y + height, x : x + width].astype(float)
-            same = [np.abs(mosaic.fit(frame, (height, width)) - cell).mean() for frame in film]
-            assert same[index] < 12
-            assert same[index] <= min(same) + 0.5
+            errors = [np.abs(fit(frame, (height, width)) - cell).mean() for frame in film]
+            assert errors[index] < 12
+            assert errors[index] <= min(errors) + 0.5
 
 
-def test_what_ends_earlier_stands_still_and_shapes_may_differ(tmp_path):
+def test_films_of_a_mosaic_may_differ_in_length_and_shape(tmp_path):
     render_config(compose_config(*SMALL), tmp_path / "long")
     render_config(
         compose_config(
@@ -187,13 +190,13 @@ def test_what_ends_earlier_stands_still_and_shapes_may_differ(tmp_path):
         comparison.compare(tmp_path)
 
 
-def test_a_label_that_is_too_long_is_written_smaller():
-    picture = mosaic._labels(
+def test_a_label_that_is_too_long_has_a_smaller_font():
+    picture = mosaic._draw_labels(
         mosaic.MosaicLayout(
             (200, 60),
             (50, 50),
             [],
-            [(0, 30, 100, "a strategy with a name that goes on and on")],
+            [mosaic.Label(0, 30, 100, "a strategy with a name that goes on and on")],
             24,
         )
     )
@@ -201,13 +204,9 @@ def test_a_label_that_is_too_long_is_written_smaller():
     assert picture[:, :100].max() > 150
 
 
-def test_without_matplotlib_the_extra_is_named_before_anything_is_written(
-    sweep, tmp_path, monkeypatch
-):
+def test_without_matplotlib_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(
-        RequestError,
-        match=r"needs matplotlib, which is not installed; pip install 'forgetting\[measures\]' brings it",
-    ):
+    message = r"needs matplotlib, which is not installed; pip install 'forgetting\[measures\]'"
+    with pytest.raises(RequestError, match=message):
         comparison.compare(tmp_path)
     assert not list(tmp_path.iterdir())

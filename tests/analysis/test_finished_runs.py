@@ -1,3 +1,5 @@
+"""The labels of finished runs, made of the settings in which they differ."""
+
 from pathlib import Path
 
 from forgetting.analysis import finished_runs
@@ -5,15 +7,15 @@ from forgetting.analysis.finished_runs import FinishedRun
 from helpers import compose_config
 
 
-def test_what_configs_differ_in():
-    told = finished_runs.differences(
+def test_the_settings_in_which_configs_differ():
+    settings = finished_runs.differences(
         [
             compose_config("ordering=random"),
             compose_config("ordering=random", "ordering.seed=3"),
             compose_config("ordering=magnitude"),
         ]
     )
-    assert told == [
+    assert settings == [
         {"ordering": "random", "ordering.seed": "0"},
         {"ordering": "random", "ordering.seed": "3"},
         {"ordering": "magnitude"},
@@ -21,29 +23,29 @@ def test_what_configs_differ_in():
     assert finished_runs.differences(
         [compose_config(), compose_config("measure.rate=7", "render.shard=1/2")]
     ) == [{}, {}]
-    told = finished_runs.differences(
+    settings = finished_runs.differences(
         [
             compose_config("film.size=64"),
             compose_config("film.size=null"),
             compose_config("generator=toy"),
         ]
     )
-    assert [one.get("film.size") for one in told] == ["64", "None", "None"]
-    assert [one["generator.name"] for one in told] == ["ffhq-mobile", "ffhq-mobile", "toy"]
+    assert [own.get("film.size") for own in settings] == ["64", "None", "None"]
+    assert [own["generator.name"] for own in settings] == ["ffhq-mobile", "ffhq-mobile", "toy"]
     tracks = [
         compose_config(),
         compose_config() | {"tracks": {"eyes": {"units": "styles"}}},
         compose_config() | {"tracks": {"eyes": {"units": "weights"}}},
     ]
     assert [
-        one.get("tracks.eyes") or one.get("tracks.eyes.units")
-        for one in finished_runs.differences(tracks[1:])
+        own.get("tracks.eyes") or own.get("tracks.eyes.units")
+        for own in finished_runs.differences(tracks[1:])
     ] == ["styles", "weights"]
-    assert len({str(one) for one in finished_runs.differences(tracks)}) == 3
+    assert len({str(own) for own in finished_runs.differences(tracks)}) == 3
 
 
-def test_what_is_called_a_face_and_a_strategy():
-    one = FinishedRun(
+def test_the_labels_of_faces_and_strategies():
+    run = FinishedRun(
         Path(),
         "x",
         Path(),
@@ -52,7 +54,7 @@ def test_what_is_called_a_face_and_a_strategy():
         {},
         {"latent.seed": "3", "ordering": "random", "ordering.seed": "1", "film.size": "64"},
     )
-    assert (one.face, one.strategy, one.title) == (
+    assert (run.face, run.strategy, run.title) == (
         "seed 3",
         "random, size 64",
         "random, seed 1, size 64, seed 3",

@@ -1,3 +1,5 @@
+"""Measuring films: as they are rendered, again, and as files without a run."""
+
 import json
 
 import numpy as np
@@ -31,28 +33,29 @@ FILM = (
         ("film=png",),
     ],
 )
-def test_a_film_has_its_curve_beside_it(tmp_path, more):
+def test_the_curve_of_a_film_lies_beside_it(tmp_path, more):
     render_config(compose_config(*FILM, *more), tmp_path)
-    there = {path.name for path in tmp_path.iterdir()}
-    assert {"curve.csv", "summary.json", "recipe.yaml"} <= there
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"curve.csv", "summary.json", "recipe.yaml"} <= names
     assert (
-        ("curve.png" in there) == ("curve.svg" in there) == dependencies.is_installed("matplotlib")
+        ("curve.png" in names) == ("curve.svg" in names) == dependencies.is_installed("matplotlib")
     )
-    one, plan = curve.read_curve(tmp_path / "curve.csv"), plans.load_plan(tmp_path / "plan.npz")
-    assert one.frames.tolist() == [0, 3, 6, 9, 11], "two frames a second, and the last"
-    assert one.gone.tolist() == pytest.approx(
-        [plan.ablated_share(int(index)) for index in one.frames]
+    measured = curve.read_curve(tmp_path / "curve.csv")
+    plan = plans.load_plan(tmp_path / "plan.npz")
+    assert measured.frames.tolist() == [0, 3, 6, 9, 11], "two frames a second, and the last"
+    assert measured.ablated.tolist() == pytest.approx(
+        [plan.ablated_share(int(index)) for index in measured.frames]
     )
-    assert one.columns["structure"][0] == 0
-    assert one.columns["structure"][-1] > 0.02
-    told = json.loads((tmp_path / "summary.json").read_text())
-    assert (told["frames"], told["fps"], told["measured_frames"]) == (12, 6, 5)
+    assert measured.columns["structure"][0] == 0
+    assert measured.columns["structure"][-1] > 0.02
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["frames"], summary["fps"], summary["measured_frames"]) == (12, 6, 5)
     before = (tmp_path / "curve.csv").read_bytes()
     run.measure(tmp_path, MeasureSettings("plain"))
-    assert (tmp_path / "curve.csv").read_bytes() == before, "measured again it is the same"
+    assert (tmp_path / "curve.csv").read_bytes() == before, "measuring again gives the same"
 
 
-def test_a_face_that_moves_is_compared_with_itself(tmp_path):
+def test_a_moving_face_is_compared_with_itself(tmp_path):
     settings = (
         "latent=walk",
         "schedule=linear",
@@ -62,20 +65,20 @@ def test_a_face_that_moves_is_compared_with_itself(tmp_path):
     )
     render_config(compose_config(*FILM, *settings), tmp_path)
     assert curve.read_curve(tmp_path / "curve.csv").columns["structure"].max() < 1e-3, (
-        "nothing died"
+        "no unit is ablated"
     )
 
 
-def test_a_film_of_which_there_is_only_the_file(tmp_path):
+def test_a_film_without_its_run(tmp_path):
     path = render_config(
         compose_config(*FILM, "film.size=128", "film.crf=1", "measure.rate=0"), tmp_path
     )
     own = curve.read_curve(tmp_path / "curve.csv")
     run.measure(path, MeasureSettings("plain", 0))
-    found = curve.read_curve(tmp_path / "film.curve.csv")
-    assert found.frames.tolist() == own.frames.tolist() == [*range(12)]
-    np.testing.assert_allclose(found.columns["light"], own.columns["light"], atol=0.02)
-    np.testing.assert_allclose(found.columns["structure"], own.columns["structure"], atol=0.05)
+    measured = curve.read_curve(tmp_path / "film.curve.csv")
+    assert measured.frames.tolist() == own.frames.tolist() == [*range(12)]
+    np.testing.assert_allclose(measured.columns["light"], own.columns["light"], atol=0.02)
+    np.testing.assert_allclose(measured.columns["structure"], own.columns["structure"], atol=0.05)
     assert (
         json.loads((tmp_path / "film.summary.json").read_text())["half_life"]["structure"]["gone"]
         is None
@@ -91,7 +94,7 @@ def test_files_that_are_no_films(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
-def test_impossible_measuring():
+def test_impossible_settings():
     with pytest.raises(RequestError, match="measure.rate must lie between"):
         MeasureSettings(rate=-1)
     with pytest.raises(RequestError, match="no measure 'x'"):

@@ -1,3 +1,5 @@
+"""Fixtures of the gallery: films, and the galleries made of them."""
+
 import json
 import shutil
 from dataclasses import replace
@@ -21,7 +23,7 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Films of several kinds: two orderings, two faces, one long, one that no browser plays, one unmeasured."""
+    """Two orderings, two faces, a large film, one that no browser plays, one unmeasured."""
     folder = tmp_path_factory.mktemp("runs")
     plain = "measure.names=plain"
     render_config(compose_config(*SMALL, "latent.seed=1", plain), folder / "a")
@@ -55,10 +57,10 @@ def hundred(runs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hundred")
     plan = plans.load_plan(runs / "a" / "plan.npz")
     for number in range(100):
-        one = folder / f"{number:03d}"
-        shutil.copytree(runs / "a", one)
+        run = folder / f"{number:03d}"
+        shutil.copytree(runs / "a", run)
         recipe = plan.recipe.replace("    seed: 1\n", f"    seed: {number + 100}\n", 1)
-        plans.save_plan(replace(plan, recipe=recipe), one / "plan.npz")
-        (one / "recipe.yaml").write_text(recipe)
-        (one / "summary.json").write_text(json.dumps({"evenness": (37 * number) % 100 / 100}))
+        plans.save_plan(replace(plan, recipe=recipe), run / "plan.npz")
+        (run / "recipe.yaml").write_text(recipe)
+        (run / "summary.json").write_text(json.dumps({"evenness": (37 * number) % 100 / 100}))
     return gallery.make_gallery(folder).parent

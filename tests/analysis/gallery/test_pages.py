@@ -1,4 +1,4 @@
-"""The gallery: what is in the folder, and what Chromium makes of it."""
+"""The pages of a gallery in Chromium: the wall, films, comparison, exhibition, accessibility."""
 
 import os
 import shutil
@@ -13,12 +13,15 @@ from PIL import Image
 from forgetting.film import decoder
 from helpers import gallery_data
 
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run"
+    " --disable-background-networking --disable-component-update --disable-sync"
+)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next(
+    path = next(
         (
             path
             for name in ("chromium", "chromium-browser", "google-chrome")
@@ -26,46 +29,44 @@ def browser():
         ),
         None,
     )
-    if found is None and not os.environ.get("CI"):
-        pytest.skip(
-            "no gallery can be looked at without Chromium: install it (Debian: apt install chromium)"
-        )
+    if path is None and not os.environ.get("CI"):
+        pytest.skip("pages are tested in Chromium: install it (Debian: apt install chromium)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def page(browser, site):
-    """A page on which nothing may go wrong, and from which nothing may be asked for outside of its folder."""
+    """A page without errors, which requests nothing outside of its folder."""
     context = browser.new_context(viewport={"width": 1300, "height": 900})
-    page, wrong = context.new_page(), []
+    page, problems = context.new_page(), []
     page.on(
         "console",
         lambda message: (
-            wrong.append(message.text) if message.type in ("error", "warning") else None
+            problems.append(message.text) if message.type in ("error", "warning") else None
         ),
     )
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("pageerror", lambda error: problems.append(str(error)))
     page.on(
         "request",
         lambda request: (
-            None if request.url.startswith(("file:", "data:")) else wrong.append(request.url)
+            None if request.url.startswith(("file:", "data:")) else problems.append(request.url)
         ),
     )
     page.on(
         "requestfailed",
         lambda request: (
-            None if "ERR_ABORTED" in (request.failure or "") else wrong.append(request.url)
+            None if "ERR_ABORTED" in (request.failure or "") else problems.append(request.url)
         ),
     )
     page.set_default_timeout(20_000)
     yield page
     context.close()
-    assert not wrong
+    assert not problems
 
 
 def opened(page, site, name="index.html", at=""):
@@ -74,41 +75,42 @@ def opened(page, site, name="index.html", at=""):
 
 
 def titles(page):
-    return [one.inner_text() for one in page.locator("#wall li:not([hidden]) .title").all()]
+    return [title.inner_text() for title in page.locator("#wall li:not([hidden]) .title").all()]
 
 
 def keys(site):
-    return {one["title"]: one["key"] for one in gallery_data(site / "runs.js")["works"]}
+    return {work["title"]: work["key"] for work in gallery_data(site / "runs.js")["works"]}
 
 
 def axe(page):
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(
-        page, options={"preload": False}
-    )  # it would read the style sheet, which pages from a disk may not
+    # Preloading would read the style sheet, which pages from a disk may not.
+    report = Axe().run(page, options={"preload": False})
     return [
-        f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes'][:3]]}"
-        for one in found.response["violations"]
+        f"{rule['id']}: {rule['help']}: {[node['html'] for node in rule['nodes'][:3]]}"
+        for rule in report.response["violations"]
     ]
 
 
 # --- the wall ---
 
 
-def test_films_play_where_they_are_seen(page, site):
+def test_visible_films_play(page, site):
     opened(page, site)
     page.wait_for_function("document.querySelectorAll('#wall video').length === 5")
     page.wait_for_function(
-        "[...document.querySelectorAll('#wall video')].every(one => one.currentTime > 0.3 && !one.paused && one.muted)"
+        "[...document.querySelectorAll('#wall video')]"
+        ".every(video => video.currentTime > 0.3 && !video.paused && video.muted)"
     )
     page.wait_for_function(
-        "[...document.querySelectorAll('#wall video')].some(one => one.played.length && one.played.end(0) >= one.duration - 0.2)"
+        "[...document.querySelectorAll('#wall video')].some(video => video.played.length"
+        " && video.played.end(0) >= video.duration - 0.2)"
     )
-    assert page.evaluate("[...document.querySelectorAll('#wall video')].every(one => one.loop)")
+    assert page.evaluate("[...document.querySelectorAll('#wall video')].every(video => video.loop)")
 
 
-def test_films_that_are_not_seen_are_not_there(page, hundred):
+def test_films_outside_the_window_are_not_loaded(page, hundred):
     opened(page, hundred)
     page.wait_for_function("document.querySelectorAll('#wall video').length > 5")
     first = page.locator("#wall li").first
@@ -119,7 +121,7 @@ def test_films_that_are_not_seen_are_not_there(page, hundred):
     assert first.locator("video").count() == 0
 
 
-def test_who_wants_no_motion_gets_none_until_asking(browser, site):
+def test_with_reduced_motion_a_film_plays_only_when_focused(browser, site):
     context = browser.new_context(reduced_motion="reduce")
     page = opened(context.new_page(), site)
     page.wait_for_timeout(500)
@@ -129,10 +131,9 @@ def test_who_wants_no_motion_gets_none_until_asking(browser, site):
     context.close()
 
 
-def test_filters_filter_and_sort_sorts(page, site):
+def test_filters_and_sorting(page, site):
     opened(page, site)
-    everything = titles(page)
-    assert len(everything) == 5
+    assert len(titles(page)) == 5
     page.fill("#query", "random")
     assert len(titles(page)) == 2
     assert page.inner_text("#count") == "2 of 5 films"
@@ -151,8 +152,8 @@ def test_filters_filter_and_sort_sorts(page, site):
     assert len(titles(page)) == 2
     page.get_by_role("combobox", name="latent.seed", exact=True).select_option("")
     figures = {
-        one["title"]: one["figures"].get("half_life.structure")
-        for one in gallery_data(site / "runs.js")["works"]
+        work["title"]: work["figures"].get("half_life.structure")
+        for work in gallery_data(site / "runs.js")["works"]
     }
     halves = sorted(value for value in figures.values() if value is not None)
     page.get_by_label("sort by").select_option("half_life.structure")
@@ -160,15 +161,16 @@ def test_filters_filter_and_sort_sorts(page, site):
     page.click("#direction")
     assert [figures[title] for title in titles(page)] == [*halves[::-1], None]
     page.reload()
-    assert page.input_value("#sort") == "half_life.structure", "what is seen can be sent as a link"
+    assert page.input_value("#sort") == "half_life.structure", "the address holds the filters"
     assert [figures[title] for title in titles(page)] == [*halves[::-1], None]
 
 
 def test_numbers_are_sorted_as_numbers(page, hundred):
     opened(page, hundred, at="#sort=evenness")
-    order = [one["figures"]["evenness"] for one in gallery_data(hundred / "runs.js")["works"]]
+    order = [work["figures"]["evenness"] for work in gallery_data(hundred / "runs.js")["works"]]
     shown = page.evaluate(
-        "[...document.querySelectorAll('#wall li')].map(li => FORGETTING.all.works.find(w => w.key === li.id).figures.evenness)"
+        "[...document.querySelectorAll('#wall li')]"
+        ".map(li => FORGETTING.all.works.find(work => work.key === li.id).figures.evenness)"
     )
     assert shown == sorted(order)
     page.fill("#query", "latent.seed>188 latent.seed<193")
@@ -178,22 +180,22 @@ def test_numbers_are_sorted_as_numbers(page, hundred):
 # --- a film ---
 
 
-def test_a_film_is_stepped_through_frame_by_frame(page, site, runs):
+def test_stepping_through_a_film(page, site, runs):
     key = next(
-        one["key"]
-        for one in gallery_data(site / "runs.js")["works"]
-        if one["title"].startswith("contribution") and one["frames"] == 36
+        work["key"]
+        for work in gallery_data(site / "runs.js")["works"]
+        if work["title"].startswith("contribution") and work["frames"] == 36
     )
     opened(page, site, f"film/{key}.html")
     page.wait_for_function("document.querySelector('#film').currentTime > 0.2")
     page.evaluate("FORGETTING.playing.stop()")
     frames = np.stack(list(decoder.decode_frames(site / "films" / key / "film.mp4"))).astype(float)
 
-    def seen():
+    def frame_on_display():
         page.wait_for_timeout(150)
-        page.locator("#film").screenshot(path=str(runs / "seen.png"))
+        page.locator("#film").screenshot(path=str(runs / "displayed.png"))
         picture = (
-            Image.open(runs / "seen.png")
+            Image.open(runs / "displayed.png")
             .convert("RGB")
             .resize(frames.shape[2:0:-1], Image.Resampling.BOX)
         )
@@ -203,22 +205,22 @@ def test_a_film_is_stepped_through_frame_by_frame(page, site, runs):
     page.wait_for_function(
         "document.querySelector('#place').textContent.startsWith('frame 1 of 36')"
     )
-    assert seen() == 0
+    assert frame_on_display() == 0
     for expected in (1, 2, 3):
         page.keyboard.press("ArrowRight")
-        assert seen() == expected
+        assert frame_on_display() == expected
     page.keyboard.press("ArrowLeft")
-    assert seen() == 2
+    assert frame_on_display() == 2
     page.keyboard.press("End")
-    assert seen() == 35
+    assert frame_on_display() == 35
     page.keyboard.press("ArrowRight")
-    assert seen() == 35
+    assert frame_on_display() == 35
     page.locator("#scrub").fill("20")
-    assert seen() == 20
+    assert frame_on_display() == 20
     assert page.inner_text("#place").startswith("frame 21 of 36, 1.67 s, ")
     head = page.locator("#curve .playhead").get_attribute("x1")
     page.locator("#back").click()
-    assert seen() == 19
+    assert frame_on_display() == 19
     assert float(page.locator("#curve .playhead").get_attribute("x1")) < float(head)
     box = page.locator("#plan svg").bounding_box()
     page.locator("#plan svg").click(position={"x": box["width"] * 0.985, "y": 10})
@@ -236,12 +238,12 @@ def test_every_page_opens(page, site):
         page.wait_for_function("document.querySelector('#film').currentTime > 0.2")
         assert page.inner_text("h1") == title
         assert page.locator("svg path").count() >= 1
-        assert "_target_: forgetting.film.Film" in page.inner_text(".recipe")
+        assert "_target_: film/film" in page.inner_text(".recipe")
 
 
 # --- side by side ---
 
-LISTEN = """() => {
+RECORD_TIMES = """() => {
   globalThis.clocks = [];
   const videos = [...document.querySelectorAll('video')];
   globalThis.shown = videos.map(() => []);
@@ -253,36 +255,42 @@ LISTEN = """() => {
     video.requestVideoFrameCallback(next);
   });
   const look = () => {
-    if (videos.every((one) => !one.paused && !one.seeking && !one.ended)) clocks.push(videos.map((one) => one.currentTime));
+    if (videos.every((video) => !video.paused && !video.seeking && !video.ended))
+      clocks.push(videos.map((video) => video.currentTime));
     requestAnimationFrame(look);
   };
   look();
 }"""
 
 
-def apart(shown):
-    """By how many seconds of film frames on display differ, at instants between the first and the last: by the times at which the
-    browser shows them, for its callbacks may come later."""
-    times = [np.array(one) for one in shown]
-    instants = np.arange(max(one[0, 0] for one in times), min(one[-1, 0] for one in times), 4.0)
+def display_difference(shown):
+    """Return by how many seconds the frames on display differ, at many instants.
+
+    The instants are those at which the browser shows frames, because its callbacks may be late.
+    """
+    times = [np.array(film) for film in shown]
+    instants = np.arange(max(film[0, 0] for film in times), min(film[-1, 0] for film in times), 4.0)
     return np.ptp(
-        [one[np.searchsorted(one[:, 0], instants, side="right") - 1, 1] for one in times], axis=0
+        [film[np.searchsorted(film[:, 0], instants, side="right") - 1, 1] for film in times], axis=0
     )
 
 
-def test_films_keep_step_within_one_frame(page, site):
-    """As long as they play, over the loop's end, and after one was made to stumble."""
+def test_compared_films_differ_by_at_most_a_frame(page, site):
+    """While they play, when they start again, and after one of them was shifted."""
     works = gallery_data(site / "runs.js")["works"]
-    same = [one["key"] for one in works if one["frames"] == 36][:3]
+    same = [work["key"] for work in works if work["frames"] == 36][:3]
     opened(page, site, "compare.html", f"#{','.join(same)}")
     page.wait_for_function(
-        "FORGETTING.playing && [...document.querySelectorAll('video')].every(one => one.currentTime > 0.7)"
+        "FORGETTING.playing"
+        " && [...document.querySelectorAll('video')].every(video => video.currentTime > 0.7)"
     )
-    page.evaluate(
-        LISTEN
-    )  # once they have found together: who was late at the start runs a little faster
+    # Only now, because a film that starts late runs a little faster at first.
+    page.evaluate(RECORD_TIMES)
     page.wait_for_timeout(4000)
-    clocks, shown = np.array(page.evaluate("clocks")), apart(page.evaluate("shown")) * 12
+    clocks, shown = (
+        np.array(page.evaluate("clocks")),
+        display_difference(page.evaluate("shown")) * 12,
+    )
     assert len(clocks) > 40
     assert np.ptp(clocks[:, 0]) > 1.5
     assert np.ptp(clocks, axis=1).max() * 12 <= 1
@@ -294,26 +302,27 @@ def test_films_keep_step_within_one_frame(page, site):
     page.evaluate("FORGETTING.playing.stop()")
     page.evaluate("FORGETTING.playing.show(17)")
     at = page.evaluate(
-        "[...document.querySelectorAll('video')].map(one => Math.floor(one.currentTime * 12 + 0.01))"
+        "[...document.querySelectorAll('video')]"
+        ".map(video => Math.floor(video.currentTime * 12 + 0.01))"
     )
     assert at == [17, 17, 17]
 
 
-def test_films_of_other_lengths_end_each_in_its_time(page, site):
+def test_films_of_different_lengths_show_their_own_last_frame(page, site):
     works = sorted(
-        gallery_data(site / "runs.js")["works"], key=lambda one: one["frames"] / one["rate"]
+        gallery_data(site / "runs.js")["works"], key=lambda work: work["frames"] / work["rate"]
     )
     short, long = works[0], works[-1]
     opened(page, site, "compare.html", f"#{short['key']},{long['key']}")
     page.wait_for_function("FORGETTING.playing")
     page.evaluate("FORGETTING.playing.stop()")
     page.evaluate("FORGETTING.playing.show(FORGETTING.playing.frames - 1)")
-    at = page.evaluate("[...document.querySelectorAll('video')].map(one => one.currentTime)")
+    at = page.evaluate("[...document.querySelectorAll('video')].map(video => video.currentTime)")
     assert at[0] == pytest.approx((short["frames"] - 0.5) / short["rate"], abs=0.01)
     assert at[1] == pytest.approx((long["frames"] - 0.5) / long["rate"], abs=0.01)
 
 
-def test_films_are_chosen_on_the_wall_and_beside_one_another(page, site):
+def test_films_are_chosen_on_the_wall_and_on_the_page(page, site):
     opened(page, site)
     for box in page.locator(".pick input").all()[:4]:
         box.check()
@@ -330,15 +339,16 @@ def test_films_are_chosen_on_the_wall_and_beside_one_another(page, site):
 # --- exhibition ---
 
 
-AWAKE = """
-globalThis.asked = [];
-const lock = { release() { asked.push('released'); } };
-if (navigator.wakeLock) navigator.wakeLock.request = async (what) => { asked.push(what); return lock; };
+RECORD_WAKE_LOCKS = """
+globalThis.requests = [];
+const lock = { release() { requests.push('released'); } };
+if (navigator.wakeLock)
+  navigator.wakeLock.request = async (what) => { requests.push(what); return lock; };
 """
 
 
-def test_exhibition_goes_on_for_ever_and_escape_ends_it(page, site):
-    page.add_init_script(AWAKE)
+def test_an_exhibition_repeats_until_escape(page, site):
+    page.add_init_script(RECORD_WAKE_LOCKS)
     opened(page, site)
     page.wait_for_function("!!FORGETTING.exhibit")
     page.fill("#query", "film.duration<4")
@@ -347,36 +357,37 @@ def test_exhibition_goes_on_for_ever_and_escape_ends_it(page, site):
     page.wait_for_function(f"{shown}?.currentTime > 0.2")
     assert page.evaluate("document.fullscreenElement?.className") == "exhibition"
     assert page.evaluate("getComputedStyle(document.querySelector('.exhibition')).cursor") == "none"
-    found = []
+    displayed = []
     deadline = time.monotonic() + 40
-    while len(found) < 6 and time.monotonic() < deadline:
+    while len(displayed) < 6 and time.monotonic() < deadline:
         now = page.evaluate(f"{shown}.src.split('/').at(-2)")
-        found += [now] if found[-1:] != [now] else []
+        displayed += [now] if displayed[-1:] != [now] else []
         page.wait_for_timeout(50)
-    assert len(found) == 6
-    assert found[4:] == found[:2], "after the last comes the first"
-    assert len(set(found)) == 4
+    assert len(displayed) == 6
+    assert displayed[4:] == displayed[:2], "after the last comes the first"
+    assert len(set(displayed)) == 4
     mixed = page.evaluate(
-        "[...document.querySelectorAll('.exhibition video')].map(one => Number(getComputedStyle(one).opacity))"
+        "[...document.querySelectorAll('.exhibition video')]"
+        ".map(video => Number(getComputedStyle(video).opacity))"
     )
     assert 0.9 < sum(mixed) < 1.1
     page.keyboard.press("Escape")
     page.wait_for_function("!document.querySelector('.exhibition')")
     assert page.evaluate("document.fullscreenElement") is None
-    assert page.evaluate("asked") == ["screen", "released"]
+    assert page.evaluate("requests") == ["screen", "released"]
     assert page.evaluate("document.activeElement.id") == "exhibit"
 
 
-def test_a_kiosk_opens_it_by_its_address(page, site):
+def test_an_exhibition_opens_by_its_address(page, site):
     opened(page, site, at="#exhibition")
     page.wait_for_function("document.querySelector('.exhibition video.shown')?.currentTime > 0.2")
 
 
-# --- everybody ---
+# --- accessibility and memory ---
 
 
 @pytest.mark.parametrize("name", ["index.html", "film", "compare.html", "index.html#exhibition"])
-def test_it_passes_axe(page, site, name):
+def test_pages_pass_axe(page, site, name):
     path, _, at = name.partition("#")
     path = f"film/{next(iter(keys(site).values()))}.html" if path == "film" else path
     opened(page, site, path, f"#{at}" if at else "")
@@ -384,7 +395,7 @@ def test_it_passes_axe(page, site, name):
     assert axe(page) == []
 
 
-def test_the_keyboard_is_enough(page, site):
+def test_everything_is_reached_by_the_keyboard(page, site):
     opened(page, site)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -393,7 +404,8 @@ def test_the_keyboard_is_enough(page, site):
         page.keyboard.press("Tab")
         reached.add(
             page.evaluate(
-                "document.activeElement.id || document.activeElement.className || document.activeElement.type"
+                "document.activeElement.id || document.activeElement.className"
+                " || document.activeElement.type"
             )
         )
     assert {"query", "sort", "direction", "exhibit", "beside", "work", "checkbox"} <= reached
@@ -402,7 +414,7 @@ def test_the_keyboard_is_enough(page, site):
     page.wait_for_function("document.querySelector('#film')")
 
 
-def test_without_scripts_there_are_posters_and_links(browser, site):
+def test_without_scripts_pages_show_posters_and_links(browser, site):
     context = browser.new_context(java_script_enabled=False)
     page = opened(context.new_page(), site)
     assert page.locator("#wall img").count() == 5
@@ -412,7 +424,7 @@ def test_without_scripts_there_are_posters_and_links(browser, site):
 
 
 def processes():
-    """Process -> the one that started it, and its command."""
+    """Return the parent and the command of every process."""
     lines = subprocess.check_output(["ps", "-eo", "pid=,ppid=,args="], text=True).splitlines()
     return {
         int(pid): (int(parent), command)
@@ -420,8 +432,8 @@ def processes():
     }
 
 
-def held(only: str = "") -> float:
-    """Megabytes that processes under this one hold, what is shared counted once; of those alone whose command says ``only``."""
+def used_memory(only: str = "") -> float:
+    """Return the megabytes of this process's children whose command holds ``only``."""
     running, family = processes(), {os.getpid()}
     while more := {pid for pid, (parent, _) in running.items() if parent in family} - family:
         family |= more
@@ -433,7 +445,7 @@ def held(only: str = "") -> float:
                 if only in running[pid][1]
                 else []
             )
-        except OSError:  # it is over
+        except OSError:  # it has ended
             continue
         total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return total / 1024
@@ -442,11 +454,11 @@ def held(only: str = "") -> float:
 @pytest.mark.skipif(
     not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells what processes share"
 )
-def test_a_hundred_films_open_at_once_and_hold_little(page, hundred):
-    """The empty browser alone holds more than the page may add to it; so both are looked at: what renders, and what is added."""
+def test_a_page_of_a_hundred_films_opens_quickly_and_needs_little_memory(page, hundred):
+    """An empty browser needs more than a page may add: the renderers are measured alone, too."""
     page.goto("about:blank")
     page.wait_for_timeout(500)
-    before, started = held(), time.monotonic()
+    before, started = used_memory(), time.monotonic()
     opened(page, hundred)
     page.wait_for_function("document.querySelector('#wall video')?.readyState >= 2")
     took = time.monotonic() - started
@@ -456,8 +468,7 @@ def test_a_hundred_films_open_at_once_and_hold_little(page, hundred):
         page.wait_for_timeout(700)
         page.evaluate("scrollTo(0, 0)")
         page.wait_for_timeout(700)
-    added, renderers = held() - before, held("--type=renderer")
-    print(f"opened in {took:.2f} s, {added:.0f} MB added, {renderers:.0f} MB held by renderers")
+    added, renderers = used_memory() - before, used_memory("--type=renderer")
     assert took < 2
     assert added < 300
     assert 10 < renderers < 300

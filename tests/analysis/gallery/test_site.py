@@ -1,3 +1,5 @@
+"""The folder of a gallery, and what replaces it."""
+
 import shutil
 from dataclasses import replace
 
@@ -10,10 +12,8 @@ from forgetting.film import decoder
 from forgetting.film.recipe import config_with_plan
 from helpers import compose_config, gallery_data, render_config
 
-# --- the folder ---
 
-
-def test_everything_is_in_the_folder(site, runs):
+def test_the_files_of_a_gallery(site, runs):
     works = gallery_data(site / "runs.js")["works"]
     assert len(works) == 5
     for work in works:
@@ -39,7 +39,7 @@ def test_everything_is_in_the_folder(site, runs):
             assert str(runs) not in text
 
 
-def test_it_is_hung_again_in_one_step_and_films_stay_what_they_were(runs, tmp_path):
+def test_a_gallery_is_replaced_and_keeps_its_films(runs, tmp_path):
     site = gallery.make_gallery(runs / "d", tmp_path / "site").parent
     (small,) = site.glob("films/*/wall.mp4")
     stamp = small.stat().st_mtime_ns
@@ -50,7 +50,7 @@ def test_it_is_hung_again_in_one_step_and_films_stay_what_they_were(runs, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
-def test_what_is_no_gallery_is_left_alone(runs, tmp_path):
+def test_other_folders_are_not_replaced(runs, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(RequestError, match="is no gallery"):
         gallery.make_gallery(runs, tmp_path)
@@ -61,21 +61,22 @@ def test_what_is_no_gallery_is_left_alone(runs, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_film_is_made_again_by_what_its_page_holds(site, runs, tmp_path):
+def test_a_film_is_rendered_again_from_the_plan_of_its_page(site, runs, tmp_path):
     key = next(
         work["key"] for work in gallery_data(site / "runs.js")["works"] if work["frames"] == 36
     )
     plan = site / "films" / key / "plan.npz"
     again = render_config(
-        config_with_plan(compose_config(f"plan={plan}"), ["plan"]), tmp_path / "again"
+        config_with_plan(compose_config(f"plan={plan}"), ["plan"], "render"), tmp_path / "again"
     )
     old = decoder.decode_frames(site / "films" / key / "film.mp4")
     assert all(
-        (one == other).all() for one, other in zip(decoder.decode_frames(again), old, strict=True)
+        (frame == earlier).all()
+        for frame, earlier in zip(decoder.decode_frames(again), old, strict=True)
     )
 
 
-def test_recipes_are_strangers_words(runs, tmp_path):
+def test_recipes_are_escaped(runs, tmp_path):
     """A setting that is a script stays text."""
     shutil.copytree(runs / "a", tmp_path / "one")
     plan = plans.load_plan(tmp_path / "one" / "plan.npz")

@@ -1,13 +1,15 @@
-"""Measures, and the curve of what they say."""
+"""Metrics: their values, their selection, and the published scores of their networks."""
 
-import builtins
+import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from forgetting import dependencies
+from forgetting import dependencies, parts
+from forgetting.analysis import metrics
+from forgetting.analysis.curve import ForgettingCurve, landmarks
 from forgetting.analysis.metrics import faces, plain, registry
 from forgetting.analysis.metrics.weights import _dequantised
 from forgetting.engines.engine import to_bytes
@@ -18,19 +20,20 @@ from helpers import noise_frame
 PLAIN = registry.select_metrics("plain")
 
 
-def said(names, *frames, intact):
+def measured(names, *frames, intact):
+    """Return the numbers of each frame, by the name of the metric."""
     return [
-        told
-        for _, told in registry.measure_frames(
+        numbers
+        for _, numbers in registry.measure_frames(
             names, [(k, frame, intact) for k, frame in enumerate(frames)]
         )
     ]
 
 
-def test_plain_measures_by_hand():
+def test_plain_metrics_by_hand():
     red, grey = np.zeros((32, 32, 3), np.uint8), np.full((32, 32, 3), 128, np.uint8)
     red[..., 0] = 255
-    (of_red,), (of_grey,) = (said(PLAIN, one, intact=grey) for one in (red, grey))
+    (of_red,), (of_grey,) = (measured(PLAIN, frame, intact=grey) for frame in (red, grey))
     assert of_red["light"] == pytest.approx(0.2126, abs=1e-4)
     assert of_red["hue"] == pytest.approx(0)
     assert of_red["colour"] == pytest.approx(
@@ -43,45 +46,45 @@ def test_plain_measures_by_hand():
         ("blue", (0, 0, 90), 240),
         ("yellow", (200, 200, 0), 60),
     ):
-        assert plain.hue(grey)(np.full((8, 8, 3), colour, np.uint8)) == pytest.approx(degrees), name
+        hue = plain.MeanHue().bind(grey)(np.full((8, 8, 3), colour, np.uint8))
+        assert hue == pytest.approx(degrees), name
     assert of_red["detail"] == pytest.approx(0, abs=1e-6)
-    assert plain.detail(grey)(noise_frame()) > 0.05
+    assert plain.HighFrequencyEnergy().bind(grey)(noise_frame()) > 0.05
 
 
-def test_the_same_is_no_distance_and_others_are(cache_folder):
+def test_only_equal_pictures_have_no_distance():
     picture, other = noise_frame(1), noise_frame(2)
     for name in PLAIN:
-        measure = registry.METRICS[name].measure(picture)
+        measure = registry.find_metric(name).bind(picture)
         if name in ("structure", "step"):
             assert measure(picture) == 0
             assert measure(other) > 0.05
 
 
-def test_steps_are_from_frame_to_frame_even_where_the_face_moves():
+def test_steps_are_from_frame_to_frame_even_if_the_intact_picture_changes():
     a, b, c = (noise_frame(seed) for seed in (1, 2, 3))
-    told = [
-        one["step"]
-        for _, one in registry.measure_frames(
+    steps = [
+        numbers["step"]
+        for _, numbers in registry.measure_frames(
             ["step", "structure"], [(0, a, a), (5, b, b), (9, b, c)]
         )
     ]
-    assert told[0] == 0
-    assert told[1] == pytest.approx(plain.structure(a)(b))
-    assert told[2] == 0
+    assert steps[0] == 0
+    assert steps[1] == pytest.approx(plain.StructureDistance().bind(a)(b))
+    assert steps[2] == 0
 
 
-def test_figures_do_not_depend_on_how_many_come_together():
+def test_numbers_do_not_depend_on_how_many_frames_are_measured():
     frames = [noise_frame(seed) for seed in range(4)]
-    names = [
-        name for name in PLAIN if name not in ("step", "hue")
-    ]  # a grey picture has no hue, which equals nothing
-    together = said(names, *frames, intact=frames[0])
-    assert together == [said(names, frame, intact=frames[0])[0] for frame in frames]
+    # A grey picture has no hue: NaN, which equals nothing.
+    names = [name for name in PLAIN if name not in ("step", "hue")]
+    together = measured(names, *frames, intact=frames[0])
+    assert together == [measured(names, frame, intact=frames[0])[0] for frame in frames]
 
 
-def test_names():
+def test_the_selection_of_metrics():
     assert registry.select_metrics("none") == []
-    assert registry.select_metrics("all") == list(registry.METRICS)
+    assert registry.select_metrics("all") == registry.metric_names()
     assert registry.select_metrics(["hue", "structure"]) == ["structure", "hue"]
     assert set(PLAIN) == {"structure", "step", "light", "colour", "hue", "detail"}
     with pytest.raises(RequestError, match="no measure 'flp' .did you mean 'flip'"):
@@ -89,57 +92,134 @@ def test_names():
 
 
 def test_without_the_packages_the_extra_is_named(monkeypatch):
-    real = builtins.__import__
-    monkeypatch.setattr(
-        dependencies.importlib, "import_module", lambda name: real("no_such_package_" + name)
-    )
+    def fail(name):
+        raise ModuleNotFoundError(name=name.partition(".")[0])
+
     for module in ("flip_evaluator", "onnxruntime", "matplotlib"):
-        monkeypatch.setattr(
-            dependencies.importlib,
-            "import_module",
-            lambda name: (_ for _ in ()).throw(ModuleNotFoundError(name=name.partition(".")[0])),
+        message = (
+            f"this needs {module}, which is not installed; "
+            r"pip install 'forgetting\[measures\]' installs it"
         )
-        with pytest.raises(
-            RequestError,
-            match=rf"this needs {module}, which is not installed; pip install 'forgetting\[measures\]' brings it",
-        ):
-            dependencies.import_extra(module, "measures")
-    monkeypatch.setattr(dependencies, "here", lambda module: False)
-    assert registry.select_metrics("auto") == PLAIN
+        with monkeypatch.context() as patched:
+            patched.setattr(dependencies.importlib, "import_module", fail)
+            with pytest.raises(RequestError, match=message):
+                dependencies.import_extra(module, "measures")
 
 
-def test_blocks_are_dequantised_as_onnx_says():
+@pytest.mark.parametrize("missing", [None, "flip_evaluator", "onnxruntime", "onnx"])
+def test_auto_selects_what_is_installed(monkeypatch, missing):
+    """All metrics, or those that need no package if any package is missing."""
+    monkeypatch.setattr(dependencies, "is_installed", lambda module: module != missing)
+    expected = PLAIN if missing else registry.metric_names()
+    assert registry.select_metrics("auto") == expected
+
+
+NEW_METRIC = """
+from dataclasses import dataclass
+
+from forgetting.analysis.metrics.metric import Metric
+from forgetting.parts import part
+
+
+@part("metric/{name}")
+@dataclass(frozen=True)
+class NewMetric(Metric):
+    label = "{name} of a frame"
+    is_distance = True
+    requires = ("no_such_package",)
+
+    def bind(self, intact):
+        return lambda frame: float(frame.mean()) - float(intact.mean())
+"""
+
+
+@pytest.fixture
+def new_metrics(tmp_path, monkeypatch):
+    """Two metrics in files of their own, as if they lay in the package."""
+    folder = tmp_path / "forgetting" / "analysis" / "metrics"
+    folder.mkdir(parents=True)
+    for name in ("warmth", "blur"):
+        (folder / f"{name}.py").write_text(NEW_METRIC.format(name=name))
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(folder)])
+    with monkeypatch.context() as patched:
+        patched.setattr(parts, "_PACKAGE", tmp_path / "forgetting")
+        added = parts.part_modules.__wrapped__()
+    for name, module in added.items():
+        monkeypatch.setitem(parts.part_modules(), name, module)
+        monkeypatch.setitem(parts._CLASSES, name, None)  # removed again after the test
+    yield added
+    registry.find_metric.cache_clear()
+    for module in added.values():
+        sys.modules.pop(module, None)
+
+
+def test_a_new_metric_is_a_class_in_a_file(new_metrics):
+    """It is selected, measured and summarised; its column follows those that are known."""
+    package = "forgetting.analysis.metrics"
+    assert new_metrics == {"metric/blur": f"{package}.blur", "metric/warmth": f"{package}.warmth"}
+    names, known = registry.metric_names(), len(registry.ORDER)
+    assert names[:known] == list(registry.ORDER)
+    assert names[known:] == sorted(names[known:])
+    assert {"blur", "warmth"} <= set(names[known:])
+    assert registry.select_metrics("all") == names
+    assert registry.select_metrics("plain") == PLAIN
+    assert registry.select_metrics(["warmth", "light", "blur"]) == ["light", "blur", "warmth"]
+    assert registry.select_metrics("auto") == PLAIN, "a package that the new metrics need is absent"
+    levels = [np.full((8, 8, 3), level, np.uint8) for level in (10, 30, 50)]
+    rows = measured(["light", "warmth"], *levels, intact=levels[0])
+    assert [row["warmth"] for row in rows] == [0, 20, 40]
+    curve = ForgettingCurve.of(enumerate(rows), 1, [0, 0.5, 1])
+    assert landmarks(curve)["half_life"]["warmth"]["gone"] == 0.5
+    by_name = registry.known_metrics(["other", "warmth", "light"])
+    assert list(by_name) == ["light", "warmth"]
+    assert by_name["warmth"].label == "warmth of a frame"
+    with pytest.raises(RequestError, match="no measure 'warm' .did you mean 'warmth'"):
+        registry.select_metrics("warm")
+
+
+def test_every_metric_describes_itself():
+    for name in registry.metric_names():
+        metric = registry.find_metric(name)
+        assert metric.label
+        assert type(metric).__doc__
+        assert metric.threshold is None or not metric.is_distance
+        if name in registry.select_metrics("plain"):
+            assert not metric.requires
+
+
+def test_blocks_share_a_scale_as_in_onnx():
     x = np.arange(24, dtype=np.int8).reshape(2, 12)
     scale, zero = (
         np.array([[1, 2, 3], [4, 5, 6]], np.float32),
         np.array([[0, 1, 2], [3, 4, 5]], np.int8),
     )
-    slow = np.array(
+    expected = np.array(
         [
             [(float(x[r, c]) - zero[r, c // 4]) * scale[r, c // 4] for c in range(12)]
             for r in range(2)
         ]
     )
-    assert np.array_equal(_dequantised(x, scale, zero, 1, 4), slow)
+    assert np.array_equal(_dequantised(x, scale, zero, 1, 4), expected)
 
 
-def test_points_are_brought_onto_points():
+def test_the_similarity_between_two_sets_of_points_is_recovered():
     draw = np.random.RandomState(3)
-    here, angle = draw.randn(5, 2) * 30, 0.7
-    turn = 1.8 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    found = faces.similarity(here, here @ turn.T + [4, -9])
-    np.testing.assert_allclose(found, np.column_stack((turn, [4, -9])), atol=1e-9)
+    points, angle = draw.randn(5, 2) * 30, 0.7
+    linear = 1.8 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    fitted = faces.fit_similarity(points, points @ linear.T + [4, -9])
+    np.testing.assert_allclose(fitted, np.column_stack((linear, [4, -9])), atol=1e-9)
 
 
 @pytest.fixture(scope="module")
 def people(face_model):
     with torch.inference_mode():
         pictures = [
-            to_bytes(face_model.bind(Seed(seed)(face_model))())[0].numpy() for seed in range(8)
+            to_bytes(face_model.bind(Seed(seed).sample(face_model))())[0].numpy()
+            for seed in range(8)
         ]
     return [
-        np.asarray(Image.fromarray(one).resize((512, 512), Image.Resampling.LANCZOS))
-        for one in pictures
+        np.asarray(Image.fromarray(picture).resize((512, 512), Image.Resampling.LANCZOS))
+        for picture in pictures
     ]
 
 
@@ -148,39 +228,43 @@ def blurred(picture, sigma):
 
 
 @pytest.mark.model
-def test_faces_score_as_they_are_known_to(people):
-    """Against what others measured with these networks on such faces."""
+def test_scores_of_faces(people):
+    """Against the scores that others measured with these networks on such faces."""
     pytest.importorskip("onnxruntime", reason="needs forgetting[measures]")
-    scores = [faces.detect_face(one).score for one in people]
+    scores = [faces.detect_face(face).score for face in people]
     assert min(scores) >= 0.905
     assert max(scores) <= 0.93
-    mean = float(np.mean([faces.detect_face(blurred(one, 16)).score for one in people]))
+    mean = float(np.mean([faces.detect_face(blurred(face, 16)).score for face in people]))
     assert mean == pytest.approx(0.60, rel=0.05)
 
 
 @pytest.mark.model
-def test_identity_as_it_is_known_to_be(people):
+def test_similarities_of_identities(people):
     pytest.importorskip("onnxruntime", reason="needs forgetting[measures]")
-    dimmed = [faces.identity(one)((one * 0.7).astype(np.uint8)) for one in people]
+
+    def identity(intact, frame):
+        return faces.IdentitySimilarity().bind(intact)(frame)
+
+    dimmed = [identity(face, (face * 0.7).astype(np.uint8)) for face in people]
     assert min(dimmed) > 0.93
     assert np.mean(dimmed) == pytest.approx(0.98, rel=0.05)
-    assert [faces.identity(one)(one) for one in people[:2]] == pytest.approx([1, 1], abs=1e-5)
-    strangers = [faces.identity(a)(b) for a in people[:4] for b in people[4:]]
+    assert [identity(face, face) for face in people[:2]] == pytest.approx([1, 1], abs=1e-5)
+    strangers = [identity(a, b) for a in people[:4] for b in people[4:]]
     assert max(strangers) < 0.5
     assert np.mean(strangers) < 0.37
-    assert np.mean([faces.identity(one)(noise_frame(3, one.shape)) for one in people]) < 0.1
-    assert np.mean([faces.identity(one)(blurred(one, 16)) for one in people]) == pytest.approx(
-        0.18, abs=0.03
-    )
+    assert np.mean([identity(face, noise_frame(3, face.shape)) for face in people]) < 0.1
+    of_blurred = [identity(face, blurred(face, 16)) for face in people]
+    assert np.mean(of_blurred) == pytest.approx(0.18, abs=0.03)
 
 
 @pytest.mark.model
-def test_distances_to_the_same_face(people):
+def test_distances_grow_with_blur(people):
     pytest.importorskip("flip_evaluator", reason="needs forgetting[measures]")
-    one = people[0]
-    worse = [one, *(blurred(one, sigma) for sigma in (1, 2, 4, 8, 16)), noise_frame(1, one.shape)]
+    face = people[0]
+    worse = [blurred(face, sigma) for sigma in (1, 2, 4, 8, 16)]
+    worse = [face, *worse, noise_frame(1, face.shape)]
     for name in ("flip", "features"):
-        measure = registry.METRICS[name].measure(one)
-        told = [measure(picture) for picture in worse]
-        assert told[0] == pytest.approx(0, abs=1e-6)
-        assert told == sorted(told), f"{name} grows with blur, and noise is farthest"
+        measure = registry.find_metric(name).bind(face)
+        distances = [measure(picture) for picture in worse]
+        assert distances[0] == pytest.approx(0, abs=1e-6)
+        assert distances == sorted(distances), f"{name} grows with blur, and noise is farthest"
