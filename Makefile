@@ -3,6 +3,9 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
+# Tests run in so many processes, with a thread each.
+WORKERS ?= 2
+
 .PHONY: film test quick soak lint gallery dreams dreamspeed cluster cookbook study bench networks evenness clean
 
 film: .venv/installed
@@ -10,15 +13,15 @@ film: .venv/installed
 
 # Everything that CI runs.
 test: lint
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 # Lint, types and tests of logic, below ninety seconds.
 quick: lint
-	$(PY) -m pytest -n 2 -m 'not model and not slow and not soak'
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal -m 'not model and not slow and not soak'
 
 # What takes long: hundreds of kills, fuzzers by the million, benchmarks.
 soak: .venv/tested-with
-	$(PY) -m pytest -n 2 -m soak
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal -m soak
 
 lint: .venv/tested-with
 	$(PY) -m ruff check .

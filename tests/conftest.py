@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from forgetting.cli.main import app
+from forgetting.engines import openvino as compiled
 from forgetting.engines.allocator import keep_memory
 from forgetting.errors import FetchError
 from forgetting.film.encoder import encode
@@ -30,7 +31,12 @@ PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
 
 
 def pytest_configure(config):
-    """Give every worker of pytest-xdist one thread; what is set here, before they start, they and their processes inherit."""
+    """Give every worker of pytest-xdist one thread.
+
+    The workers and their processes inherit what the first process sets here, before they start.
+    """
+    # For every graph that it converts, OpenVINO reports to its maker: in forks of this process, which cost more than the graph.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     if PARALLEL:
         torch.set_num_threads(1)
     elif getattr(config.option, "numprocesses", None):
@@ -45,6 +51,24 @@ def cache_folder(tmp_path_factory) -> Path:
     os.environ["FORGETTING_CACHE"] = str(folder)
     keep_memory()
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Let OpenVINO compute in one thread too: for tiny networks, starting threads takes longer than computing."""
+    if not (PARALLEL and compiled.available()):
+        yield
+        return
+    import openvino
+
+    class Core(openvino.Core):
+        def __init__(self):
+            super().__init__()
+            self.set_property("CPU", {"INFERENCE_NUM_THREADS": 1})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino, "Core", Core)
+        yield
 
 
 @pytest.fixture(params=TINY)
