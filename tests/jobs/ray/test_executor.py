@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from forgetting import dependencies
-from forgetting import files as cache
+from forgetting import files
 from forgetting.cli.main import app
 from forgetting.errors import ForgettingError, Interrupted, RequestError
 from forgetting.jobs import run, sweep
+from forgetting.jobs.job import parse_job
+from helpers import ROOT, SEGMENTED, compose_config, file_hashes, render_config
 
 FILM = [*SEGMENTED, "film.duration=6"]
 """Sixty frames in six segments."""
@@ -83,7 +84,7 @@ class Log:
         self.set(**faults)
 
     def set(self, **faults):
-        with cache.atomic_write(Path(self.folder, "faults")) as part:
+        with files.atomic_write(Path(self.folder, "faults")) as part:
             part.write_text(json.dumps(faults))
 
     def faults(self):
@@ -229,7 +230,7 @@ def faulty(log):
     from forgetting.jobs.ray.worker import Worker
 
     class Faulty(Worker):
-        def render(self, files, plan, segments, *others):
+        def render(self, files, trust, plan, segments, *others):
             begins = [segment.start for segment in segments]
             number = log.add(starts=begins, pid=os.getpid(), node=self.ready())
             while number >= log.faults().get("pause", number + 1):
@@ -239,7 +240,7 @@ def faulty(log):
                 os.kill(os.getpid(), signal.SIGKILL)
             if fault == "fail":
                 raise RuntimeError("an error of the work")
-            return super().render(files, plan, segments, *others)
+            return super().render(files, trust, plan, segments, *others)
 
     return Faulty
 
@@ -288,7 +289,7 @@ class TestFilms:
             below = [tmp_path / name / "film" for name in ("alone", "together")]
             assert contents(below[0]) == contents(below[1])
         else:
-            assert files(tmp_path / "alone") == files(tmp_path / "together")
+            assert file_hashes(tmp_path / "alone") == file_hashes(tmp_path / "together")
 
     def test_a_film_that_fails_ends_and_leaves_what_is_finished(self, tmp_path, rendering):
         executor, log = rendering
@@ -304,28 +305,28 @@ class TestFilms:
         render_config(settings, tmp_path / "together", executor)
         again = {start for entry in log.entries() for start in entry["starts"]}
         assert again == set(range(0, 200, 10)) - finished, "what is finished is not repeated"
-        assert files(tmp_path / "together") == files(tmp_path / "alone")
+        assert file_hashes(tmp_path / "together") == file_hashes(tmp_path / "alone")
 
     @pytest.mark.parametrize("kind", ["dive", "still"])
-    def test_a_cluster_renders_the_same_dream(self, tmp_path, rendering, dream, kind):
+    def test_a_cluster_renders_the_same_dream(self, tmp_path, rendering, dream_config, kind):
         """A dive goes segment after segment; its frame checkpoint travels to the next worker."""
         executor, log = rendering
-        settings = dream(f"dream={kind}")
+        settings = dream_config(f"dream={kind}")
         render_config(settings, tmp_path / "alone")
         log.begin(**{"1": "die"})
         render_config(settings, tmp_path / "together", executor)
-        assert files(tmp_path / "alone") == files(tmp_path / "together")
+        assert file_hashes(tmp_path / "alone") == file_hashes(tmp_path / "together")
         order = [start for entry in log.entries() for start in entry["starts"]]
         assert len(order) == 4
         if kind == "dive":
             assert order == [0, 6, 6, 12]
             assert len({entry["pid"] for entry in log.entries()}) > 1, "another worker went on"
 
-    def test_files_travel_by_content(self, tmp_path, rendering, dream):
+    def test_files_travel_by_content(self, tmp_path, rendering, dream_config):
         from forgetting.jobs.ray import worker
 
         executor, _ = rendering
-        settings = dream("dream=still", "film.duration=1")
+        settings = dream_config("dream=still", "film.duration=1")
         source = Path(settings["classifier"]["weights"])
         assert worker.named_files(settings) == [str(source)]
         copy = Path(shutil.copy(source, tmp_path / "copy.safetensors"))
@@ -354,8 +355,11 @@ def starts(folder):
 def test_a_segment_is_stored_after_what_belongs_to_it(tmp_path, monkeypatch):
     from forgetting.jobs.ray.executor import store_files
 
-    written, whole = [], cache.atomic_write
-    monkeypatch.setattr(cache, "whole", lambda path: written.append(path.name) or whole(path))
+    written = []
+    monkeypatch.setattr(
+        "forgetting.jobs.ray.executor.atomic_write",
+        lambda path: written.append(path.name) or files.atomic_write(path),
+    )
     names = ["0000000-0000009.abc.mp4", "0000000.seconds", "poster.png", "state-0000009.abc"]
     store_files(dict.fromkeys(names, b""), tmp_path)
     assert sorted(written) == names
@@ -363,21 +367,21 @@ def test_a_segment_is_stored_after_what_belongs_to_it(tmp_path, monkeypatch):
 
 
 @real
-def test_a_full_disk_is_told_from_other_errors(tmp_path, monkeypatch):
+def test_a_full_disk_is_distinguished_from_other_errors(tmp_path, monkeypatch):
     from forgetting.jobs.ray import worker
 
     def fail(*_):
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr("forgetting.jobs.executor.LocalJob.render", fail)
+    monkeypatch.setattr("forgetting.jobs.render_job.LocalJob.render", fail)
     tested = worker.Worker(tmp_path)
-    plan, sequential = tested.prepare({}, compose_config(*FILM), None)
+    plan, sequential = tested.prepare({}, [], compose_config(*FILM), None)
     assert not sequential
     with pytest.raises(OSError, match="full"):
-        tested.render({}, plan, [range(10)], {}, None)
+        tested.render({}, [], plan, [range(10)], {}, None)
     monkeypatch.setattr(worker, "MIN_FREE", 2**60)
     with pytest.raises(worker.DiskFull, match="the disk of a node is full"):
-        tested.render({}, plan, [range(10)], {}, None)
+        tested.render({}, [], plan, [range(10)], {}, None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -385,20 +389,25 @@ def test_ray_is_imported_where_a_cluster_is_asked_for(tmp_path, monkeypatch):
     script = (
         "import sys, forgetting.jobs.ray.settings; "
         "print(*(name for name in sys.modules if name.startswith('forgetting'))); "
-        "import forgetting.cli, forgetting.run, forgetting.sweep; print(*sys.modules)"
+        "import forgetting.cli.hydra_verbs, forgetting.jobs.sweep; print(*sys.modules)"
     )
     command = [sys.executable, "-c", script]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     settings_alone, everything = map(str.split, printed.splitlines())
     packages = ["forgetting", "forgetting.jobs", "forgetting.jobs.ray"]
-    assert {*settings_alone} == {*packages, "forgetting.errors", "forgetting.jobs.ray.settings"}
+    modules = ["forgetting.errors", "forgetting.parts", "forgetting.jobs.ray.settings"]
+    assert {*settings_alone} == {*packages, *modules}
     assert "ray" not in everything
 
-    def missing(name):
-        raise ModuleNotFoundError(name=name)
+    import_module = importlib.import_module
+
+    def missing(name, *package):
+        if name.partition(".")[0] == "ray":
+            raise ModuleNotFoundError(name=name)
+        return import_module(name, *package)
 
     settings = compose_config(*FILM, "cluster=ray")
-    monkeypatch.setattr(dependencies.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(RequestError, match=r"this needs ray, .* pip install 'forgetting\[ray\]'"):
         render_config(settings, tmp_path)
 
@@ -407,7 +416,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from forgetting import run
+from helpers import compose_config, render_config
 render_config(compose_config(*sys.argv[3:]), Path(sys.argv[2]))
 """
 
@@ -419,7 +428,7 @@ def test_a_driver_that_is_killed_and_started_again_repeats_nothing(tmp_path, nod
 
     film = [*SEGMENTED, "film.duration=60", "film.segment=20"]
     folder = tmp_path / "together"
-    arguments = [str(Path(__file__).parent), str(folder), *film]
+    arguments = [str(ROOT / "tests"), str(folder), *film]
     arguments += ["cluster=ray", f"cluster.address={nodes.address}"]
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, *arguments])
     render_config(compose_config(*film), tmp_path / "alone")
@@ -435,7 +444,7 @@ def test_a_driver_that_is_killed_and_started_again_repeats_nothing(tmp_path, nod
         executor.close()
     rendered = [start for entry in log.entries() for start in entry["starts"]]
     assert sorted(rendered) == sorted(set(range(0, 600, 20)) - finished)
-    assert files(folder) == files(tmp_path / "alone")
+    assert file_hashes(folder) == file_hashes(tmp_path / "alone")
 
 
 def until(condition, seconds=90):
@@ -455,10 +464,12 @@ def test_the_films_of_a_sweep_share_the_workers(tmp_path, nodes, monkeypatch):
     cluster = ["cluster=ray", f"cluster.address={nodes.address}"]
     result = CliRunner().invoke(app, [*arguments, *cluster])
     assert result.exit_code == 0, result.output
-    assert [state.what for state in sweep.run_statuses(Path("sweep"))] == ["finished"] * 4
+    assert [status.state for status in sweep.run_statuses(Path("sweep"))] == ["finished"] * 4
     assert CliRunner().invoke(app, [*arguments, "hydra.sweep.dir=alone"]).exit_code == 0
     for folder in Path("alone").glob("*/"):
-        assert files(folder) == files(Path("sweep") / folder.name), "equal names, equal films"
+        assert file_hashes(folder) == file_hashes(Path("sweep") / folder.name), (
+            "equal names, equal films"
+        )
     with pytest.raises(RequestError, match="no node of the cluster has room for a worker of 64"):
         render_config(compose_config(*FILM, *cluster, "cluster.cpus=64"), tmp_path / "large")
     alone = ["render", *SEGMENTED, "hydra.run.dir=wrong", *cluster, "ordering.layers=b99"]
@@ -486,7 +497,7 @@ def test_a_cluster_that_changes_renders_the_same_film(tmp_path, nodes, log):
     executor = RayExecutor(Ray(nodes.address), faulty(log))
     pool = ThreadPoolExecutor(1)
     try:
-        film = pool.submit(run.render, settings, folder, executor)
+        film = pool.submit(run.render, parse_job(settings), folder, executor)
         until(lambda: len(log.entries()) == 9)
         assert len(at_work("node")) == 3
         nodes.add_node(num_cpus=1)
@@ -509,4 +520,4 @@ def test_a_cluster_that_changes_renders_the_same_film(tmp_path, nodes, log):
         pool.shutdown()
     repeated = len(log.entries()) - 30
     assert repeated == 2, "the call of the killed worker, and that of the node that left"
-    assert files(tmp_path / "alone") == files(folder)
+    assert file_hashes(tmp_path / "alone") == file_hashes(folder)
