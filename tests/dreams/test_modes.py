@@ -4,6 +4,7 @@ import resource
 import sys
 
 import numpy as np
+import pytest
 import torch
 
 from forgetting.dreams.checkpoints import FrameCheckpoints
@@ -47,15 +48,20 @@ def test_a_loop_ends_near_its_first_frame(dream_config):
     assert float((last - before).abs().mean()) < 0.75 * float((last - first).abs().mean())
 
 
-def test_the_memory_of_a_long_dive_is_flat(dream_config):
-    """Of three hundred frames; what fifty take is enough for all of them."""
+@pytest.mark.parametrize("count", [120, pytest.param(900, marks=pytest.mark.soak)])
+def test_the_memory_of_a_long_dive_is_flat(dream_config, count):
+    """No frame takes more memory than the first fifty have taken."""
     settings = dream_config(
-        "dream=dive", "film.fps=30", "film.duration=10", "film.size=64", "schedule=linear"
+        "dream=dive",
+        "film.fps=30",
+        f"film.duration={count / 30}",
+        "film.size=64",
+        "schedule=linear",
     )
     source = dream_stage(settings)
     used = []
-    for index, _ in enumerate(source.frames(range(300))):
-        if index in (50, 299):
+    for index, _ in enumerate(source.frames(range(count))):
+        if index in (50, count - 1):
             used.append(
                 resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 / (1024 if sys.platform == "linux" else 2**20)

@@ -74,4 +74,13 @@ def test_an_error_of_the_producer_ends_the_consumer(error):
 
 
 def test_a_consumer_may_stop_early():
-    consume_in_thread(range(10_000), lambda items: next(items), depth=2)
+    """The rest of the items is made and dropped, and the thread ends."""
+    made, written = [], []
+    consume_in_thread(
+        (made.append(k) or k for k in range(1000)),
+        lambda items: written.append(next(items)),
+        depth=2,
+    )
+    assert written == [0]
+    assert made == list(range(1000))
+    assert "writing" not in [thread.name for thread in threading.enumerate()]

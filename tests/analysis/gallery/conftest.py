@@ -21,7 +21,7 @@ SMALL = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def runs(tmp_path_factory):
     """Two orderings, two faces, a large film, one that no browser plays, one unmeasured."""
     folder = tmp_path_factory.mktemp("runs")
@@ -46,17 +46,15 @@ def runs(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(runs):
     return gallery.make_gallery(runs, runs.parent / f"{runs.name}-gallery").parent
 
 
-@pytest.fixture(scope="module")
-def hundred(runs, tmp_path_factory):
-    """A film under a hundred recipes."""
-    folder = tmp_path_factory.mktemp("hundred")
+def _gallery_of_recipes(runs, folder, count):
+    """The page of one film under several recipes."""
     plan = plans.load_plan(runs / "a" / "plan.npz")
-    for number in range(100):
+    for number in range(count):
         run = folder / f"{number:03d}"
         shutil.copytree(runs / "a", run)
         recipe = plan.recipe.replace("    seed: 1\n", f"    seed: {number + 100}\n", 1)
@@ -64,3 +62,15 @@ def hundred(runs, tmp_path_factory):
         (run / "recipe.yaml").write_text(recipe)
         (run / "summary.json").write_text(json.dumps({"evenness": (37 * number) % 100 / 100}))
     return gallery.make_gallery(folder).parent
+
+
+@pytest.fixture(scope="session")
+def many(runs, tmp_path_factory):
+    """A gallery of 40 films, more than a window shows."""
+    return _gallery_of_recipes(runs, tmp_path_factory.mktemp("many"), 40)
+
+
+@pytest.fixture(scope="session")
+def hundred(runs, tmp_path_factory):
+    """A gallery of a hundred films."""
+    return _gallery_of_recipes(runs, tmp_path_factory.mktemp("hundred"), 100)

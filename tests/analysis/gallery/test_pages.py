@@ -29,7 +29,7 @@ def browser():
         ),
         None,
     )
-    if path is None and not os.environ.get("CI"):
+    if path is None:
         pytest.skip("pages are tested in Chromium: install it (Debian: apt install chromium)")
     from playwright.sync_api import sync_playwright
 
@@ -110,11 +110,11 @@ def test_visible_films_play(page, site):
     assert page.evaluate("[...document.querySelectorAll('#wall video')].every(video => video.loop)")
 
 
-def test_films_outside_the_window_are_not_loaded(page, hundred):
-    opened(page, hundred)
+def test_films_outside_the_window_are_not_loaded(page, many):
+    opened(page, many)
     page.wait_for_function("document.querySelectorAll('#wall video').length > 5")
     first = page.locator("#wall li").first
-    assert page.locator("#wall video").count() < 60
+    assert page.locator("#wall video").count() < 38
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     page.wait_for_function("!document.querySelector('#wall li:first-child video')")
     page.wait_for_function("document.querySelector('#wall li:last-child video')?.currentTime > 0.1")
@@ -165,16 +165,16 @@ def test_filters_and_sorting(page, site):
     assert [figures[title] for title in titles(page)] == [*halves[::-1], None]
 
 
-def test_numbers_are_sorted_as_numbers(page, hundred):
-    opened(page, hundred, at="#sort=evenness")
-    order = [work["figures"]["evenness"] for work in gallery_data(hundred / "runs.js")["works"]]
+def test_numbers_are_sorted_as_numbers(page, many):
+    opened(page, many, at="#sort=evenness")
+    order = [work["figures"]["evenness"] for work in gallery_data(many / "runs.js")["works"]]
     shown = page.evaluate(
         "[...document.querySelectorAll('#wall li')]"
         ".map(li => FORGETTING.all.works.find(work => work.key === li.id).figures.evenness)"
     )
     assert shown == sorted(order)
-    page.fill("#query", "latent.seed>188 latent.seed<193")
-    assert sorted(titles(page)) == [f"seed {number}" for number in range(189, 193)]
+    page.fill("#query", "latent.seed>118 latent.seed<123")
+    assert sorted(titles(page)) == [f"seed {number}" for number in range(119, 123)]
 
 
 # --- a film ---
@@ -451,6 +451,7 @@ def used_memory(only: str = "") -> float:
     return total / 1024
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(
     not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells what processes share"
 )
