@@ -39,6 +39,7 @@ import torch
 from torch import Tensor
 
 from forgetting import files
+from forgetting.ablation.plan_html import tracks_html
 from forgetting.errors import RequestError, check_range
 from forgetting.models.generator import Generator
 from forgetting.models.unit_kinds import layers_of_kind
@@ -47,6 +48,10 @@ from forgetting.models.units import UNIT_KINDS, Layer, Units, kind_of_name
 MAX_FRAMES = 10_000_000
 MAX_BYTES = 16 * 2**30
 """Plan files that unpack to more bytes than this are refused unread."""
+
+
+MAX_POINTS = 240
+"""Frames whose fraction a notebook draws."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,13 @@ class Track:
             return self.explicit[list(indices)]
         return ablation(self.rank, self.fraction[list(indices)], self.softness)
 
+    def mean_ablation(self, index: int) -> float:
+        """Return the fraction of a frame; the mean of its ablation if that is explicit."""
+        values = self.fraction[index] if self.explicit is None else self.explicit[index].mean()
+        return float(values)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Plan:
     """How far every unit is ablated in every frame.
 
@@ -202,6 +212,28 @@ class Plan:
                     f"{generator.layers[0].name}"
                 )
 
+    def __repr__(self) -> str:
+        tracks = ", ".join(
+            f"{track.name + ': ' * bool(track.name)}{_described(track)}" for track in self.tracks
+        )
+        return f"<plan of {len(self)} frames: {tracks}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the tracks, which a notebook shows."""
+        step = (len(self) - 1) / max(min(len(self), MAX_POINTS) - 1, 1)
+        indices = [round(step * number) for number in range(min(len(self), MAX_POINTS))]
+        tracks = [
+            (track.name, _described(track), [track.mean_ablation(index) for index in indices])
+            for track in self.tracks
+        ]
+        return tracks_html(f"plan of {len(self)} frames", tracks)
+
+
+def _described(track: Track) -> str:
+    """Return how many units a track ablates."""
+    units, layers = len(track.units), len(track.layers)
+    return f"{units:,} unit{'s' * (units != 1)} in {layers} layer{'s' * (layers != 1)}"
+
 
 def share_of_units(ablation_by_layer: Mapping[str, Tensor]) -> float:
     """Return the share of units that is ablated in [0, 1], given the ablation [C] of every layer.
@@ -233,7 +265,7 @@ def ablation(rank: Tensor, fraction: Tensor, softness: float) -> Tensor:
     return torch.where(r == 0, p, turns).float() if bool((rank == 0).any()) else turns.float()
 
 
-def save_plan(plan: Plan, path: Path) -> None:
+def save_plan(plan: Plan, path: Path | str) -> None:
     """Write a plan file atomically: either the whole file appears at ``path``, or nothing does."""
     arrays: dict[str, Any] = {"recipe": np.array(plan.recipe)}
     if len(plan.tracks) > 1:
@@ -250,11 +282,11 @@ def save_plan(plan: Plan, path: Path) -> None:
         }
         prefix = _prefix(track.name)
         arrays |= {f"{prefix}{name}": array for name, array in track_arrays.items()}
-    with files.atomic_write(path) as part, part.open("wb") as file:
+    with files.atomic_write(Path(path)) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
-def load_plan(path: Path) -> Plan:
+def load_plan(path: Path | str) -> Plan:
     """Return the plan in a file; nothing in the file is ever executed.
 
     Raises:
