@@ -25,6 +25,9 @@ from forgetting.parts import part
 SLICES = (1, 4, 7, 9, 10, 11, 12)
 """The last module of each of the seven slices of SqueezeNet in Zhang et al."""
 
+MIN_SIDE = 17
+"""Pixels of the smallest picture that reaches the last slice; smaller ones are enlarged."""
+
 MEAN = (103.939, 116.779, 123.68)
 """The mean of blue, green and red, in [0, 255], with which these weights were trained."""
 
@@ -53,7 +56,10 @@ class FeatureDistance(Metric):
 @torch.inference_mode()
 def slice_features(frame: Frame) -> list[Tensor]:
     """Return the features [1, C, H, W] of every slice, of unit length at each position."""
-    blue_first = np.ascontiguousarray(reduce_frame(frame)[:, :, ::-1])
+    reduced = reduce_frame(frame)
+    factor = -(-MIN_SIDE // min(reduced.shape[:2]))  # rounded up
+    enlarged = reduced.repeat(factor, 0).repeat(factor, 1)
+    blue_first = np.ascontiguousarray(enlarged[:, :, ::-1])
     x = torch.from_numpy(blue_first).permute(2, 0, 1)[None].float()
     x = x - torch.tensor(MEAN).view(1, 3, 1, 1)
     features = []

@@ -10,12 +10,13 @@ from PIL import Image, ImageFilter
 from forgetting import dependencies, parts
 from forgetting.analysis import metrics
 from forgetting.analysis.curve import ForgettingCurve, landmarks
-from forgetting.analysis.metrics import faces, plain, registry
+from forgetting.analysis.metrics import faces, features, plain, registry
 from forgetting.analysis.metrics.weights import _dequantised
 from forgetting.engines.engine import to_bytes
 from forgetting.errors import RequestError
+from forgetting.models.classifier_zoo import CLASSIFIERS
 from forgetting.models.latents import Seed
-from helpers import noise_frame
+from helpers import noise_frame, randomised
 
 PLAIN = registry.select_metrics("plain")
 
@@ -268,3 +269,21 @@ def test_distances_grow_with_blur(people):
         distances = [measure(picture) for picture in worse]
         assert distances[0] == pytest.approx(0, abs=1e-6)
         assert distances == sorted(distances), f"{name} grows with blur, and noise is farthest"
+
+
+@pytest.mark.parametrize("side", [1, 8, 16, 17, 32])
+def test_features_of_pictures_too_small_for_the_network(monkeypatch, side):
+    """Their pixels are repeated; the weights are random here."""
+    network = randomised(CLASSIFIERS["squeezenet-imagenet"].build(3), 5)
+    monkeypatch.setattr(features, "_network", lambda: network.features)
+    picture, other = noise_frame(1, (side, side, 3)), noise_frame(2, (side, side, 3))
+    measure = features.FeatureDistance().bind(picture)
+    assert measure(picture) == 0
+    assert measure(other) > 0
+    assert len(features.slice_features(picture)) == len(features.SLICES)
+    times = {1: 17, 8: 3, 16: 2}.get(side, 1)
+    repeated = picture.repeat(times, 0).repeat(times, 1)
+    for slice_of_picture, slice_of_repeated in zip(
+        features.slice_features(picture), features.slice_features(repeated), strict=True
+    ):
+        assert torch.equal(slice_of_picture, slice_of_repeated)
