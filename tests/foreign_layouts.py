@@ -1,4 +1,7 @@
-"""Networks of ours in the layouts that other people's files have: the inverse of what ``forgetting.models.checkpoints.native`` reads."""
+"""Networks of ours in the layouts that other people's files have.
+
+This is the inverse of what ``forgetting.models.checkpoints.native`` reads.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,10 @@ def _torgb(
 def nvidia_stylegan2(
     network: StyleGAN2, rate: float = 0.01, nested: bool = True
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """State dict and constructor arguments; ``nested`` as StyleGAN2-ADA has them, else as StyleGAN3's code base does."""
+    """State dict and constructor arguments.
+
+    ``nested``: as StyleGAN2-ADA has them, else as StyleGAN3's code base does.
+    """
     state = network.state_dict()
     found, kwargs = _mapping(network, rate)
     kernel = torch.outer(network.taps, network.taps)

@@ -48,7 +48,7 @@ def _in_own_group(function: Callable[..., Any], arguments: tuple[Any, ...]) -> N
 
 
 def ended(process: BaseProcess) -> int:
-    """Wait for the process and return its exit code; that of a killed process is the signal's negative number."""
+    """Wait for the process and return its exit code; of a killed process, minus the signal."""
     process.join()
     assert process.exitcode is not None
     return process.exitcode
@@ -92,7 +92,8 @@ def render_until_renaming(config: dict[str, Any], folder: Path, number: int, aft
 
         return call
 
-    Path.replace, Path.rename = counted(Path.replace), counted(Path.rename)  # type: ignore[method-assign]
+    Path.replace = counted(Path.replace)  # type: ignore[method-assign]
+    Path.rename = counted(Path.rename)  # type: ignore[method-assign]
     render(config, folder)
 
 

@@ -142,7 +142,7 @@ def simple_plan(generator, frames, ordering, operator, schedule, pacing) -> Plan
 
 
 def random_rows(generator, count: int = 4) -> torch.Tensor:
-    """Return [count, U] rows of a plan: the first leaves all units intact, the last ablates all, the others are random."""
+    """Return [count, U] rows of a plan: all units intact, random rows, all ablated."""
     draw = torch.Generator().manual_seed(0)
     random = torch.rand(count - 2, len(Units(generator.layers)), generator=draw)
     return torch.cat((torch.zeros(1, random.shape[1]), random, torch.ones(1, random.shape[1])))
@@ -162,7 +162,10 @@ def zeros_inserted(x: torch.Tensor, up: int) -> torch.Tensor:
 
 
 def compose_config(*overrides: str, root: str = "config") -> dict[str, Any]:
-    """Return the config that a command line with these overrides gives; nothing is measured unless they ask for it."""
+    """Return the config of a command line with these overrides.
+
+    Nothing is measured unless they ask for it.
+    """
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return OmegaConf.to_container(
             compose(root, ["measure.names=none", *overrides]), resolve=True
@@ -172,7 +175,8 @@ def compose_config(*overrides: str, root: str = "config") -> dict[str, Any]:
 def file_hashes(folder: Path) -> dict[str, str]:
     """Return name -> SHA-256 of a run's files.
 
-    ``plan.npz`` is left out, because the archive holds the time of writing, and so is the render time in ``summary.json``.
+    ``plan.npz`` is left out, because the archive holds the time of writing, and so is the render
+    time in ``summary.json``.
     """
     summary = files.read_json(folder / "summary.json")
     assert not summary or summary.pop("render_seconds") > 0
@@ -208,7 +212,10 @@ def ffmpeg_report(path: Path) -> str:
 
 
 def decode_film(path: Path, width: int, height: int | None = None) -> np.ndarray:
-    """Return [F, height, width, 3], decoded by the file's own tags; the film is square where no height is given."""
+    """Return [F, height, width, 3], decoded by the file's own tags.
+
+    Without a height the film is square.
+    """
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(),
         "-v",

@@ -23,7 +23,10 @@ SOURCE = "raise SystemExit('the source of a checkpoint was run')\n"
 
 @dataclass(frozen=True)
 class PersistentNetwork:
-    """What is to be written: names of a flat state dict become nested objects; ``classes`` maps 'synthesis.b4' to a class."""
+    """What is to be written: names of a flat state dict become nested objects.
+
+    ``classes`` maps 'synthesis.b4' to a class.
+    """
 
     class_name: str
     state: Mapping[str, Tensor]
@@ -50,7 +53,10 @@ class _Object:
 
 @contextmanager
 def fake_modules() -> Iterator[type[dict[str, Any]]]:
-    """``torch_utils.persistence`` and ``dnnlib.util`` as far as pickling needs them; gives ``EasyDict``."""
+    """``torch_utils.persistence`` and ``dnnlib.util`` as far as pickling needs them.
+
+    Returns ``EasyDict``.
+    """
 
     def _reconstruct_persistent_obj(meta: Any) -> None:
         raise AssertionError("nobody may call this")
@@ -128,7 +134,10 @@ def _object(network: PersistentNetwork, easy: type[dict[str, Any]], prefix: str 
 def write_nvidia(
     path: Path, networks: Mapping[str, PersistentNetwork | Any], protocol: int = 4, **more: Any
 ) -> Path:
-    """Write ``{"G_ema": network, ...}``; what is no ``PersistentNetwork`` is pickled as it is, dicts as ``EasyDict``."""
+    """Write ``{"G_ema": network, ...}``.
+
+    What is no ``PersistentNetwork`` is pickled as it is, dicts as ``EasyDict``.
+    """
     with fake_modules() as easy:
         values = {
             key: _object(one, easy) if isinstance(one, PersistentNetwork) else one
@@ -171,7 +180,10 @@ def small_network(channels: int = 4, dtype: torch.dtype = torch.float32) -> Pers
 def write_tiny_network(
     path: Path, name: str, protocol: int = 4, more: Any = (), **how: Any
 ) -> tuple[nn.Module, Path]:
-    """Write the network ``TINY[name]`` as ``G_ema``, beside two small ones; return it and the path."""
+    """Write the network ``TINY[name]`` as ``G_ema``, beside two small ones.
+
+    Returns it and the path.
+    """
     network = TINY[name]()
     layout = (
         foreign_layouts.nvidia_stylegan2

@@ -31,9 +31,10 @@ def imported():
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 modules.add(node.module.partition(".")[0])
-            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_extra":
-                modules.add(node.args[0].value.partition(".")[0])
-            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_extra":
+            elif isinstance(node, ast.Call) and "import_extra" in (
+                getattr(node.func, "id", ""),
+                getattr(node.func, "attr", ""),
+            ):
                 modules.add(node.args[0].value.partition(".")[0])
     modules -= {"forgetting", "__future__", *sys.stdlib_module_names}
     homes = packages_distributions()

@@ -68,9 +68,8 @@ def stabilise(picture: Tensor, contrast: float, share: float) -> Tensor:
     """Return the picture with its contrast reduced towards a limit.
 
     Three contrasts are limited: that of the lowest frequencies, grey and coloured; that of the
-        colours;
-    and that of the whole picture. Without this, feedback ends in black and white blots, because
-    what is a little too bright becomes brighter in every frame.
+    colours; and that of the whole picture. Without this, feedback ends in black and white blots,
+    because what is a little too bright becomes brighter in every frame.
 
     Args:
         picture: [1, 3, H, W].

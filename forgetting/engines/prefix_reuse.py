@@ -5,8 +5,7 @@ the first layer that is neither is then a constant of the face, and a frame can 
 
 - a layer whose units are all intact, or all fully ablated, needs no row;
 - where replacements do not depend on activations, a fully ablated layer cuts off everything in
-  front
-  of it, unless a part of the picture bypasses it.
+  front of it, unless a part of the picture bypasses it.
 
 No frame looks at another one: two frames with the same row start at the same layer.
 """

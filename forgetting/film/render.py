@@ -28,7 +28,7 @@ from forgetting.models.activity import Activity
 from forgetting.progress import track
 
 RECORDING_STEP = 12
-"""The activity of units is recorded at every so manieth frame of the plan: at 24 frames per second
+"""Every twelfth frame of the plan records the activity of its units: at 24 frames per second,
 twice a second."""
 
 
@@ -80,8 +80,7 @@ class FaceFrames:
         engine: renders the face.
         compositor: composes its frames.
         face_at: the face [1, L, W] of a frame in films whose face moves, by the frame's index and
-            the
-            number of the face in a grid.
+            the number of the face in a grid.
         recorder: the same engine, which records activity, where the compositor draws a memory map.
             Recording is slower, so it runs at every ``RECORDING_STEP``-th frame of the plan;
             between two of these activity is interpolated, because it changes slowly.

@@ -160,8 +160,7 @@ def trusted_config(
 
     Raises:
         RequestError: it would run ``code`` that the command line does not name, or open a file
-            other
-            than those that its recipe records.
+            other than those that its recipe records.
     """
     recipe = recipes.read_recipe(plan, folder)
     config = recipes.config_of(recipe) | {"trust": list(trust)}

@@ -3,8 +3,7 @@
 A module describes its units by attributes:
 
 - ``style_layer`` is the layer of its styles, which its module ``affine`` computes. ``modulated``
-names
-  the parameter that they scale; a name that begins with a dot counts from the network.
+  names the parameter that they scale; a name that begins with a dot counts from the network.
 - ``weight_layers`` are the layers of its single weights, by the name of the parameter.
 - ``mapping_unit_layers`` are the layers of the linear layers in ``dense``.
 - ``noise_layer`` names its noise. Edits are called with noise, which has no units to ablate.

@@ -11,7 +11,8 @@ def test_the_default_film_changes_evenly_and_ends_as_a_smudge(face_model, fps):
     """Every twelfth frame of the film; the benchmark of this name measures all of them."""
     frames, variation, largest, last = evenness.measure("darkness", fps=fps)
     print(
-        f"{frames} frames: variation {variation:.2f}, largest/median {largest:.2f}, luma deviation at the end {last:.1f}"
+        f"{frames} frames: variation {variation:.2f}, largest/median {largest:.2f}, "
+        f"luma deviation at the end {last:.1f}"
     )
     assert frames == 30 * fps
     assert variation <= 0.35

@@ -57,7 +57,7 @@ def make_gallery(folder: Path, out: Path | None = None) -> Path:
     works = list({work.key: work for work in map(GalleryFilm, finished_runs(folder))}.values())
     with friendly_os_errors(site), files.atomic_write(site) as part:
         (part / "film").mkdir(parents=True)
-        for work in track(works, "hanging films", len(works)):
+        for work in track(works, "making pages", len(works)):
             _write_film(work, part / "films" / work.key, site / "films" / work.key)
         _write_pages(works, part)
     return site / "index.html"

@@ -4,7 +4,7 @@ from forgetting.models.architectures import stylegan3
 
 
 def test_the_sampling_of_a_real_stylegan3():
-    """Table of the configuration at 1024 x 1024: sizes, as the names of its layers have them since 2021."""
+    """Table of the configuration at 1024 x 1024: sizes, as in the names of its layers."""
     with torch.device("meta"):
         network = stylegan3.StyleGAN3()
     sizes = [int(layer.name.split("_")[1]) for layer in network.layers]
