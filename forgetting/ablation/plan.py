@@ -238,12 +238,13 @@ def _described(track: Track) -> str:
 def share_of_units(ablation_by_layer: Mapping[str, Tensor]) -> float:
     """Return the share of units that is ablated in [0, 1], given the ablation [C] of every layer.
 
-    Units of kinds that do not count, such as the picture's own, are left out.
+    Units of kinds that do not count, such as the picture's own, are left out, unless there are no
+    others.
     """
     parts = [
         part for name, part in ablation_by_layer.items() if UNIT_KINDS[kind_of_name(name)].counted
     ]
-    return float(torch.cat(parts).mean())
+    return float(torch.cat(parts or list(ablation_by_layer.values())).mean())
 
 
 def ablation(rank: Tensor, fraction: Tensor, softness: float) -> Tensor:

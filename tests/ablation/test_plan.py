@@ -161,3 +161,15 @@ def test_units_of_rank_zero_are_ablated_together():
     for softness in (0.0, 0.3):
         rows = ablation(torch.tensor([0.0, torch.inf, 0.0]), fraction, softness)
         assert rows.tolist() == [[0, 0, 0], [0.25, 0, 0.25], [1, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "share"),
+    [
+        ({"b4.conv1": [1.0, 0.0], "picture": [0.0] * 4}, 0.5),
+        ({"picture": [1.0, 1.0, 0.0, 1.0]}, 0.75),
+    ],
+)
+def test_the_picture_counts_where_it_has_the_only_units(rows, share):
+    rows = {name: torch.tensor(values) for name, values in rows.items()}
+    assert plans.share_of_units(rows) == share

@@ -52,7 +52,7 @@ def follow(recipe: str, root: Path) -> None:
         rf"^Add at the end of `([\w/.]+)`:\n\n{BLOCK}", recipe, re.MULTILINE | re.DOTALL
     )
     if end:
-        (root / end[1]).write_text((root / end[1]).read_text() + end[2])
+        (root / end[1]).write_text((root / end[1]).read_text() + "\n\n" + end[2])
 
 
 def commands(recipe: str) -> list[str]:
