@@ -129,7 +129,7 @@ def test_there_and_back_closes_a_loop():
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda: Schedule(until=0.0), "schedule.until must lie between"),
         (lambda: Schedule(until=1.1), "got 1.1"),
@@ -155,6 +155,6 @@ def test_there_and_back_closes_a_loop():
         (lambda: Oscillator(wave="noise"), "no schedule.curve.wave 'noise'"),
     ],
 )
-def test_impossible_settings_are_refused(make, says):
-    with pytest.raises(RequestError, match=says):
+def test_impossible_settings_are_refused(make, message):
+    with pytest.raises(RequestError, match=message):
         make()

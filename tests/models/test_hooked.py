@@ -1,4 +1,4 @@
-"""Other people's modules: what their layers are, and that hooks do what the edit says and are gone afterwards."""
+"""Modules of others: their layers, and hooks that edit and are removed afterwards."""
 
 import copy
 
@@ -9,21 +9,20 @@ from torch import nn
 
 from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
-from forgetting.ablation.orderings.basic import Contribution, Magnitude
-from forgetting.engines import openvino as compiled
+from forgetting.ablation.orderings.scores import Contribution, Magnitude
 from forgetting.engines.auto import AutoConfig
 from forgetting.engines.engine import psnr
-from forgetting.engines.torch_cpu import TorchConfig
+from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError
 from forgetting.models.architectures.dcgan import DCGAN
 from forgetting.models.hooked import Hooked
 from forgetting.models.units import Units
-from helpers import random_rows, sample_ws
+from helpers import needs_openvino, random_rows, rank, render, sample_ws
 
 
 class Residual(nn.Module):
-    """A body of everything: a linear layer, a shared activation, a skip, a layer that is called twice, shuffling, noise."""
+    """A linear layer, a shared activation, a skip, a layer called twice, shuffling and noise."""
 
     def __init__(self):
         super().__init__()
@@ -68,16 +67,16 @@ def test_layers(hooked):
 
 
 def test_units_are_cut_behind_bias_normalisation_and_activation(hooked):
-    """Killing the first layer is what killing its activation's output is."""
+    """The activations of a layer are those after the modules that follow it."""
     ws = sample_ws(hooked)
-    seen = {}
-    hooked.bind(ws)(lambda x, layer: seen.setdefault(layer.name, x.clone()))
+    recorded = {}
+    hooked.bind(ws)(lambda x, layer: recorded.setdefault(layer.name, x.clone()))
     network = hooked.network
     with torch.inference_mode():
         first = network.act(network.first(ws[:, 0]))
         conv = network.act(network.norm(network.conv(first.view(1, 4, 4, 4))))
-    torch.testing.assert_close(seen["first"], first[:, :, None, None])
-    torch.testing.assert_close(seen["conv"], conv)
+    torch.testing.assert_close(recorded["first"], first[:, :, None, None])
+    torch.testing.assert_close(recorded["conv"], conv)
 
 
 def test_no_hook_stays(hooked):
@@ -108,13 +107,15 @@ def test_the_same_network_by_hooks_and_by_steps():
     assert [layer.channels for layer in theirs.layers] == [layer.channels for layer in ours.layers]
     ws, sample = sample_ws(ours), random_rows(ours)
     for operator in (Zero(), Prune(), Mean(), Average()):
-        expected = list(TorchConfig().start(AblationTask.of(ours, ws, operator))(sample))
-        assert (
-            psnr(TorchConfig().start(AblationTask.of(theirs, ws, operator))(sample), expected) >= 50
+        expected, frames = (
+            render(REFERENCE.start(AblationTask.of(network, ws, operator)), sample)
+            for network in (ours, theirs)
         )
+        assert psnr(frames, expected) >= 50
     for mine, other in zip(ours.layers, theirs.layers, strict=True):
-        torch.testing.assert_close(ours.rest(mine).expand(1, -1, *mine.size), theirs.rest(other))
-    # Ours are folded with the normalisation, which is the same for a unit's incoming and none of its outgoing weights.
+        expected = ours.bias_only_output(mine).expand(1, -1, *mine.size)
+        torch.testing.assert_close(expected, theirs.bias_only_output(other))
+    # Our incoming weights are folded with the normalisation, the outgoing ones are not.
     torch.testing.assert_close(ours.outgoing(ours.layers[-1]), theirs.outgoing(theirs.layers[-1]))
 
 
@@ -129,42 +130,39 @@ def test_incoming_weights_of_grouped_and_transposed_convolutions():
         assert hooked.outgoing(hooked.layers[0]).shape == (64, 3 * 9)
         with torch.no_grad():
             conv.weight.zero_()[2:4, 0] = 1  # inputs 2 and 3 are the second group
-        heard = hooked.incoming(layer).abs().sum(1) > 0
-        told = hooked.outgoing(hooked.layers[0]).view(4, 16, -1)[:, 0].abs().sum(1) > 0
+        incoming = hooked.incoming(layer).abs().sum(1) > 0
+        outgoing = hooked.outgoing(hooked.layers[0]).view(4, 16, -1)[:, 0].abs().sum(1) > 0
         if isinstance(conv, nn.Conv2d):
-            assert heard.tolist() == [False, False, True, True, False, False]
-            assert told.tolist() == [True, False, True, False]
+            assert incoming.tolist() == [False, False, True, True, False, False]
+            assert outgoing.tolist() == [True, False, True, False]
         else:
-            assert heard.tolist() == [False, False, False, True, False, False]
-            assert told.tolist() == [False, False, True, True]
+            assert incoming.tolist() == [False, False, False, True, False, False]
+            assert outgoing.tolist() == [False, False, True, True]
 
 
 @pytest.mark.parametrize(
     "operator", [Zero(), Prune(), Mean(), Average()], ids=lambda o: type(o).__name__
 )
 def test_films(hooked, operator):
-    ws, sample = sample_ws(hooked), random_rows(hooked)
-    reference = TorchConfig().start(AblationTask.of(hooked, ws, operator))
-    expected = list(reference(sample))
-    assert (expected[0] == next(iter(reference(sample)))).all(), (
+    task, sample = AblationTask.of(hooked, sample_ws(hooked), operator), random_rows(hooked)
+    reference = REFERENCE.start(task)
+    expected = render(reference, sample)
+    assert (expected[0] == render(reference, sample[:1])[0]).all(), (
         "noise that a module draws does not flicker"
     )
     assert (expected[0] != expected[1]).any()
-    with torch.inference_mode():
-        batched = TorchGPU.of(AblationTask.of(hooked, ws, operator), "float32", "cpu", 3)
-    assert psnr(batched(sample), expected) >= 50
+    batched = TorchGPU.start(task, "float32", "cpu", 3)
+    assert psnr(render(batched, sample), expected) >= 50
     for order in (Contribution(), Magnitude(weights="incoming")):
-        assert len(order(hooked, Units(hooked.layers), ws)) == len(Units(hooked.layers))
+        assert len(rank(order, hooked)) == len(Units(hooked.layers))
 
 
-@pytest.mark.skipif(
-    not compiled.available(), reason="there is no package of openvino for this machine"
-)
+@needs_openvino
 def test_auto_takes_a_compiler_where_it_makes_the_same_picture(hooked):
-    ws = sample_ws(hooked)
-    engine, why = AutoConfig("float32")(AblationTask.of(hooked, ws, Zero()), random_rows(hooked))
+    task = AblationTask.of(hooked, sample_ws(hooked), Zero())
+    engine, why = AutoConfig("float32").choose(task, random_rows(hooked))
     assert engine.name in ("torch", "openvino"), why
-    quiet = Hooked(
+    without_noise = Hooked(
         nn.Sequential(
             nn.Linear(6, 48),
             nn.ReLU(),
@@ -174,37 +172,45 @@ def test_auto_takes_a_compiler_where_it_makes_the_same_picture(hooked):
             nn.Conv2d(5, 1, 1),
         )
     )
-    ws = sample_ws(quiet)
-    engine, _ = AutoConfig()(AblationTask.of(quiet, ws, Zero()), random_rows(quiet))
+    task = AblationTask.of(without_noise, sample_ws(without_noise), Zero())
+    rows = random_rows(without_noise)
+    engine, _ = AutoConfig().choose(task, rows)
     assert engine.name == "openvino"
-    assert (
-        psnr(
-            engine(random_rows(quiet)),
-            list(TorchConfig().start(AblationTask.of(quiet, ws, Zero()))(random_rows(quiet))),
-        )
-        >= 45
-    )
+    assert psnr(render(engine, rows), render(REFERENCE.start(task), rows)) >= 45
+
+
+def test_a_module_that_is_a_layer_itself_has_nothing_to_ablate():
+    """Its only layer, whose name is empty, makes the picture."""
+    with pytest.raises(RequestError, match="Conv2d calls no convolution or linear layer"):
+        Hooked(nn.Conv2d(3, 3, 1), (3, 4, 4))
 
 
 def test_what_cannot_be_hooked():
     with pytest.raises(
-        RequestError, match=r"Linear does not take a latent of shape \[1, 7\] .*say generator.shape"
+        RequestError, match=r"Linear does not take a latent of shape \[1, 7\] .*set generator.shape"
     ):
         Hooked(nn.Linear(5, 3), (7,))
     with pytest.raises(
         RequestError,
-        match=r"images as floating-point \[B, C, H, W\], this module returned torch.float32 \[1, 3\]",
+        match=r"images as floating-point \[B, C, H, W\], "
+        r"this module returned torch.float32 \[1, 3\]",
     ):
         Hooked(nn.Linear(5, 3))
-    with pytest.raises(RequestError, match="no layer to tell the latent's shape by"):
+    with pytest.raises(
+        RequestError, match="Tanh has no layer that shows the latent's shape; set generator.shape="
+    ):
         Hooked(nn.Tanh())
     picture = nn.Sequential(nn.Linear(5, 12), nn.Unflatten(1, (3, 2, 2)))
     with pytest.warns(FutureWarning, match="deprecated"):
         traced = torch.jit.trace(picture, torch.zeros(1, 5))
-    with pytest.raises(RequestError, match="scripted or exported program cannot be damaged"):
+    with pytest.raises(
+        RequestError, match="hooks do not reach the layers of a scripted or exported program"
+    ):
         Hooked(traced)
     exported = torch.export.export(picture, (torch.zeros(1, 5),)).module()
-    with pytest.raises(RequestError, match="scripted or exported program cannot be damaged"):
+    with pytest.raises(
+        RequestError, match="hooks do not reach the layers of a scripted or exported program"
+    ):
         Hooked(exported, (5,))
 
 

@@ -7,18 +7,18 @@ from forgetting.models.latents import Breathe, Drift, Seed, Walk, Wander, latent
 from helpers import TINY
 
 
-def test_a_seed_means_what_everybody_means_by_it(tiny):
+def test_a_seed_is_that_of_the_original_code(tiny):
     z = torch.from_numpy(np.random.RandomState(42).randn(1, tiny.z_dim)).float()
-    assert torch.equal(Seed(42, psi=0.5)(tiny), tiny.mapping(z, 0.5))
+    assert torch.equal(Seed(42, psi=0.5).sample(tiny), tiny.mapping(z, 0.5))
 
 
 def test_psi_zero_is_the_average_face(tiny):
-    assert torch.equal(Seed(1, psi=0.0)(tiny), Seed(2, psi=0.0)(tiny))
-    assert not torch.equal(Seed(1)(tiny), Seed(2)(tiny))
+    assert torch.equal(Seed(1, psi=0.0).sample(tiny), Seed(2, psi=0.0).sample(tiny))
+    assert not torch.equal(Seed(1).sample(tiny), Seed(2).sample(tiny))
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"psi": 9.0}, "latent.psi must lie between -2 and 2, got 9"),
         ({"psi": float("nan")}, "got nan"),
@@ -27,19 +27,19 @@ def test_psi_zero_is_the_average_face(tiny):
         ({"seed": "x"}, "got 'x'"),
     ],
 )
-def test_out_of_range(settings, says):
-    with pytest.raises(RequestError, match=says):
+def test_out_of_range(settings, message):
+    with pytest.raises(RequestError, match=message):
         Seed(**settings)
 
 
 def test_classes():
     conditional, plain = TINY["stylegan2"](), TINY["toy"]()
-    assert torch.equal(Seed(1)(conditional), Seed(1, label=0)(conditional))
-    assert not torch.equal(Seed(1)(conditional), Seed(1, label=2)(conditional))
+    assert torch.equal(Seed(1).sample(conditional), Seed(1, label=0).sample(conditional))
+    assert not torch.equal(Seed(1).sample(conditional), Seed(1, label=2).sample(conditional))
     with pytest.raises(RequestError, match="latent.label must lie between 0 and 2, got 3"):
-        Seed(1, label=3)(conditional)
+        Seed(1, label=3).sample(conditional)
     with pytest.raises(RequestError, match="no classes; leave out latent.label, got 1"):
-        Seed(1, label=1)(plain)
+        Seed(1, label=1).sample(plain)
 
 
 MOVING = [Walk((3, 4, 5)), Walk((3, 4), loop=False), Drift(3, 4), Wander(3), Breathe(3)]
@@ -48,14 +48,14 @@ MOVING = [Walk((3, 4, 5)), Walk((3, 4), loop=False), Drift(3, 4), Wander(3), Bre
 @pytest.mark.parametrize("latent", MOVING, ids=repr)
 def test_a_face_that_moves_does_so_evenly(latent, toy):
     frames = 240
-    ws = torch.cat([latent(toy, index, frames) for index in range(frames)])
+    ws = torch.cat([latent.sample(toy, index, frames) for index in range(frames)])
     assert ws.shape[0] == frames
     steps = (ws[1:] - ws[:-1]).flatten(1).norm(dim=1)
     assert float(steps.max()) > 0
     assert float(steps.max()) < 0.25 * float((ws - ws.mean(0)).flatten(1).norm(dim=1).max()), (
         "it does not jump"
     )
-    assert torch.equal(latent(toy, 17, frames), ws[17, None]), (
+    assert torch.equal(latent.sample(toy, 17, frames), ws[17, None]), (
         "a frame's face depends on its index alone"
     )
 
@@ -64,7 +64,7 @@ def test_a_face_that_moves_does_so_evenly(latent, toy):
 def test_loops_close(latent, toy):
     """The frame after the last is the first: that step is no larger than the others."""
     frames = 200
-    ws = torch.cat([latent(toy, index, frames) for index in range(frames)])
+    ws = torch.cat([latent.sample(toy, index, frames) for index in range(frames)])
     steps = (ws.roll(-1, 0) - ws).flatten(1).norm(dim=1)
     assert float(steps[-1]) <= 1.5 * float(steps.max())
     assert float(steps[-1]) <= float(steps[:-1].max()) * 1.01
@@ -74,16 +74,19 @@ def test_walks_go_through_their_faces(toy):
     walk = Walk((3, 4, 5))
     for number, seed in enumerate((3, 4, 5)):
         torch.testing.assert_close(
-            walk(toy, 40 * number, 120), Seed(seed)(toy), atol=1e-5, rtol=1e-4
+            walk.sample(toy, 40 * number, 120), Seed(seed).sample(toy), atol=1e-5, rtol=1e-4
         )
     torch.testing.assert_close(
-        Walk((3, 4), loop=False)(toy, 9, 10), Seed(4)(toy), atol=1e-5, rtol=1e-4
+        Walk((3, 4), loop=False).sample(toy, 9, 10), Seed(4).sample(toy), atol=1e-5, rtol=1e-4
     )
     torch.testing.assert_close(
-        Drift(3, 4, share=1.0)(toy, 9, 10), Seed(4)(toy), atol=1e-5, rtol=1e-4
+        Drift(3, 4, share=1.0).sample(toy, 9, 10), Seed(4).sample(toy), atol=1e-5, rtol=1e-4
     )
     torch.testing.assert_close(
-        Breathe(3, depth=0.2, breaths=1)(toy, 25, 100), Seed(3, psi=0.9)(toy), atol=1e-5, rtol=1e-4
+        Breathe(3, depth=0.2, breaths=1).sample(toy, 25, 100),
+        Seed(3, psi=0.9).sample(toy),
+        atol=1e-5,
+        rtol=1e-4,
     )
 
 
@@ -105,18 +108,18 @@ def test_walks_stay_on_the_sphere(toy):
                     angle.append(float(torch.nn.functional.cosine_similarity(z, middle)))
                     return z
 
-            Wander(3, radius=20.0)(Seen(), index, 4)
+            Wander(3, radius=20.0).sample(Seen(), index, 4)
     assert angle == pytest.approx([np.cos(np.radians(20))] * 4, abs=1e-5)
 
 
-def test_other_people_begin_with_oneself(toy):
+def test_the_first_of_several_faces_is_the_face_itself(toy):
     for latent in (Seed(3), *MOVING):
-        assert torch.equal(latent.another(0)(toy, 0, 10), latent(toy, 0, 10))
-        assert not torch.equal(latent.another(1)(toy, 0, 10), latent(toy, 0, 10))
+        assert torch.equal(latent.variant(0).sample(toy, 0, 10), latent.sample(toy, 0, 10))
+        assert not torch.equal(latent.variant(1).sample(toy, 0, 10), latent.sample(toy, 0, 10))
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda: Walk((1,)), "two faces or more"),
         (lambda: Walk((1, -1)), "latent.seed"),
@@ -126,6 +129,6 @@ def test_other_people_begin_with_oneself(toy):
         (lambda: Breathe(depth=-1), "latent.depth must lie between"),
     ],
 )
-def test_impossible_movements(make, says):
-    with pytest.raises(RequestError, match=says):
+def test_impossible_movements(make, message):
+    with pytest.raises(RequestError, match=message):
         make()

@@ -9,7 +9,7 @@ UNITS = Units(
 )
 
 
-def named(*addresses):
+def numbers_of(*addresses):
     return torch.nonzero(UNITS.select(addresses)).flatten().tolist()
 
 
@@ -33,11 +33,11 @@ def test_units_are_numbered_layer_after_layer():
     ],
 )
 def test_addresses(addresses, expected):
-    assert named(*addresses) == list(expected)
+    assert numbers_of(*addresses) == list(expected)
 
 
 @pytest.mark.parametrize(
-    ("address", "says"),
+    ("address", "message"),
     [
         ("b9.conv0", "did you mean 'b8.conv0'"),
         ("b9.conv0", "b4.conv1, b8.conv0, b8.conv1"),
@@ -47,11 +47,11 @@ def test_addresses(addresses, expected):
         ("b4.conv1:-1", "not understood"),
     ],
 )
-def test_bad_addresses_say_what_exists(address, says):
-    with pytest.raises(RequestError, match=says.replace(".", r"\.")):
+def test_messages_for_bad_addresses_name_what_exists(address, message):
+    with pytest.raises(RequestError, match=message.replace(".", r"\.")):
         UNITS.select([address])
 
 
 def test_no_addresses_at_all():
-    with pytest.raises(RequestError, match="no layers were chosen"):
+    with pytest.raises(RequestError, match="no layers were selected"):
         UNITS.select([])

@@ -11,8 +11,8 @@ from helpers import zeros_inserted
     [(2, 2, 3), (4, 2, 3), (4, 2, 1), (2, 1, 1), (2, 2, 1), (4, 4, 3), (6, 2, 3)],
 )
 @pytest.mark.parametrize("outputs", [9, 12])
-def test_filtering_in_phases_against_inserting_zeros(up, down, kernel, outputs):
-    """As the paper says it: zeros between the samples, a low-pass, a leaky ReLU, a low-pass, samples thrown away."""
+def test_filtering_in_phases_equals_inserting_zeros(up, down, kernel, outputs):
+    """The paper inserts zeros, filters, applies a leaky ReLU, filters, and discards samples."""
     draw = torch.Generator().manual_seed(0)
     sampling = filtered_lrelu.sampled(7, outputs, up, down, kernel, taps=6)
     conv = stylegan3.FilteredConv("c", 4, 3, 3, kernel, sampling, taps=6)
@@ -31,5 +31,5 @@ def test_filtering_in_phases_against_inserting_zeros(up, down, kernel, outputs):
     expected = F.conv2d(
         expected, conv.down_taps.flip(0, 1).expand(3, 1, -1, -1), stride=down, groups=3
     )
-    torch.testing.assert_close(conv._filtered(9.0)(x), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(conv._filtered_activation(9.0)(x), expected, rtol=1e-4, atol=1e-4)
     assert expected.shape[2:] == (outputs, outputs)

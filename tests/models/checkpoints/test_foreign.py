@@ -14,36 +14,34 @@ from forgetting.models.checkpoints.inspect import inspect_file
 from helpers import TINY, randomised, sample_ws
 
 
-def same(one, other):
-    """Whether two networks paint the same, up to rounding; the scaling by fan-in is not always a power of two."""
+def assert_same_pictures(one, other):
+    """Assert equal pictures up to rounding; the scaling by fan-in is not always a power of two."""
     torch.testing.assert_close(
         one.bind(sample_ws(one))(), other.bind(sample_ws(other))(), rtol=1e-4, atol=1e-5
     )
 
 
-def test_what_the_file_does_not_say_stands_in_its_objects(tmp_path):
+def test_settings_are_read_from_objects_where_arguments_lack_them(tmp_path):
     network = randomised(StyleGAN2((10, 8), (4, 4), 8, (8, 12), clamp=0.5), 3)
     state, made_with = foreign_layouts.nvidia_stylegan2(network)
     del made_with["synthesis_kwargs"]["conv_clamp"]
     whole = nvidia_pickles.PersistentNetwork(
         "Generator", state, made_with, attributes={"synthesis.b4": {"conv_clamp": 0.5}}
     )
-    same(
-        CheckpointFile(str(nvidia_pickles.write_nvidia(tmp_path / "n.pkl", {"G_ema": whole})))(),
-        network,
-    )
+    path = nvidia_pickles.write_nvidia(tmp_path / "n.pkl", {"G_ema": whole})
+    assert_same_pictures(CheckpointFile(str(path)).load(), network)
 
 
-def only_sentences(path):
-    """The one sentence with which a network is refused, when it is opened and when it is looked at."""
+def refusal(path):
+    """Return the sentence with which a network is refused; inspecting the file does not crash."""
     with pytest.raises(CheckpointError, match=re.escape(str(path))) as caught:
-        CheckpointFile(str(path))()
-    said = str(caught.value)
-    assert "\n" not in said, said
-    assert len(said) < len(str(path)) + 500, said
+        CheckpointFile(str(path)).load()
+    message = str(caught.value)
+    assert "\n" not in message, message
+    assert len(message) < len(str(path)) + 500, message
     with contextlib.suppress(CheckpointError):
         dict(inspect_file(path))
-    return said
+    return message
 
 
 @pytest.mark.parametrize("name", ["stylegan2-orig", "stylegan3-t"])
@@ -55,27 +53,24 @@ def test_networks_with_a_part_missing_or_of_another_shape(tmp_path, name):
         else foreign_layouts.nvidia_stylegan3,
     )
     state, made_with = write(network)
-    without = (
-        "noise_const",
-        "noise_strength",
-        "resample_filter",
-    )  # what a network can do without, or has several of
+    # A network works without these, or has several of them.
+    optional = ("noise_const", "noise_strength", "resample_filter")
     for key in state:
-        bad = [{k: v for k, v in state.items() if k != key}] if not key.endswith(without) else []
+        bad = [{k: v for k, v in state.items() if k != key}] if not key.endswith(optional) else []
         if state[key].ndim:
             bad += [state | {key: state[key][..., :-1]}, state | {key: state[key][None]}]
         bad.append(state | {key: torch.full_like(state[key], torch.nan)})
-        for one in bad:
+        for broken in bad:
             path = nvidia_pickles.write_nvidia(
                 tmp_path / "n.pkl",
-                {"G_ema": nvidia_pickles.PersistentNetwork("Generator", one, made_with)},
+                {"G_ema": nvidia_pickles.PersistentNetwork("Generator", broken, made_with)},
             )
-            said = None
+            message = None
             try:
-                CheckpointFile(str(path))()
+                CheckpointFile(str(path)).load()
             except CheckpointError:
-                said = only_sentences(path)
-            assert said or key.endswith("resample_filter"), key
+                message = refusal(path)
+            assert message or key.endswith("resample_filter"), key
 
 
 @pytest.mark.parametrize("name", ["stylegan2", "stylegan3-t"])
@@ -106,20 +101,19 @@ def test_networks_with_strange_settings(tmp_path, name):
     strange += [
         {"synthesis_kwargs": more | {"conv_clamp": value}} for value in ("a", float("nan"), [256])
     ]
-    for one in strange:
-        whole = nvidia_pickles.PersistentNetwork("Generator", state, made_with | one)
+    for settings in strange:
+        whole = nvidia_pickles.PersistentNetwork("Generator", state, made_with | settings)
         try:
-            network = CheckpointFile(
-                str(nvidia_pickles.write_nvidia(tmp_path / "n.pkl", {"G_ema": whole}))
-            )()
+            path = nvidia_pickles.write_nvidia(tmp_path / "n.pkl", {"G_ema": whole})
+            network = CheckpointFile(str(path)).load()
         except CheckpointError:
-            only_sentences(tmp_path / "n.pkl")
-        else:  # some are only odd: they paint
+            refusal(tmp_path / "n.pkl")
+        else:  # some are only odd: they make pictures
             network.bind(sample_ws(network))()
 
 
 def test_sizes_that_no_weights_prove(tmp_path):
-    """Only names in a file say how often a size doubles; nobody allocates what they claim."""
+    """Names in a file say how often a size doubles; what they claim is not allocated."""
     one = {
         "input.input": torch.zeros(1, 1, 4, 4),
         "convs.0.conv.blur.kernel": torch.ones(4, 4) / 4,
@@ -132,22 +126,22 @@ def test_sizes_that_no_weights_prove(tmp_path):
         "activate.bias": torch.zeros(1),
         "noise.weight": torch.ones(1),
     }
-    paint = {"conv.weight": torch.ones(1, 3, 1, 1, 1), "bias": torch.zeros(1, 3, 1, 1)}
+    to_image = {"conv.weight": torch.ones(1, 3, 1, 1, 1), "bias": torch.zeros(1, 3, 1, 1)}
     for name in ("conv1", *(f"convs.{k}" for k in range(40))):
         one |= {f"{name}.{field}": value.clone() for field, value in (fields | conv).items()}
     for name in ("to_rgb1", *(f"to_rgbs.{k}" for k in range(20))):
-        one |= {f"{name}.{field}": value.clone() for field, value in (fields | paint).items()}
+        one |= {f"{name}.{field}": value.clone() for field, value in (fields | to_image).items()}
     torch.save({"g_ema": one, "latent_avg": torch.zeros(2)}, tmp_path / "n.pt")
-    assert "larger than 8192" in only_sentences(tmp_path / "n.pt")
+    assert "larger than 8192" in refusal(tmp_path / "n.pt")
     wide = {
         f"style.1.{field}": torch.zeros(shape)
         for field, shape in (("weight", (2, 10**5)), ("bias", (2,)))
     }
     torch.save({"g_ema": one | wide}, tmp_path / "n.pt")
-    assert "wider" in only_sentences(tmp_path / "n.pt")
+    assert "wider" in refusal(tmp_path / "n.pt")
     chain = {f"main.{k}.weight": torch.ones(1, 1, 4, 4) for k in range(20)}
     torch.save(chain, tmp_path / "n.pt")
-    assert "larger than 8192" in only_sentences(tmp_path / "n.pt")
+    assert "larger than 8192" in refusal(tmp_path / "n.pt")
     state, made_with = foreign_layouts.nvidia_stylegan3(TINY["stylegan3-t"]())
     renamed = {
         re.sub(r"L(\d+)_16_3", rf"L\1_{2**40}_3", key): value for key, value in state.items()
@@ -157,7 +151,7 @@ def test_sizes_that_no_weights_prove(tmp_path):
         tmp_path / "n.pkl",
         {"G_ema": nvidia_pickles.PersistentNetwork("Generator", renamed, made_with)},
     )
-    assert "larger than 8192" in only_sentences(tmp_path / "n.pkl")
+    assert "larger than 8192" in refusal(tmp_path / "n.pkl")
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])
@@ -169,7 +163,7 @@ def test_round_trips_through_nvidias_layouts(tmp_path, name, protocol):
         network, path = nvidia_pickles.write_tiny_network(
             tmp_path / f"{number}.pkl", name, protocol, **how
         )
-        same(CheckpointFile(str(path))(), network)
+        assert_same_pictures(CheckpointFile(str(path)).load(), network)
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -186,12 +180,12 @@ def test_round_trips_through_the_ports_layout(tmp_path, old):
         ("bare", whole["g_ema"]),
     ):
         torch.save(content, tmp_path / name, _use_new_zipfile_serialization=not old)
-        found = CheckpointFile(str(tmp_path / name))()
+        read = CheckpointFile(str(tmp_path / name)).load()
         if (
             name == "bare"
-        ):  # its centre is a mean over many faces, which changes nothing without truncation
-            found.style.w_avg.copy_(network.style.w_avg)
-        same(found, network)
+        ):  # its w_avg is a mean over many faces; without truncation it has no effect
+            read.style.w_avg.copy_(network.style.w_avg)
+        assert_same_pictures(read, network)
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -207,15 +201,15 @@ def test_round_trips_of_dcgans(tmp_path, old):
             torch.save(
                 content, tmp_path / f"{name}{number}", _use_new_zipfile_serialization=not old
             )
-            found = CheckpointFile(str(tmp_path / f"{name}{number}"))()
+            read = CheckpointFile(str(tmp_path / f"{name}{number}")).load()
             w = sample_ws(network)
-            torch.testing.assert_close(found.bind(w)(), network.bind(w)())
+            torch.testing.assert_close(read.bind(w)(), network.bind(w)())
 
 
 def test_a_foreign_file_becomes_ours(tmp_path):
     network, path = nvidia_pickles.write_tiny_network(tmp_path / "net.pkl", "stylegan2")
     convert_file(path, tmp_path / "net.safetensors")
-    same(CheckpointFile(str(tmp_path / "net.safetensors"))(), network)
+    assert_same_pictures(CheckpointFile(str(tmp_path / "net.safetensors")).load(), network)
     with pytest.raises(RequestError, match=r"name it .*net2.safetensors"):
         convert_file(path, tmp_path / "net2.pt")
     with pytest.raises(CheckpointError, match="is a safetensors file already"):
@@ -225,8 +219,8 @@ def test_a_foreign_file_becomes_ours(tmp_path):
 def test_other_networks_of_a_file(tmp_path):
     _, path = nvidia_pickles.write_tiny_network(tmp_path / "net.pkl", "stylegan2")
     with pytest.raises(CheckpointError, match="holds no network 'H'; it holds G, D, G_ema"):
-        CheckpointFile(str(path), "H")()
+        CheckpointFile(str(path), "H").load()
     with pytest.raises(CheckpointError, match="net.pkl: G "):
-        CheckpointFile(str(path), "G")()  # a stump
-    with pytest.raises(RequestError, match="say generator.path="):
+        CheckpointFile(str(path), "G").load()  # it is incomplete
+    with pytest.raises(RequestError, match="set generator.path="):
         CheckpointFile("")

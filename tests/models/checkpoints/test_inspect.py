@@ -10,20 +10,20 @@ from forgetting.models.checkpoints.foreign import CheckpointFile, convert_file
 from forgetting.models.checkpoints.inspect import inspect_file
 
 
-def test_what_is_told_of_a_file(tmp_path):
+def test_the_report_on_a_file(tmp_path):
     _, path = nvidia_pickles.write_tiny_network(tmp_path / "net.pkl", "stylegan2")
-    told = dict(inspect_file(path))
-    assert told["networks"] == "G, D, G_ema"
-    assert told["network"] == "stylegan2, 16 x 20, 3 classes, z of 8, 38 units in 5 layers"
-    assert "torch_utils.persistence._reconstruct_persistent_obj" in told["asks for"]
-    assert "it is not run" in told["source code"]
+    report = dict(inspect_file(path))
+    assert report["networks"] == "G, D, G_ema"
+    assert report["network"] == "stylegan2, 16 x 20, 3 classes, z of 8, 38 units in 5 layers"
+    assert "torch_utils.persistence._reconstruct_persistent_obj" in report["asks for"]
+    assert "it is not run" in report["source code"]
     convert_file(path, tmp_path / "net.safetensors")
-    told = dict(inspect_file(tmp_path / "net.safetensors"))
-    assert told["network"].startswith("stylegan2, 16 x 20, 3 classes")
-    assert told["provenance"].startswith("net.pkl sha256:")
+    report = dict(inspect_file(tmp_path / "net.safetensors"))
+    assert report["network"].startswith("stylegan2, 16 x 20, 3 classes")
+    assert report["provenance"].startswith("net.pkl sha256:")
 
 
-def test_everything_that_a_refused_file_asks_for_is_told(tmp_path):
+def test_the_report_lists_everything_that_a_refused_file_asks_for(tmp_path):
     class Calls:
         def __init__(self, function, *arguments):
             self.function, self.arguments = function, arguments
@@ -40,11 +40,11 @@ def test_everything_that_a_refused_file_asks_for_is_told(tmp_path):
     with pytest.raises(
         CheckpointError, match=f"asks for {os.name}.system, which no checkpoint needs"
     ):
-        CheckpointFile(str(path))()
-    told = dict(inspect_file(path))
-    assert told["network"].startswith("stylegan2, 16 x 20")
-    assert told["refused"].startswith("collections.Counter, which is of no kind")
+        CheckpointFile(str(path)).load()
+    report = dict(inspect_file(path))
+    assert report["network"].startswith("stylegan2, 16 x 20")
+    assert report["refused"].startswith("collections.Counter, which is of no kind")
     assert all(
-        name in told["refused"]
+        name in report["refused"]
         for name in ("pathlib", f"{os.name}.system, which no checkpoint needs")
     )

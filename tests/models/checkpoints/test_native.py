@@ -26,7 +26,7 @@ def test_round_trip(tiny, tmp_path):
     assert not any(parameter.requires_grad for parameter in again.parameters())
 
 
-def test_a_fingerprint_notices_every_bit(tiny):
+def test_a_fingerprint_depends_on_every_bit(tiny):
     before = native.fingerprint(tiny)
     parameter = next(tiny.parameters())
     parameter.view(-1)[0] = torch.nextafter(parameter.view(-1)[0], torch.tensor(9.0))

@@ -17,18 +17,18 @@ def test_images_of_the_original_implementations(path):
         name: torch.from_numpy(arrays[name]) for name in arrays.files if not name.startswith("__")
     }
     if "__latent_avg__" in arrays:
-        found = rosinality.convert(state, torch.from_numpy(arrays["__latent_avg__"]))
+        converted = rosinality.convert(state, torch.from_numpy(arrays["__latent_avg__"]))
     else:
-        found = nvidia.convert(state, made_with)
-    generator = native.build(*found, str(path))
+        converted = nvidia.convert(state, made_with)
+    generator = native.build(*converted, str(path))
     label = torch.eye(made_with["c_dim"])[:2] if made_with.get("c_dim") else None
     ws, image = torch.from_numpy(arrays["__ws__"]), torch.from_numpy(arrays["__img__"])
     ours = generator.mapping(torch.from_numpy(arrays["__z__"]).float(), 0.7, label)
-    for found, expected in (
+    for actual, expected in (
         (ours, ws),
         (generator.bind(ws)(), image),
         (generator.bind(ws[:1])(), image[:1]),
     ):
-        error = float((found - expected).norm() / expected.norm())
+        error = float((actual - expected).norm() / expected.norm())
         print(f"{path.stem}: {error:.1e}")
         assert error <= 1e-4

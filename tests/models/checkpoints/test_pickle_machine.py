@@ -40,8 +40,8 @@ def test_calls(tmp_path):
     for name, value in evil.items():
         for protocol in range(6):
             content = pickle.dumps(value, protocol)
-            said = refused(tmp_path / f"{name}.pkl", content, "asks for")
-            assert "which no checkpoint needs" in said or name == "load", said
+            message = refused(tmp_path / f"{name}.pkl", content, "asks for")
+            assert "which no checkpoint needs" in message or name == "load", message
             refused(tmp_path / "blob.pkl", within_blob(content), "asks for")
             refused(tmp_path / "zip.pt", zip_bytes(content), "asks for")
         for zipped in (True, False):
@@ -73,7 +73,7 @@ def array(shape, data=bytes(16), dtype="f8"):
 
 
 def doubled(times=60):
-    """A tuple of two tuples of two tuples: small, but whoever looks at all of it never comes back."""
+    """Return a tuple of two equal tuples of two equal tuples; to visit all of it takes for ever."""
     return b")" + b"q\x77h\x77\x86" * times
 
 
@@ -103,16 +103,21 @@ META = (
 LATIN = named("_codecs.encode") + b"h\1" + dumped("latin1") + b"\x86R"
 
 
-FACES = (
-    b"a" * 39_996 + "\U0001f600".encode()
-)  # one such character makes Python keep four bytes for every other
+# One such character makes Python store four bytes for every other one.
+FACES = b"a" * 39_996 + "\U0001f600".encode()
 
 
-# Why they are refused: pickles that would hang, crash, fill the memory of those who believe them, or make nonsense.
+# Why they are refused: pickles that would hang, crash, fill the memory, or make nonsense.
 HOSTILE = {
-    "memo index": ("more to remember", opcodes(b"Nr" + struct.pack("<I", 2**31))),
-    "memo in words": ("more to remember", b"Np" + b"9" * 4000 + b"\n."),
-    "memo negative": ("more to remember", b"Np-1\n."),
+    "memo index": (
+        "its memo is larger than its number of instructions",
+        opcodes(b"Nr" + struct.pack("<I", 2**31)),
+    ),
+    "memo in words": (
+        "its memo is larger than its number of instructions",
+        b"Np" + b"9" * 4000 + b"\n.",
+    ),
+    "memo negative": ("its memo is larger than its number of instructions", b"Np-1\n."),
     "memo never written": ("never written", opcodes(b"j" + struct.pack("<I", 2**31))),
     "bytes of petabytes": ("only 1 remain", opcodes(b"\x8e" + struct.pack("<Q", 2**52))),
     "bytes beyond all": ("> sys.maxsize", opcodes(b"\x8e" + struct.pack("<Q", 2**64 - 1))),
@@ -168,11 +173,11 @@ HOSTILE = {
     "shared tuples in a set": ("tuple cannot be a key", opcodes(b"\x8f(", doubled(), b"\x90")),
     "shared tuples in a frozen set": ("tuple cannot be a key", opcodes(b"(", doubled(), b"\x91")),
     "shared tuples as a type": (
-        "something else than numbers",
+        "arrays whose elements are no numbers",
         opcodes(named("numpy.dtype"), doubled(), b"\x85R"),
     ),
     "shared tuples as a codec": (
-        "unknown way",
+        "unknown encoding",
         opcodes(named("_codecs.encode"), doubled(), b"h\x77\x86R"),
     ),
     "colliding keys": (
@@ -187,7 +192,7 @@ HOSTILE = {
         opcodes(b"}q\1N" + PERSISTENT + b"}" + META + b"h\1u\x85Rs"),
     ),
     "many arguments": (
-        "cannot be called",
+        "calls a value that is no known function",
         opcodes(b"((" + b"N" * MANY + b"tq\1", (b"cnumpy\nndarray\nh\1R") * 9, b"t"),
     ),
     "many strides": (
@@ -203,17 +208,23 @@ HOSTILE = {
     "memo of nothing": ("stack", opcodes(b"\x94")),
     "no mark": ("mark is missing", opcodes(b"Nt")),
     "odd items": ("shorter than", opcodes(b"}(Nu")),
-    "nothing": ("STOP has no place", opcodes()),
-    "two values": ("STOP has no place", opcodes(b"NN")),
-    "open mark": ("STOP has no place", opcodes(b"N(")),
+    "nothing": ("no checkpoint needs its instruction STOP", opcodes()),
+    "two values": ("no checkpoint needs its instruction STOP", opcodes(b"NN")),
+    "open mark": ("no checkpoint needs its instruction STOP", opcodes(b"N(")),
     "no end": ("exhausted before seeing STOP", b"\x80\x04N"),
     "something behind": ("1 bytes follow", opcodes(b"N") + b"N"),
-    "protocol": ("PROTO has no place", b"\x80\x09N."),
-    "extension": ("EXT1 has no place", opcodes(b"\x82\x01")),
-    "inst": ("INST has no place", b"\x80\x02(ios\nsystem\n."),
-    "obj": ("OBJ has no place", opcodes(b"(" + named("collections.OrderedDict") + b"o")),
-    "newobj_ex": ("NEWOBJ_EX has no place", opcodes(named("collections.OrderedDict"), b")}\x92")),
-    "buffer": ("NEXT_BUFFER has no place", b"\x80\x05\x97."),
+    "protocol": ("no checkpoint needs its instruction PROTO", b"\x80\x09N."),
+    "extension": ("no checkpoint needs its instruction EXT1", opcodes(b"\x82\x01")),
+    "inst": ("no checkpoint needs its instruction INST", b"\x80\x02(ios\nsystem\n."),
+    "obj": (
+        "no checkpoint needs its instruction OBJ",
+        opcodes(b"(" + named("collections.OrderedDict") + b"o"),
+    ),
+    "newobj_ex": (
+        "no checkpoint needs its instruction NEWOBJ_EX",
+        opcodes(named("collections.OrderedDict"), b")}\x92"),
+    ),
+    "buffer": ("no checkpoint needs its instruction NEXT_BUFFER", b"\x80\x05\x97."),
     "unknown": ("unknown", opcodes(b"\xf0")),
     "append to a dict": ("a dict where a list", opcodes(b"}Na")),
     "item into a list": ("a list where a dict", opcodes(b"]NNs")),
@@ -221,10 +232,19 @@ HOSTILE = {
         "a Namespace where a dict",
         opcodes(call("argparse.Namespace"), b"NNs"),
     ),
-    "call of a list": ("cannot be called", opcodes(b"])R")),
-    "call of a result": ("cannot be called", opcodes(call("collections.OrderedDict"), b")R")),
-    "call of a type": ("cannot be called", opcodes(named("torch.FloatStorage"), b")R")),
-    "call without a tuple": ("cannot be called", opcodes(named("collections.OrderedDict"), b"]R")),
+    "call of a list": ("calls a value that is no known function", opcodes(b"])R")),
+    "call of a result": (
+        "calls a value that is no known function",
+        opcodes(call("collections.OrderedDict"), b")R"),
+    ),
+    "call of a type": (
+        "calls a value that is no known function",
+        opcodes(named("torch.FloatStorage"), b")R"),
+    ),
+    "call without a tuple": (
+        "calls a value that is no known function",
+        opcodes(named("collections.OrderedDict"), b"]R"),
+    ),
     "nameless": ("is of no kind", opcodes(b"NN\x93")),
     "ordered dict of a number": ("do not fit", opcodes(call("collections.OrderedDict", 5))),
     "ordered dict of two": ("do not fit", opcodes(call("collections.OrderedDict", [], []))),
@@ -249,7 +269,7 @@ HOSTILE = {
     "state of a list": ("cannot have", opcodes(b"]}b")),
     "set of bytes": ("bytes where a list", opcodes(call("builtins.set", b"abc"))),
     "set of lists": ("list cannot be a key", opcodes(call("builtins.set", [[]]))),
-    "encode": ("unknown way", opcodes(call("_codecs.encode", "a", "rot13"))),
+    "encode": ("unknown encoding", opcodes(call("_codecs.encode", "a", "rot13"))),
     "encode a number": ("int where a str", opcodes(call("_codecs.encode", 1, "latin1"))),
     "encode what is not latin": (
         "codec can't encode",
@@ -259,12 +279,18 @@ HOSTILE = {
     "not utf-8": ("codec can't decode", opcodes(b"X\1\0\0\0\xff")),
     "size": ("bytes where a tuple", opcodes(call("torch.Size", b"abc"))),
     "device": ("int where a str", opcodes(call("torch.device", 1))),
-    "dtype of objects": ("else than numbers", opcodes(call("numpy.dtype", "O", False, True))),
+    "dtype of objects": (
+        "arrays whose elements are no numbers",
+        opcodes(call("numpy.dtype", "O", False, True)),
+    ),
     "dtype of odd names": (
-        "else than numbers",
+        "arrays whose elements are no numbers",
         opcodes(call("numpy.dtype", "i4,(1000000,1000000)f8", False, True)),
     ),
-    "dtype of a dict": ("else than numbers", opcodes(call("numpy.dtype", {"names": []}))),
+    "dtype of a dict": (
+        "arrays whose elements are no numbers",
+        opcodes(call("numpy.dtype", {"names": []})),
+    ),
     "dtype of big ends": (
         "cannot have",
         opcodes(call("numpy.dtype", "f8", state=(3, ">", None, None, None, -1, -1, 0))),
@@ -288,7 +314,7 @@ HOSTILE = {
     "array of negative shape": ("not a tuple of sizes", array((-1, -2))),
     "array of lists": ("not a tuple of sizes", array([2])),
     "array with a pickle": ("fit its bytes", array((2,), data=[1, 2])),
-    "array of objects": ("else than numbers", array((2,), dtype="O")),
+    "array of objects": ("arrays whose elements are no numbers", array((2,), dtype="O")),
     "persistent of nothing": ("lacks its class", opcodes(PERSISTENT, dumped(({},)), b"R")),
     "persistent of none": ("lacks its class", opcodes(PERSISTENT, dumped((None,)), b"R")),
     "persistent of two": ("do not fit", opcodes(PERSISTENT, dumped(({}, {})), b"R")),
@@ -311,7 +337,7 @@ def test_hostile(tmp_path, name):
 
 
 def test_memory_and_time(tmp_path):
-    """What is refused takes little of both: of a process of its own, the most memory it ever had."""
+    """Refusing a file takes little of both: of a new process, the peak of its memory."""
     pytest.importorskip("resource")
     large = {
         name: HOSTILE[name]
@@ -319,25 +345,26 @@ def test_memory_and_time(tmp_path):
     }
     giant = (b"PK\1\2" + bytes(42)) * 40_000
     end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 40_000, 40_000, len(giant), 4, 0)
-    large["zip"] = "no checkpoint|there twice", b"PK\3\4" + giant + end
+    large["zip"] = "no checkpoint|duplicates", b"PK\3\4" + giant + end
     for name, (_, content) in large.items():
         (tmp_path / name).with_suffix(".pkl").write_bytes(content)
     script = """
 import resource, sys, time
 from pathlib import Path
-from forgetting.checkpoints import records, unpickle
 from forgetting.errors import CheckpointError
-def most():  # what getrusage says on Linux counts what the parent had
+from forgetting.models.checkpoints import pickle_reader
+def peak_memory():  # on Linux getrusage also counts the memory of the parent process
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in Path(sys.argv[1]).iterdir():
-    before, start = most(), time.perf_counter()
+    before, start = peak_memory(), time.perf_counter()
     try:
-        unpickle.opened(path)
+        pickle_reader.read_tree(path)
     except CheckpointError as error:
-        print(path.stem, most() - before, time.perf_counter() - start, path.stat().st_size, error, sep=" | ")
+        grown, seconds = peak_memory() - before, time.perf_counter() - start
+        print(path.stem, grown, seconds, path.stat().st_size, error, sep=" | ")
 """
     out = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
@@ -346,9 +373,9 @@ for path in Path(sys.argv[1]).iterdir():
         check=True,
         timeout=100,
     ).stdout
-    told = {name: rest for name, *rest in (line.split(" | ") for line in out.splitlines())}
-    assert told.keys() == large.keys()
-    for name, (grown, seconds, size, error) in told.items():
+    reports = {name: rest for name, *rest in (line.split(" | ") for line in out.splitlines())}
+    assert reports.keys() == large.keys()
+    for name, (grown, seconds, size, error) in reports.items():
         assert re.search(large[name][0], error), (name, error)
         assert float(grown) < 2 * float(size) + 100 * 2**20, (name, grown)
         assert float(seconds) < 15, (name, seconds)

@@ -85,7 +85,7 @@ def test_the_order_is_that_of_torch(tmp_path):
     assert list(pickle_records.tensors(pickle_reader.read_tree(path).root["G"], "")) == list(state)
 
 
-def test_nothing_is_read_before_it_is_asked_for(tmp_path, monkeypatch):
+def test_tensors_are_read_lazily(tmp_path, monkeypatch):
     path = write_nvidia(tmp_path / "n.pkl", {"G": small_network()})
     monkeypatch.setattr(pickle_records.Stored, "read", None)
     assert pickle_records.shapes(pickle_reader.read_tree(path).root["G"], "")[
@@ -275,5 +275,6 @@ def test_programs(tmp_path):
     torch.save(_Small(), tmp_path / "module.pt")
     refused(
         tmp_path / "module.pt",
-        match="asks for .*test_pickle_reader._Small, which is of no kind that is read here; .*generator=module",
+        match="asks for .*test_pickle_reader._Small, which is of no kind that is read here; "
+        ".*generator=module",
     )

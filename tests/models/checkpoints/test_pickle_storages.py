@@ -59,9 +59,8 @@ def test_tensors_that_do_not_fit(tmp_path):
         refused(path, opcodes(tensor(storage=storage)))
     refused(path, opcodes(call("torch._utils._rebuild_tensor_v2", 1)), "arguments that do not fit")
     refused(path, opcodes(call("torch._utils._rebuild_parameter", 1, True, {})))
-    many = b"".join(
-        dumped(str(n)) + b"h\1" for n in range(1000)
-    )  # a few numbers, taken so often that they are far more than the file
+    # A few numbers, repeated so often that they are far more than the file.
+    many = b"".join(dumped(str(n)) + b"h\1" for n in range(1000))
     path.write_bytes(opcodes(tensor(0, (6,), (1,)), b"q\1}(", many, b"u\x86"))
     tree = pickle_reader.read_tree(path)
     with pytest.raises(CheckpointError, match="repeats its weights"):
@@ -95,13 +94,17 @@ def test_storages_that_lie(tmp_path):
         "a value": lambda blob: torch_bytes([1], zipped=False),
         "a blob": lambda blob: within_blob(blob),
     }
-    for lie, tell in lies.items():
-        assert tell(BLOB) != BLOB
-        refused(path, opcodes(call("torch.storage._load_from_bytes", tell(BLOB))))
+    for lie, change in lies.items():
+        assert change(BLOB) != BLOB
+        refused(path, opcodes(call("torch.storage._load_from_bytes", change(BLOB))))
         if lie not in ("other magic", "nothing", "a value", "a blob"):
-            refused(tmp_path / "n.pt", tell(content))
+            refused(tmp_path / "n.pt", change(content))
     refused(path, opcodes(call("torch.storage._load_from_bytes", "abc")), "do not fit")
-    refused(path, opcodes(dumped(("storage", "0")), b"Q"), "instruction BINPERSID has no place")
+    refused(
+        path,
+        opcodes(dumped(("storage", "0")), b"Q"),
+        "no checkpoint needs its instruction BINPERSID",
+    )
 
 
 def test_zips_that_lie(tmp_path):
@@ -143,20 +146,20 @@ def test_zips_that_lie(tmp_path):
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        refused(path, zip_bytes(good, data, data), "there twice")
+        refused(path, zip_bytes(good, data, data), "duplicates")
     whole = zip_bytes(good, data)
     central, end = whole.index(b"PK\1\2"), whole.index(b"PK\5\6")
     second = whole.index(b"PK\1\2", central + 1)
     for at, value in {
         central + 20: b"\xff\xff\xff\x7f\xff\xff\xff\x7f",  # sizes
         second + 20: b"\xff\xff\xff\x7f\xff\xff\xff\x7f",
-        central + 42: b"\xff\xff\xff\x7f",  # where it is
+        central + 42: b"\xff\xff\xff\x7f",  # its position
         second + 42: b"\5\0\0\0",
         central + 28: b"\xff\xff",  # length of the name
         central + 8: b"\1",  # encrypted
         26: b"\xff\xff",  # length of the name, again
         end + 12: b"\xff\xff\xff\x7f",  # length of the list
-        end + 16: b"\xff\xff\xff\x7f",  # where the list is
+        end + 16: b"\xff\xff\xff\x7f",  # position of the list
         0: b"PK\3\4\0\0",
     }.items():
         broken = whole[:at] + value + whole[at + len(value) :]
