@@ -109,7 +109,8 @@ def package_parts() -> Iterator[tuple[str, EntryPoint]]:
     for entry in entry_points(group=ENTRY_POINTS):
         group, slash, own = entry.name.partition("/")
         if slash and own and entry.dist is not None:
-            package = entry.dist.name.replace("-", "_").lower()
+            # A dot in it would end the package's name, and `trust` would trust another package.
+            package = re.sub(r"[-_.]+", "_", entry.dist.name).lower()
             yield f"{group}/{package}.{own}", entry
 
 

@@ -54,8 +54,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
             values = config_with_plan(
                 _plain(config), _overridden(overrides), verb, foreign_configs.keys(quoted)
             )
-            require_code_consent(values, _consents(quoted), verb)
-            job = parse_job(values)
+            trusted = require_code_consent(values, _consents(quoted), verb)
+            job = parse_job(values | {"trust": sorted(trusted)})
             log.debug("%s: %s", folder, " ".join(overrides) or "the default film")
             if multirun and job.execution.cluster is not None:  # all films share the cluster
                 if HydraConfig.get().runtime.choices.get("hydra/launcher") != "basic":
@@ -123,8 +123,8 @@ def list_layers(arguments: list[str]) -> None:
         foreign_configs.check(quoted)
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             config = _plain(compose(root_config(verb), foreign_configs.overrides(quoted)))
-        require_code_consent(config, _consents(quoted), verb)
-        job = parse_job(config)
+        trusted = require_code_consent(config, _consents(quoted), verb)
+        job = parse_job(config | {"trust": sorted(trusted)})
         if isinstance(job, DreamJob):
             classifier = job.classifier.load()
             costs = multiply_adds(classifier, Seed().sample(classifier))

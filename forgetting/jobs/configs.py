@@ -158,7 +158,9 @@ def _merged(common: Any, value: Any) -> Any:
     return {**common, **value} if both and TARGET not in value else value
 
 
-def require_code_consent(config: Mapping[str, Any], overrides: Iterable[str], verb: str) -> None:
+def require_code_consent(
+    config: Mapping[str, Any], overrides: Iterable[str], verb: str
+) -> frozenset[str]:
     """Refuse a config that would run code of others, unless the command line names that very code.
 
     Experiments, plans and run folders may come from strangers; everything else in them is data.
@@ -167,6 +169,10 @@ def require_code_consent(config: Mapping[str, Any], overrides: Iterable[str], ve
         config: resolved, as plain values.
         overrides: ``key=value`` as the command line says them.
         verb: of the command that the message suggests.
+
+    Returns:
+        The packages whose parts may be imported: those that are trusted, and those of parts that
+        the command line chooses.
 
     Raises:
         RequestError: a factory, or a part of a package, is not named on the command line.
@@ -179,15 +185,20 @@ def require_code_consent(config: Mapping[str, Any], overrides: Iterable[str], ve
                 "line: "
                 f"forgetting {verb} ... {key}={factory} hydra.run.dir=FOLDER"
             )
-    chosen = {override.partition("=")[2] for override in overrides}
-    trusted = trusted_packages(config)
+    # A sweep chooses several parts, separated by commas.
+    chosen = {choice for override in overrides for choice in override.partition("=")[2].split(",")}
+    trusted, named = trusted_packages(config), set[str]()
     for key, name in _targets(config):
         package = package_of(name)
-        if package and package not in trusted and name.partition("/")[2] not in chosen:
+        if package is None or package in trusted:
+            continue
+        if name.partition("/")[2] not in chosen:
             raise RequestError(
                 f"{key} names {name}, which runs code of the package {package}; "
                 f"if you trust it, add trust={package} to the command line"
             )
+        named.add(package)
+    return trusted | named
 
 
 def _nodes(node: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -67,8 +67,11 @@ class Hooked(GeneratorModule):
         self.shape = tuple(shape) if shape else _latent_shape(network)
         self.z_dim = math.prod(self.shape)
         self.hooked_layers, image = self._trace()
-        last = next(reversed(self.hooked_layers), "")
-        makes_image = last and self.hooked_layers[last].shape == tuple(image.shape[1:])
+        # The name of a module that is a layer itself is empty.
+        last = next(reversed(self.hooked_layers), None)
+        makes_image = last is not None and (
+            self.hooked_layers[last].shape == tuple(image.shape[1:])
+        )
         self.size = (image.shape[2], image.shape[3])
         self.layers = tuple(
             Layer(
