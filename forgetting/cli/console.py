@@ -86,6 +86,7 @@ def report_errors(arguments: list[str], verb: str = "render") -> Iterator[None]:
     quiet = _verbosity is Verbosity.QUIET
     token = progress.display.set(_no_progress if quiet else _show_progress)
     logger = logging.getLogger("forgetting")
+    level, handlers = logger.level, logger.handlers
     logger.setLevel(_verbosity.value)
     logger.handlers = [_ConsoleHandler()]
     try:
@@ -101,6 +102,8 @@ def report_errors(arguments: list[str], verb: str = "render") -> Iterator[None]:
         raise typer.Exit(explained.exit_code) from None
     finally:
         progress.display.reset(token)
+        logger.setLevel(level)
+        logger.handlers = handlers
 
 
 def print_timed(task: Callable[[], Path]) -> None:

@@ -1,5 +1,6 @@
 """What the command line prints: progress without a terminal, and one sentence for every error."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -77,6 +78,17 @@ def test_progress_lines_of_a_render(command_line, monkeypatch):
         for count, share in ((1, 33), (2, 67), (3, 100))
     ]
     assert all(line.endswith(" s left") for line in shares)
+
+
+def test_the_log_is_printed_only_while_a_verb_runs(capsys, caplog):
+    log, logger = logging.getLogger("forgetting.jobs.run"), logging.getLogger("forgetting")
+    before = logger.level, list(logger.handlers)
+    with console.report_errors([]):
+        log.info("the film is [finished]")
+        log.debug("in detail")
+    log.warning("afterwards")
+    assert capsys.readouterr() == ("", "the film is [finished]\n")
+    assert (logger.level, list(logger.handlers)) == before
 
 
 def test_nothing_is_printed_where_nobody_asks_for_progress(capsys):

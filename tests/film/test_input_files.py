@@ -173,13 +173,13 @@ def test_another_file_of_the_same_name_is_another_face_film(tmp_path, toy, caplo
     settings = [f"{key.split('.')[0]}=file", f"{key}={path}"]
     config = compose_config(*SMALL, *settings)
     folder = tmp_path / "run"
-    first = render_config(config, folder).read_bytes()
+    first, content = render_config(config, folder).read_bytes(), path.read_bytes()
     write(1)
     caplog.clear()
     assert render_config(config, folder).read_bytes() != first
     assert f"{key} is another file" in caplog.text
     assert "finished already" not in caplog.text
-    write(0)
+    path.write_bytes(content)
     assert render_config(config, folder).read_bytes() == first
 
 
