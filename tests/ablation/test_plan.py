@@ -166,8 +166,8 @@ def test_units_of_rank_zero_are_ablated_together():
 @pytest.mark.parametrize(
     ("rows", "share"),
     [
-        ({"b4.conv1": [1.0, 0.0], "picture": [0.0] * 4}, 0.5),
-        ({"picture": [1.0, 1.0, 0.0, 1.0]}, 0.75),
+        ({"b4.conv1": [1.0, 0.0], "picture/": [0.0] * 4}, 0.5),
+        ({"picture/": [1.0, 1.0, 0.0, 1.0]}, 0.75),
     ],
 )
 def test_the_picture_counts_where_it_has_the_only_units(rows, share):
