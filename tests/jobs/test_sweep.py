@@ -175,7 +175,9 @@ def test_an_experiment_may_sweep_by_itself(tmp_path):
         sweep.start_sweep(["experiment=study", "latent.seed=3", f"hydra.sweep.dir={tmp_path}"])
         == tmp_path
     )
-    assert sweep.expected_runs(tmp_path) == 6, "what is said replaces what the experiment says"
+    assert sweep.expected_runs(tmp_path) == 6, (
+        "the command line replaces what the experiment sweeps over"
+    )
 
 
 def test_a_failure_is_recorded_until_the_run_succeeds(tmp_path):
