@@ -29,7 +29,7 @@ FILM = [*SEGMENTED, "film.duration=6"]
 """Sixty frames in six segments."""
 
 real = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None and not os.environ.get("CI"),
+    importlib.util.find_spec("ray") is None,
     reason="ray is not installed: pip install 'forgetting[ray]'",
 )
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray
