@@ -149,11 +149,15 @@ def layers(context: typer.Context) -> None:
         return shown("layers")
     from hydra import compose, initialize_config_dir
 
+    from forgetting import foreign_configs
+
     verb = "dream" if any(argument.startswith("sight") for argument in context.args) else "render"
     with sentences(context.args, verb):
+        arguments = [*map(_quoted, context.args)]
+        foreign_configs.check(arguments)
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = compose(root(verb), [*map(_quoted, context.args)])
-        _list_layers(_plain(config), context.args)
+            config = compose(root(verb), foreign_configs.overrides(arguments))
+        _list_layers(_plain(config), foreign_configs.named_factories(arguments))
 
 
 @models_app.callback()
@@ -218,6 +222,7 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
+    from forgetting import foreign_configs
     from forgetting import sweep as sweeps
     from forgetting.allocator import keep_memory
     from forgetting.assembly import consent
@@ -225,13 +230,15 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
 
     several, started = any(argument in ("-m", "--multirun") for argument in arguments), time.time()
     failures, jobs = list[Exception](), list[sweeps.Job]()
+    quoted = [*map(_quoted, arguments)]
 
     def run(config: DictConfig) -> None:  # in a process of its own, where the launcher is another than Hydra's
         keep_memory()
         folder, said = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().overrides.task
         try:
-            wanted = with_plan(_plain(config), _overridden(said))
-            consent(wanted, said)
+            # What an experiment sweeps over counts as overridden, but only the command line itself can consent.
+            wanted = with_plan(_plain(config), _overridden(said), foreign_configs.keys(quoted))
+            consent(wanted, foreign_configs.named_factories(quoted))
             if several and wanted.get("cluster"):  # made together, when all are known
                 if HydraConfig.get().runtime.choices.get("hydra/launcher") != "basic":
                     raise RequestError("cluster=ray shares a sweep out by itself; leave out hydra/launcher")
@@ -247,9 +254,10 @@ def _hydra(verb: str, arguments: list[str], task: Callable[[dict[str, Any], Path
                 failures.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what went wrong instead of printing it its own way
-    sys.argv = [f"forgetting {verb}", *map(_quoted, arguments)]
+    sys.argv = [f"forgetting {verb}", *quoted]
     with sentences(arguments, verb):
-        where = sweeps.begin([*map(_quoted, arguments)], root(verb)) if several else None
+        foreign_configs.check(quoted)
+        where = sweeps.begin(quoted, root(verb)) if several else None
         hydra.main(config_path=str(CONFIGS), config_name=root(verb), version_base="1.3")(run)()
         if where is not None:
             if jobs:
@@ -295,7 +303,7 @@ def _overridden(arguments: Iterable[str]) -> list[str]:
     return [key.partition("@")[2] or key for key in keys]
 
 
-def _list_layers(config: dict[str, Any], said: list[str]) -> None:
+def _list_layers(config: dict[str, Any], said: Iterable[str]) -> None:
     from forgetting import experiment, tables
     from forgetting.assembly import consent
     from forgetting.cost import multiply_adds

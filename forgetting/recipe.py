@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError, safe_load
 
 import forgetting
+from forgetting import foreign_configs, input_files
 from forgetting import plan as plans
 from forgetting.checkpoints import fingerprint
 from forgetting.engines import Runner
@@ -42,10 +43,10 @@ def write(
     why: str,
     film: Film,
     shape: tuple[int, int],
-    files: Mapping[str, str] | None = None,
 ) -> str:
     """The recipe of a film: the full config, what made and wrote its pictures of that ``shape``, the versions, the hash of the
-    weights, and those of other ``files`` that its pictures depend on."""
+    weights, and hash and size of every file that the config names."""
+    files = input_files.record(config)
     versions = {"forgetting": forgetting.__version__, "torch": str(torch.__version__), "numpy": np.__version__}
     if engine.name == "openvino":
         versions["openvino"] = compiler()
@@ -55,7 +56,7 @@ def write(
         "engine": made_by,
         "film": {"encoder": film.encoder, "shape": list(shape)},
         "model": {"sha256": fingerprint(generator)},
-        **({"files": dict(files)} if files else {}),
+        **({"files": files} if files else {}),
         "versions": versions | {"python": platform.python_version()},
     }
     return OmegaConf.to_yaml(OmegaConf.create(recipe))
@@ -96,6 +97,13 @@ def read(plan: Plan, path: Path | str) -> DictConfig:
     Raises:
         RequestError: it holds none that can be read.
     """
+    tree = foreign_configs.load(plan.recipe, f"the recipe in plan {path}")
+    for key, value in foreign_configs.strings(tree):
+        if "${" in value:
+            raise RequestError(
+                f"the recipe in plan {path} holds an interpolation at {key} ({one_line(value, 80)}), and a recipe holds plain "
+                "values alone; render the film again from its command"
+            )
     try:
         recipe = OmegaConf.create(plan.recipe)
     except (YAMLError, OmegaConfBaseException) as error:
@@ -103,6 +111,10 @@ def read(plan: Plan, path: Path | str) -> DictConfig:
     config = recipe.get("config") if isinstance(recipe, DictConfig) else None
     if not isinstance(recipe, DictConfig) or not isinstance(config, DictConfig) or not isinstance(config.get("film"), DictConfig):
         raise RequestError(f"the recipe in plan {path} holds no config; empty it to render the plan by the current one")
+    # A stranger's recipe names no cluster to connect to and no other plan to open.
+    config.pop("cluster", None)
+    if "plan" in config:
+        config["plan"] = None
     return recipe
 
 
@@ -136,16 +148,16 @@ def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
     return lasting(config) | ({"measure": config["measure"]} if "measure" in config else {})
 
 
-FILES = ("path", "audio", "mask", "weights")
-"""Keys that say where a file is."""
+def files_of(recipe: DictConfig) -> Mapping[str, Any]:
+    """The hashes and sizes of the files that a recipe depends on, by dotted key; empty where it holds none."""
+    files = recipe.get("files")
+    return plain(files) if isinstance(files, DictConfig) else {}
 
 
-def _nameless(node: Any) -> None:
+def _nameless(config: Mapping[str, Any]) -> None:
     """Leave of all paths in a config the names."""
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        if key in FILES and isinstance(value, str):
-            node[key] = Path(value).name
-        _nameless(value)
+    for _, node, key in input_files.references(config):
+        node[key] = Path(node[key]).name
 
 
 def engine_of(recipe: DictConfig) -> dict[str, Any]:
@@ -187,10 +199,11 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any], where: str = ""
     return found
 
 
-def with_plan(config: dict[str, Any], overridden: Iterable[str]) -> dict[str, Any]:
+def with_plan(config: dict[str, Any], overridden: Iterable[str], explicit: Iterable[str] | None = None) -> dict[str, Any]:
     """The config to render ``config["plan"]`` by: the plan's own, with what the user asked for on top.
 
-    ``overridden`` are the dotted keys of ``config`` that the user set explicitly.
+    ``overridden`` are the dotted keys of ``config`` that were set beside the defaults; ``explicit`` those of them that the user
+    set in person, all by default: files that they name may be any, others must be those of the recipe.
     """
     path = config.get("plan")
     if path is None:
@@ -211,6 +224,7 @@ def with_plan(config: dict[str, Any], overridden: Iterable[str]) -> dict[str, An
         if not any(name.split(".")[0] == "engine" for name in overridden):
             base["engine"] = engine_of(recipe)
         config = plain(base)
+        input_files.verify(config, files_of(recipe), Path(path), overridden if explicit is None else explicit)
     settings = config["film"]
     if "film.duration" not in overridden:
         settings["duration"] = len(plan) / settings["fps"]

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from PIL import Image
 
-from forgetting import assembly, cache, encoder, measuring, notes, sheet
+from forgetting import assembly, cache, encoder, input_files, measuring, notes, sheet
 from forgetting import plan as plans
 from forgetting import recipe as recipes
 from forgetting.crew import Crew, Making, here, prepared
@@ -52,9 +52,11 @@ def render(config: Mapping[str, Any], folder: Path, crew: Crew | None = None) ->
         part(shard)
     config, how = dreams.timed(config), Measuring(**(config.get("measure") or {}))
     before, given = _plan_in(folder), config.get("plan")
-    earlier = recipes.lasting(recipes.config_of(recipes.read(before, folder))) if before is not None else {}
+    recipe = recipes.read(before, folder) if before is not None else None
+    earlier = recipes.lasting(recipes.config_of(recipe)) if recipe is not None else {}
+    files = input_files.replaced(recipes.files_of(recipe), input_files.record(config)) if recipe is not None else []
     same_plan = given is None or (before is not None and plans.load(Path(given)).digest() == before.digest())
-    known = before if earlier == recipes.lasting(config) and same_plan else None
+    known = before if earlier == recipes.lasting(config) and same_plan and not files else None
     if known is not None and (there := _finished(known, reel_of(known, folder), folder)):
         _tidy(folder)
         log.info("%s", f"the film in {folder} is finished already; another hydra.run.dir=PATH makes it again")
@@ -68,7 +70,8 @@ def render(config: Mapping[str, Any], folder: Path, crew: Crew | None = None) ->
             )
         plan = known if known is not None and recipes.key(known) == recipes.key(making.plan) else making.plan
         if before is not None and plan is not known:
-            why = ", ".join(recipes.changes(earlier, recipes.lasting(config))) or "made by another plan, other versions or another encoder"
+            changes = recipes.changes(earlier, recipes.lasting(config)) or [f"{key} is another file" for key in files]
+            why = ", ".join(changes) or "made by another plan, other versions or another encoder"
             log.info("%s", f"{folder} held another film ({why}): this one is made anew")
         with told_in_one_sentence(folder), _alone(folder, shard):
             if plan is not known:
@@ -110,9 +113,18 @@ def _shot(making: Making, plan: Plan, folder: Path, shard: str | None, since: fl
 
 def resume(folder: Path, shard: str | None = None) -> Path:
     """Go on with the run in ``folder``."""
-    ours = recipes.config_of(recipes.read(_begun(folder), folder))
-    assembly.consent(ours, ())
+    ours = _trusted(_begun(folder), folder)
     return render(ours | {"render": {"shard": shard}}, folder)
+
+
+def _trusted(plan: Plan, folder: Path, code: bool = True) -> dict[str, Any]:
+    """The config of the run in ``folder``, which may be a stranger's: it runs no ``code`` and opens no files but those recorded."""
+    recipe = recipes.read(plan, folder)
+    config = recipes.config_of(recipe)
+    if code:
+        assembly.consent(config, ())
+    input_files.verify(config, recipes.files_of(recipe), folder / "plan.npz")
+    return config
 
 
 def measure(path: Path, how: Measuring) -> Path:
@@ -122,8 +134,7 @@ def measure(path: Path, how: Measuring) -> Path:
             found = measuring.file(path, how)
     else:
         plan = _begun(path)
-        config = recipes.config_of(recipes.read(plan, path))
-        assembly.consent(config, ())
+        config = _trusted(plan, path)
         with told_in_one_sentence(path):
             stage, seconds = prepared(config, plan), notes.read(path / SUMMARY).get("render_seconds")
             found = measuring.film(stage, how, path, render_seconds=seconds)
@@ -139,6 +150,7 @@ def join(folders: Sequence[Path], into: Path) -> Path:
         if recipes.key(other) != recipes.key(plan):
             why = ", ".join(recipes.changes(recipes.essence(plan), recipes.essence(other))) or "who dies when"
             raise RequestError(f"{folders[0]} and {folder} are parts of different films: {why}")
+    _trusted(plan, folders[0], code=False)
     into.mkdir(parents=True, exist_ok=True)
     with told_in_one_sentence(into), _alone(into, None):
         if _plan_in(into) is None:

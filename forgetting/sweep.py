@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from forgetting import assembly, notes, run
+from forgetting import assembly, foreign_configs, notes, run
 from forgetting.errors import ForgettingError, RequestError
 from forgetting.progress import track
 from forgetting.recipe import TARGET, called
@@ -52,9 +52,10 @@ def begin(arguments: Sequence[str], root: str = "config") -> Path:
 
     given, _ = get_args_parser().parse_known_args(list(arguments))
     said = list(given.overrides)
-    more = [f"hydra.searchpath=['file://{Path(given.config_dir).resolve()}']"] if given.config_dir else []
+    more = [one for one in foreign_configs.overrides(arguments) if one.startswith("hydra.searchpath=")]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         single = [str(one.input_line) for one in _parsed(said) if not one.is_sweep_override()]
+        single = [one for one in single if not one.startswith("hydra.searchpath=")]
         hydra = compose(root, [*single, *more], return_hydra_config=True).hydra
     params = {str(key): str(value) for key, value in (hydra.sweeper.get("params") or {}).items()}  # those of the experiment
     params |= {key: value for key, _, value in (one.partition("=") for one in said) if not key.startswith("hydra")}

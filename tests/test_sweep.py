@@ -111,9 +111,11 @@ def test_a_changed_run_is_another_beside_the_old_ones(tmp_path):
 def test_an_experiment_may_sweep_by_itself(tmp_path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "two.yaml").write_text(
-        f"# @package _global_\nhydra:\n  sweep:\n    dir: {tmp_path / 'two'}\n  sweeper:\n    params:\n      operator: zero,mean\n"
+        "# @package _global_\nhydra:\n  sweeper:\n    params:\n      operator: zero,mean\n"
     )
-    folder = sweep.begin(["-m", "--config-dir", str(tmp_path / "mine"), "experiment=two", "latent.seed=1,2"])
+    folder = sweep.begin(
+        ["-m", "--config-dir", str(tmp_path / "mine"), "experiment=two", "latent.seed=1,2", f"hydra.sweep.dir={tmp_path / 'two'}"]
+    )
     assert folder == tmp_path / "two"
     assert sweep.wanted(folder) == 4
     assert sweep.begin(["experiment=study", "latent.seed=3", f"hydra.sweep.dir={tmp_path}"]) == tmp_path

@@ -18,6 +18,7 @@ from typing import Any
 from forgetting import cache
 from forgetting.cluster.painter import Files, packed, unpacked
 from forgetting.cluster.queue import Queue, Task
+from forgetting.input_files import located
 from forgetting.measuring import Measuring
 from forgetting.plan import Plan
 from forgetting.progress import track
@@ -53,7 +54,7 @@ class Hired:
             turn, files = self.films, Files.of(config)
             for name in files.names:
                 if name not in self.sent:
-                    self.sent[name] = self.queue.team.shared(Path(name).expanduser().read_bytes())
+                    self.sent[name] = self.queue.team.shared(located(name).read_bytes())
             blobs = [self.sent[name] for name in files.names]
         arguments = [dict(config), None if known is None else packed(known), files.names, *blobs]
         (task,) = self.queue.submit([Task(f"film {turn}", turn, "prepare", arguments)])

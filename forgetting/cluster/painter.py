@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forgetting import cache, recipe
+from forgetting import cache, input_files, recipe
 from forgetting import plan as plans
 from forgetting.allocator import keep_memory
 from forgetting.cluster.queue import Full
 from forgetting.crew import Here, prepared
 from forgetting.errors import ForgettingError
+from forgetting.input_files import located
 from forgetting.measuring import Measuring
 from forgetting.plan import Plan
 from forgetting.run import reel_of
@@ -105,7 +106,7 @@ class Files:
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Files:
-        return Files(tuple(dict.fromkeys(name for _, _, name in _named(dict(config)) if Path(name).expanduser().is_file())))
+        return Files(tuple(dict.fromkeys(node[key] for node, key in _named(config) if located(node[key]).is_file())))
 
     def here(self, config: Mapping[str, Any], blobs: Sequence[bytes]) -> dict[str, Any]:
         """The config with the places where they lie on this machine; each is stored once, by its hash."""
@@ -118,8 +119,8 @@ class Files:
                     piece.write_bytes(blob)
             places[name] = str(place)
         found: dict[str, Any] = _copied(config)
-        for node, key, name in _named(found):
-            node[key] = places.get(name, name)
+        for node, key in _named(found):
+            node[key] = places.get(node[key], node[key])
         return found
 
 
@@ -129,14 +130,12 @@ def _copied(node: Any) -> Any:
     return [_copied(value) for value in node] if isinstance(node, list) else node
 
 
-def _named(node: Any) -> Iterator[tuple[dict[str, Any], str, str]]:
-    """Every place in a config where a file is named: the node, the key, the file."""
-    for key, value in list(node.items()) if isinstance(node, dict) else []:
-        if key in (*recipe.FILES, "plan") and isinstance(value, str):
-            yield node, key, value
-        yield from _named(value)
-    for value in node if isinstance(node, list) else []:
-        yield from _named(value)
+def _named(config: Mapping[str, Any]) -> Iterator[tuple[Any, str]]:
+    """Every place in a config where a file is named, its plan included: the node and the key."""
+    if isinstance(config.get("plan"), str):
+        yield config, "plan"
+    for _, node, key in input_files.references(config):
+        yield node, key
 
 
 def packed(plan: Plan) -> bytes:

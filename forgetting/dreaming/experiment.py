@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -124,7 +122,7 @@ def prepare(config: Mapping[str, Any], known: Plan | None = None) -> Run:
     engine = Torch(precision, device)
     log.info("%s", f"torch in {precision} on {device}: {why}")
     film = encoder.settled(parts.film, device)
-    plan = replace(plan, recipe=recipes.write(config, seer, engine, why, film, shape, dict(_files(parts))))
+    plan = replace(plan, recipe=recipes.write(config, seer, engine, why, film, shape))
     reference = _reference(dreamer, parts, first) if film.layout != "face" else None
     captions = [caption for ladder in ladders for caption in _captions(ladder, dreamer)]
     layout = Layout(film, plan, scenery.size, [*captions, *intent.captions(parts.intents, film)], reference)
@@ -167,15 +165,3 @@ def _captions(ladder: Ladder, dreamer: Dreamer) -> Iterator[Caption]:
     steps = ladder.steps(dreamer.seer)
     for number, name in enumerate(steps):
         yield Caption(name, number * turn, length if number == len(steps) - 1 else (number + 1) * turn)
-
-
-def _files(parts: Parts) -> Iterator[tuple[str, str]]:
-    """The files that the pictures depend on, besides weights: dotted key and hash."""
-    nodes = {"source": parts.source, "ascent": parts.ascent}
-    nodes |= {f"objectives.{number}": one for number, one in enumerate(parts.objectives)}
-    for key, part in nodes.items():
-        for name in ("path", "mask"):
-            if path := getattr(part, name, None):
-                file = part.file if isinstance(part, Footage) else Path(path).expanduser()
-                with file.open("rb") as opened:
-                    yield f"{key}.{name}", hashlib.file_digest(opened, "sha256").hexdigest()

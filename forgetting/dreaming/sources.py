@@ -18,6 +18,7 @@ from forgetting.dreaming.ascent import resized
 from forgetting.engines import from_bytes
 from forgetting.errors import RequestError, seed, within
 from forgetting.generators import Generator
+from forgetting.input_files import located
 from forgetting.latents import Latent, Seed
 from forgetting.pictures import read
 from forgetting.zoo import Named
@@ -135,11 +136,10 @@ class Footage:
         Raises:
             RequestError: there is none.
         """
-        path = Path(self.path).expanduser()
-        found = sorted(path.glob("film.*")) if path.is_dir() else [path]
-        if not found or not found[0].is_file():
+        path = located(self.path)
+        if not path.is_file():
             raise RequestError(f"there is no film at source.path={self.path}; name a film, or the folder of a finished run")
-        return found[0]
+        return path
 
     @property
     def rate(self) -> float:

@@ -1,0 +1,287 @@
+"""What a recipe records of the files that its film depends on, and which files a stranger's recipe can reach."""
+
+import os
+import re
+import shutil
+import signal
+import sys
+import wave
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+from test_dreams import dream, photograph, weights  # noqa: F401
+from test_experiment import config
+from typer.testing import CliRunner
+
+from forgetting import checkpoints, cluster, input_files, recipe, run
+from forgetting import plan as plans
+from forgetting.cli import app
+from forgetting.errors import RequestError
+from forgetting.settings import CONFIGS
+
+SMALL = ["generator=toy", "engine=torch", "film.preset=ultrafast", "film.size=32", "film.fps=4", "film.duration=1", "pacing=units"]
+
+
+@pytest.fixture(autouse=True)
+def no_hanging():
+    """A pipe that is opened would wait for ever."""
+    before = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError("it hangs")))
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def sound(path, frequency):
+    """Two seconds of a tone."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes((9000 * np.sin(np.arange(16000) * frequency / 1300)).astype("<i2").tobytes())
+    return path
+
+
+def edited(folder, change):
+    """The plan in ``folder`` with another recipe, as a stranger can write it; its film is not finished."""
+    plan = plans.load(folder / "plan.npz")
+    tree = OmegaConf.to_container(OmegaConf.create(plan.recipe))
+    change(tree)
+    plans.save(plans.Plan(plan.tracks, OmegaConf.to_yaml(OmegaConf.create(tree))), folder / "plan.npz")
+    for path in (*folder.glob("film.*"), folder / "recipe.yaml"):
+        path.unlink(missing_ok=True)
+
+
+def begun(folder):
+    """A run that was broken off at the end."""
+    for path in (*folder.glob("film.*"), folder / "recipe.yaml"):
+        path.unlink()
+    return folder
+
+
+def recorded(path):
+    return {"sha256": sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
+
+
+def test_every_file_of_the_configs_is_known():
+    """What a comment calls a PATH is under one of the keys that are recorded."""
+    lines = [line for path in CONFIGS.rglob("*.yaml") for line in path.read_text(encoding="utf-8").splitlines()]
+    said = [re.match(r" *(\w+):[^#]*# .*(PATH|where it is)", line) for line in lines]
+    keys = {match[1] for match in said if match}
+    assert keys - {"plan"} == set(input_files.FILES)
+
+
+def test_a_recipe_records_the_files_of_a_film(tmp_path, toy):
+    network = tmp_path / "network.safetensors"
+    checkpoints.write(network, "toy", toy.hyperparameters, toy.state_dict(), "a test")
+    scores = tmp_path / "scores.npy"
+    np.save(scores, np.arange(52.0))
+    song = sound(tmp_path / "song.wav", 3)
+    files = ["generator=file", f"generator.path={network}", "ordering=file", f"ordering.path={scores}", f"film.audio={song}"]
+    run.render(config(*SMALL[1:], *files), tmp_path / "run")
+    told = OmegaConf.to_container(OmegaConf.load(tmp_path / "run/recipe.yaml"))["files"]
+    assert told == {"generator.path": recorded(network), "ordering.path": recorded(scores), "film.audio": recorded(song)}
+
+
+def test_a_recipe_records_the_files_of_a_dream(tmp_path, dream, photograph):  # noqa: F811
+    Image.fromarray(np.full((8, 8), 200, np.uint8)).save(tmp_path / "mask.png")
+    more = [f"ascent.mask={tmp_path / 'mask.png'}", "objective=guide", f"objective.path={photograph}"]
+    settings = dream("dream=still", "source=photograph", f"source.path={photograph}", *more, "film.duration=0.5")
+    run.render(settings, tmp_path / "run")
+    told = OmegaConf.to_container(OmegaConf.load(tmp_path / "run/recipe.yaml"))["files"]
+    assert told == {
+        "sight.weights": recorded(Path(settings["sight"]["weights"])),
+        "source.path": recorded(photograph),
+        "ascent.mask": recorded(tmp_path / "mask.png"),
+        "objective.path": recorded(photograph),
+    }
+
+
+def test_another_soundtrack_is_another_film(tmp_path, caplog):
+    caplog.set_level("INFO", logger="forgetting")
+    song = sound(tmp_path / "song.wav", 3)
+    settings = config(*SMALL, f"film.audio={song}")
+    first = run.render(settings, tmp_path / "run").read_bytes()
+    caplog.clear()
+    assert run.render(settings, tmp_path / "run").read_bytes() == first
+    assert "finished already" in caplog.text
+    sound(song, 9)
+    caplog.clear()
+    assert run.render(settings, tmp_path / "run").read_bytes() != first
+    assert "film.audio is another file" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["film.audio", "generator.path", "ordering.path"])
+def test_an_ordinary_run_resumes(tmp_path, toy, key, monkeypatch):
+    """With a soundtrack, a network and scores of one's own, named relative to the folder one stands in."""
+    monkeypatch.chdir(tmp_path)
+    checkpoints.write(tmp_path / "n.safetensors", "toy", toy.hyperparameters, toy.state_dict(), "a test")
+    np.save("scores.npy", np.arange(52.0))
+    sound("song.wav", 3)
+    files = {"film.audio": "song.wav", "generator.path": "n.safetensors", "ordering.path": "scores.npy"}
+    group = key.split(".")[0]
+    choice = [] if group == "film" else [f"{group}=file"]
+    film = run.render(config(*SMALL, *choice, f"{key}={files[key]}", "measure.names=plain"), tmp_path / "run")
+    data = film.read_bytes()
+    begun(tmp_path / "run")
+    assert run.resume(tmp_path / "run").read_bytes() == data
+    run.measure(tmp_path / "run", run.Measuring("plain"))
+    assert run.resume(tmp_path / "run").read_bytes() == data
+
+
+def test_an_ordinary_dream_resumes(tmp_path, dream, photograph):  # noqa: F811
+    settings = dream("dream=still", "source=photograph", f"source.path={photograph}", "film.duration=0.5")
+    data = run.render(settings, tmp_path / "run").read_bytes()
+    begun(tmp_path / "run")
+    assert run.resume(tmp_path / "run").read_bytes() == data
+
+
+def test_a_dream_over_a_run_folder_records_its_film(tmp_path, dream):  # noqa: F811
+    film = run.render(config(*SMALL), tmp_path / "face")
+    settings = dream("dream=over", "source=film", f"source.path={tmp_path / 'face'}", "film.fps=4", "film.duration=0.5")
+    run.render(settings, tmp_path / "run")
+    assert OmegaConf.load(tmp_path / "run/recipe.yaml")["files"]["source.path"] == recorded(film)
+    begun(tmp_path / "run")
+    assert run.resume(tmp_path / "run").exists()
+
+
+def theirs(tmp_path, secret, key="film.audio"):
+    """The run of a stranger whose recipe names ``secret``, without a hash."""
+    run.render(config(*SMALL), tmp_path / "run")
+
+    def change(tree):
+        group, name = key.split(".")
+        part = {"generator": "forgetting.checkpoints.file.File", "ordering": "forgetting.orderings.File"}.get(group)
+        if part is not None:
+            tree["config"][group] = {"_target_": part}
+        tree["config"][group][name] = str(secret)
+
+    edited(tmp_path / "run", change)
+    return tmp_path / "run"
+
+
+def everything(folder):
+    """Every verb that reads the recipe in ``folder``."""
+    return {
+        "resume": lambda: run.resume(folder),
+        "measure": lambda: run.measure(folder, run.Measuring("plain")),
+        "join": lambda: run.join([folder], folder / "joined"),
+        "replay": lambda: run.render(recipe.with_plan(config(f"plan={folder / 'plan.npz'}"), ["plan"]), folder / "again"),
+    }
+
+
+@pytest.mark.parametrize("verb", ["resume", "measure", "join", "replay"])
+def test_a_local_file_that_a_stranger_names_is_not_used(tmp_path, verb):
+    secret = sound(tmp_path / "secret.wav", 5)
+    folder = theirs(tmp_path, secret)
+    with pytest.raises(RequestError) as caught:
+        everything(folder)[verb]()
+    said = str(caught.value)
+    assert f"names film.audio={secret}" in said
+    assert f"say: forgetting render plan={folder / 'plan.npz'} film.audio={secret}" in said
+    assert len(said.splitlines()) == 1
+    assert not list(folder.rglob("film.mp4"))
+
+
+@pytest.mark.parametrize("forged", [{"sha256": "0" * 64, "size": 1}, "0" * 64, [], None])
+def test_a_wrong_hash_is_no_permission(tmp_path, forged):
+    secret = sound(tmp_path / "secret.wav", 5)
+    folder = theirs(tmp_path, secret)
+    edited(folder, lambda tree: tree.update(files={"film.audio": forged}))
+    with pytest.raises(RequestError, match="names film.audio="):
+        run.resume(folder)
+    edited(folder, lambda tree: tree.update(files=forged))
+    with pytest.raises(RequestError, match="names film.audio="):
+        run.resume(folder)
+
+
+@pytest.mark.parametrize("verb", ["resume", "measure", "replay"])
+@pytest.mark.parametrize("key", ["film.audio", "generator.path", "ordering.path"])
+@pytest.mark.parametrize("what", ["pipe", "device", "folder"])
+def test_only_regular_files_are_opened(tmp_path, verb, key, what):
+    path = Path("/dev/zero") if what == "device" else tmp_path / "strange"
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    folder = theirs(tmp_path, path, key)
+    with pytest.raises(RequestError, match=f"{key}={path} cannot be used: {path} is not a regular file"):
+        everything(folder)[verb]()
+
+
+def test_the_command_line_may_name_any_file(tmp_path, monkeypatch):
+    """The very words that the refusal says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["forgetting"])
+    monkeypatch.setattr("forgetting.console.err._width", 2000)
+    folder = theirs(tmp_path, sound(tmp_path / "a song.wav", 5))
+
+    def said(*arguments):
+        return CliRunner().invoke(app, list(arguments))
+
+    refused = said("resume", str(folder))
+    assert refused.exit_code == 2
+    command = re.search(r"say: forgetting (render plan=\S+) (film.audio='.*a song.wav')", refused.output.replace("\n", " "))
+    assert command, refused.output
+    verb, plan = command[1].split()
+    made = said(verb, plan, command[2].replace("'", ""), "hydra.run.dir=mine")
+    assert made.exit_code == 0, made.output
+    assert OmegaConf.load("mine/recipe.yaml")["files"]["film.audio"] == recorded(tmp_path / "a song.wav")
+    assert said("render", plan, "hydra.run.dir=other").exit_code == 2
+
+
+def test_no_plan_names_a_cluster(tmp_path, monkeypatch):
+    """Nor another plan to open; connecting and opening are noticed."""
+    run.render(config(*SMALL), tmp_path / "run")
+    os.mkfifo(tmp_path / "pipe.npz")
+
+    def change(tree):
+        tree["config"]["cluster"] = {"_target_": "forgetting.cluster.Ray", "address": "ray://192.0.2.1:10001"}
+        tree["config"]["plan"] = str(tmp_path / "pipe.npz")
+
+    edited(tmp_path / "run", change)
+    connected = []
+    monkeypatch.setattr(cluster.Ray, "hired", lambda self: connected.append(self.address) or 1 / 0)
+    read = recipe.config_of(recipe.read(plans.load(tmp_path / "run/plan.npz"), "here"))
+    assert "cluster" not in read
+    assert read["plan"] is None
+    assert run.resume(tmp_path / "run").exists()
+    assert connected == []
+
+
+def test_a_recipe_holds_plain_values(tmp_path, monkeypatch):
+    """An interpolation would bring a secret of this machine into the film."""
+    monkeypatch.setenv("SECRET", "a secret of mine")
+    run.render(config(*SMALL), tmp_path / "run")
+    plain = plans.load(tmp_path / "run/plan.npz")
+    laughs = "a0: &a0 [x]\n" + "".join(f"a{k + 1}: &a{k + 1} [{', '.join([f'*a{k}'] * 10)}]\n" for k in range(9))
+    hostile = [
+        plain.recipe.replace("title: null", "title: ${oc.env:SECRET}"),
+        plain.recipe.replace("precision: float32", "precision: ${oc.env:SECRET}"),
+        plain.recipe + laughs,
+        "[" * 20_000,
+        plain.recipe + "z: !!python/object/apply:os.system [true]\n",
+    ]
+    for text in hostile:
+        assert text != plain.recipe
+        plans.save(plans.Plan(plain.tracks, text), tmp_path / "run/plan.npz")
+        with pytest.raises(RequestError, match="the recipe in plan") as caught:
+            run.resume(tmp_path / "run")
+        assert "a secret of mine" not in str(caught.value)
+        assert len(str(caught.value)) < 500
+
+
+def test_a_run_folder_may_move(tmp_path):
+    """What is written for a run is named relative to its folder."""
+    data = run.render(config(*SMALL), tmp_path / "run").read_bytes()
+    assert str(tmp_path) not in (tmp_path / "run/recipe.yaml").read_text()
+    begun(tmp_path / "run")
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    film = run.resume(tmp_path / "moved")
+    assert film == tmp_path / "moved/film.mp4"
+    assert film.read_bytes() == data
+    assert not (tmp_path / "run").exists()
