@@ -50,7 +50,7 @@ def friendly_os_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ForgettingError(
-                f"the disk is full at {folder}; free some space and say 'forgetting resume "
+                f"the disk is full at {folder}; free some space and run 'forgetting resume "
                 f"{folder}', "
                 "what is finished is kept; or choose another folder with hydra.run.dir=PATH"
             ) from error

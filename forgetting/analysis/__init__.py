@@ -1,1 +1,1 @@
-"""What films say: metrics, forgetting curves, comparisons and galleries."""
+"""What films show: metrics, forgetting curves, comparisons and galleries."""

@@ -182,7 +182,7 @@ def _explain(error: Exception, arguments: list[str], verb: str = "render") -> Fo
         right = "render" if verb == "dream" else "dream"
         return RequestError(
             f"experiment={other} is not one of forgetting {verb}; "
-            f"say: forgetting {right} experiment={other}"
+            f"run: forgetting {right} experiment={other}"
         )
     if isinstance(error, OverrideParseException):
         return RequestError(

@@ -105,10 +105,10 @@ def print_help(verb: str) -> None:
     out.print(
         "\nThe files of a run are in a folder of their own under [b]outputs/[/b]. Your own "
         "experiments:"
-        "\nwrite [b]DIR/experiment/NAME.yaml[/b] and say [b]--config-dir DIR experiment=NAME[/b]."
+        "\nwrite [b]DIR/experiment/NAME.yaml[/b] and add [b]--config-dir DIR experiment=NAME[/b]."
         "\nSettings are Hydra's: sweeps (-m), launchers, and [b]--cfg job[/b], which prints the "
         "config,"
-        "\nwork as its manual says.\n"
+        "\nwork as in its manual.\n"
     )
 
 

@@ -223,7 +223,7 @@ class VideoOverlay:
         if not isinstance(source, VideoSource):
             raise RequestError(
                 "dream=over needs a film to dream over, "
-                f"not {type(source).__name__.lower()}: say source=film source.path=FILM"
+                f"not {type(source).__name__.lower()}: set source=film source.path=FILM"
             )
         return source.play(height, fps)
 

@@ -54,7 +54,7 @@ class ObjectiveGradient:
     def balanced(self, picture: Tensor) -> ObjectiveGradient:
         """Return the same with objectives whose gradients for this picture are equally large.
 
-        Then their weights alone say how much they count.
+        Then their weights alone set how much they count.
         """
         if len(self.objectives) == 1:
             return self

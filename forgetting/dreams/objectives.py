@@ -242,7 +242,7 @@ class Guide:
     def __post_init__(self) -> None:
         _check_weight(self.weight)
         if not self.path:
-            raise RequestError("objective=guide needs a picture: say objective.path=PICTURE")
+            raise RequestError("objective=guide needs a picture: set objective.path=PICTURE")
 
     def bind(self, classifier: Classifier) -> BoundObjective:
         """Return the objective for a network.

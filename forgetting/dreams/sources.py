@@ -267,4 +267,4 @@ def _check_ratio(ratio: Sequence[int]) -> None:
 
 def _check_path(source: str, what: str, path: str) -> None:
     if not path:
-        raise RequestError(f"source={source} needs a path: say source.path={what}")
+        raise RequestError(f"source={source} needs a path: set source.path={what}")

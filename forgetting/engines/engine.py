@@ -88,7 +88,7 @@ class EngineConfig(Protocol):
             sample: some rows [N, R] of the film, on which precisions are compared.
 
         Returns:
-            The engine, and a sentence that says which one was chosen and why.
+            The engine, and a sentence about which one was chosen and why.
         """
         ...
 

@@ -35,7 +35,7 @@ class ResumePoint:
 def resume_point(rows: Sequence[Tensor], cuts: bool) -> ResumePoint:
     """Return where the frame with these ``rows``, one [C] for every layer, can start.
 
-    ``cuts`` says whether a fully ablated layer cuts off the layers in front of it.
+    With ``cuts``, a fully ablated layer cuts off the layers in front of it.
     """
     if not any(bool(row.any()) for row in rows):
         return ResumePoint(0)  # intact frames are few, and not worth a graph of their own

@@ -121,5 +121,5 @@ def verify(
         command = f"forgetting {verb} plan={shlex.quote(str(plan))} {key}={shlex.quote(path)}"
         raise RequestError(
             f"the recipe in {plan} names {key}={path}, {reason}; to use a file of your choice, "
-            f"say: {command}"
+            f"run: {command}"
         )

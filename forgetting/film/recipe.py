@@ -27,7 +27,7 @@ from forgetting.parts import TARGET, find_part, part_fields, part_modules
 from forgetting.safe_yaml import load_yaml, strings
 
 EXECUTION_KEYS = ("render", "measure", "cluster", "trust")
-"""Keys of a config that say how a film is made and measured.
+"""Keys of a config that set how a film is made and measured.
 
 None of its pictures depend on them.
 """

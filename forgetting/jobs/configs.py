@@ -167,7 +167,7 @@ def require_code_consent(
 
     Args:
         config: resolved, as plain values.
-        overrides: ``key=value`` as the command line says them.
+        overrides: ``key=value`` as on the command line.
         verb: of the command that the message suggests.
 
     Returns:

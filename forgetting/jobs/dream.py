@@ -187,7 +187,7 @@ def _with_source_timing(config: Mapping[str, Any], source: DreamSource) -> dict[
     if not isinstance(source, VideoSource):
         raise RequestError(
             "film.fps and film.duration can be left out with source=film alone; "
-            "say how many frames a second and how many seconds this film has"
+            "set film.fps and film.duration"
         )
     fps = source.rate if film["fps"] is None else film["fps"]
     duration = film["duration"]

@@ -1,8 +1,8 @@
 """Checks of the config files that users bring, before Hydra acts on them.
 
 Hydra configures logging, sets environment variables and instantiates callbacks, launchers and
-sweepers as a config says. Experiments may come from strangers, so their files may set none of this:
-all YAML files below ``--config-dir`` and ``hydra.searchpath`` are read here first. They set
+sweepers that a config names. Experiments may come from strangers, so their files may set none of
+this: all YAML files below ``--config-dir`` and ``hydra.searchpath`` are read here first. They set
 settings of the film and nothing else.
 """
 

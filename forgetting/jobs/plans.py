@@ -70,7 +70,7 @@ def with_recipe(
         config: resolved, as plain values.
         generator: the network, whose weights the recipe identifies.
         engine: what renders it.
-        why: the sentence that says why that engine was chosen.
+        why: why that engine was chosen, in a sentence.
         film: the settings.
         size: height and width of the network's picture.
     """

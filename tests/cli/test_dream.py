@@ -37,7 +37,7 @@ def test_help_lists_the_groups_and_experiments_of_dreams(command_line):
         (
             "experiment=quick",
             "^forgetting: experiment=quick is not one of forgetting dream; "
-            "say: forgetting render experiment=quick$",
+            "run: forgetting render experiment=quick$",
         ),
         ("dream.zom=2", r"did you mean 'dream\.zoom'\?"),
     ],

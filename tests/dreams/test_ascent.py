@@ -236,7 +236,7 @@ def test_errors_of_requests(classifier, tmp_path, photograph):
         ClassLogit("cow").bind(classifier)
     with pytest.raises(RequestError, match="objective.at must be two numbers"):
         SingleUnit(at=(0.5,))
-    with pytest.raises(RequestError, match="say objective.path=PICTURE"):
+    with pytest.raises(RequestError, match="set objective.path=PICTURE"):
         Guide()
     (tmp_path / "no.png").write_text("no picture")
     with pytest.raises(RequestError, match=r"no.png is no picture that can be opened"):

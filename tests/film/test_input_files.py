@@ -309,7 +309,7 @@ def test_a_local_file_that_a_stranger_names_is_not_used(tmp_path, verb):
         recipe_verbs(folder)[verb]()
     sentence = str(caught.value)
     assert f"names film.audio={secret}" in sentence
-    assert f"say: forgetting render plan={folder / 'plan.npz'} film.audio={secret}" in sentence
+    assert f"run: forgetting render plan={folder / 'plan.npz'} film.audio={secret}" in sentence
     assert len(sentence.splitlines()) == 1
     assert not list(folder.rglob("film.mp4"))
 
@@ -355,7 +355,7 @@ def test_the_command_line_may_name_any_file(tmp_path, monkeypatch):
     refused = invoke("resume", str(folder))
     assert refused.exit_code == 2
     command = re.search(
-        r"say: forgetting (render plan=\S+) (film.audio='.*a song.wav')",
+        r"run: forgetting (render plan=\S+) (film.audio='.*a song.wav')",
         refused.output.replace("\n", " "),
     )
     assert command, refused.output

@@ -90,7 +90,7 @@ def test_a_dream_over_a_film_has_its_rate_length_and_size(tmp_path, dream_config
     assert 2 < np.abs(film - plain).mean() < 60
     with pytest.raises(RequestError, match="dream=over needs a film to dream over, not static"):
         dream_stage(dream_config("dream=over", "film.fps=6", "film.duration=1"))
-    with pytest.raises(RequestError, match="say how many frames a second and how many seconds"):
+    with pytest.raises(RequestError, match="set film.fps and film.duration"):
         dream_stage(dream_config("dream=over", "film.fps=null"))
 
 
@@ -168,7 +168,7 @@ def test_wrong_requests_get_one_sentence(tmp_path, dream_config):
             f"source.path='{tmp_path / 'no.mp4'}'",
         ],
         "there is no film at source.path=nowhere": ["source=film", "source.path=nowhere"],
-        "source=photograph needs a path: say source.path=PICTURE": ["source=photograph"],
+        "source=photograph needs a path: set source.path=PICTURE": ["source=photograph"],
         "a dream has none, got 2x2": ["film.grid=2x2"],
         "take pacing=units": ["pacing=perceptual", "schedule=linear"],
         "dream.drift must be two numbers": ["dream.drift=[1]"],

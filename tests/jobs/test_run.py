@@ -157,7 +157,7 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, undisturbed, monk
 
     monkeypatch.setattr(encoder, "encode", third_is_full)
     sentence = (
-        r"the disk is full at .*run; free some space and say 'forgetting resume .*run', "
+        r"the disk is full at .*run; free some space and run 'forgetting resume .*run', "
         "what is finished is kept"
     )
     with pytest.raises(ForgettingError, match=sentence):

@@ -367,7 +367,7 @@ def _connect(address: str | None) -> None:
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        where = f"at {address}" if address else "where RAY_ADDRESS says"
+        where = f"at {address}" if address else "at the address in RAY_ADDRESS"
         sentence = f"there is no Ray cluster {where} ({one_line(error)})"
         raise ForgettingError(f"{sentence}; start one with: ray start --head") from None
 
