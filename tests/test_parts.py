@@ -282,6 +282,7 @@ def test_help_lists_parts_of_packages_without_importing_them(installed, command_
     assert not was_imported()
 
 
+@pytest.mark.slow
 def test_the_command_line_chooses_a_part_of_a_package_and_its_settings(
     installed, command_line, tmp_path
 ):
@@ -301,6 +302,7 @@ def test_the_command_line_chooses_a_part_of_a_package_and_its_settings(
     assert "ordering.seed" in result.output
 
 
+@pytest.mark.slow
 def test_a_sweep_chooses_a_part_of_a_package(installed, command_line, tmp_path):
     result = command_line(
         *film("unused", "-m", "ordering=random,my_parts.greenest", "hydra.sweep.dir=sweep"),
@@ -320,6 +322,7 @@ def refused(result, folder):
     assert not was_imported()
 
 
+@pytest.mark.slow
 def test_an_experiment_may_name_a_part_only_of_a_trusted_package(installed, command_line, tmp_path):
     path = tmp_path / "theirs/experiment/theirs.yaml"
     path.parent.mkdir(parents=True)
@@ -352,6 +355,7 @@ def finished_run(installed, command_line, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_plan_may_name_a_part_only_of_a_trusted_package(finished_run, command_line, tmp_path):
     """The recipe in the plan names it."""
     arguments = ("render", f"plan={finished_run}/plan.npz", "hydra.run.dir=again")

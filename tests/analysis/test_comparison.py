@@ -17,6 +17,8 @@ from forgetting.film import decoder
 from forgetting.film.images import fit
 from helpers import compose_config, render_config
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     "generator=toy",
     "engine=torch",

@@ -13,6 +13,8 @@ from forgetting.errors import RequestError
 from forgetting.jobs import run
 from helpers import compose_config, render_config
 
+pytestmark = pytest.mark.slow
+
 FILM = (
     "generator=toy",
     "engine=torch",

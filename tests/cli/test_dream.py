@@ -8,6 +8,8 @@ from forgetting.analysis import comparison
 from forgetting.analysis.finished_runs import finished_runs
 from forgetting.analysis.gallery import site
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     "film.size=48",
     "film.fps=4",

@@ -14,6 +14,8 @@ from forgetting.models.checkpoints import native
 from forgetting.models.units import Units
 from helpers import TINY, sample_ws
 
+pytestmark = pytest.mark.slow
+
 QUICK = [
     "generator=toy",
     "engine=torch",

@@ -9,6 +9,8 @@ from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.film import decoder
 from forgetting.models.activity import MAX_CELLS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.model
 @pytest.mark.parametrize(("layout", "shape"), [("face", (1024, 1024)), ("diptych", (1024, 2068))])

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 RECIPES = {
@@ -94,7 +96,6 @@ def test_there_are_six_recipes():
     assert all(commands(recipe) for recipe in RECIPES.values())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_that_is_followed_works(name, proof):
     root, printed, done = proof
@@ -109,7 +110,6 @@ def test_a_recipe_that_is_followed_works(name, proof):
         assert "52 units" in done.stdout
 
 
-@pytest.mark.slow
 def test_files_of_recipes_pass_the_linter(proof):
     root, _, _ = proof
     written = [

@@ -11,6 +11,8 @@ from forgetting.film import decoder
 from forgetting.jobs.config_groups import CONFIGS
 from helpers import ROOT, render_config
 
+pytestmark = pytest.mark.slow
+
 DOCS = ROOT / "docs"
 
 

@@ -4,6 +4,8 @@ import pytest
 
 import evenness
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.model
 @pytest.mark.parametrize("fps", [2, pytest.param(6, marks=pytest.mark.soak)])

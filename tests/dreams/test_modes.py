@@ -48,6 +48,7 @@ def test_a_loop_ends_near_its_first_frame(dream_config):
     assert float((last - before).abs().mean()) < 0.75 * float((last - first).abs().mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [120, pytest.param(900, marks=pytest.mark.soak)])
 def test_the_memory_of_a_long_dive_is_flat(dream_config, count):
     """No frame takes more memory than the first fifty have taken."""
@@ -94,6 +95,7 @@ def test_a_breath_ends_as_it_begins(dream_config, photograph):
     assert away[4] > 1
 
 
+@pytest.mark.slow
 def test_every_operator_can_ablate_a_dream(dream_config):
     """At a size that is not the network's own; single weights can be ablated too."""
     for option in group_options("operator"):

@@ -80,6 +80,7 @@ def test_the_last_frame_of_a_film_that_ends_black_is_black(layout):
         assert last.max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kinds",
     [*(kind for kind in UNIT_KINDS if kind != "picture"), ("channels", "styles", "mapping")],

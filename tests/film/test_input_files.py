@@ -25,6 +25,8 @@ from forgetting.jobs.config_groups import CONFIGS
 from forgetting.models.checkpoints import native
 from helpers import compose_config, render_config
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     "generator=toy",
     "engine=torch",

@@ -23,6 +23,7 @@ def by_plan(path, *overrides, keys=()):
     return recipe.config_with_plan(config, ["plan", *keys], "render")
 
 
+@pytest.mark.slow
 def test_a_plan_is_replayed_bit_for_bit(tmp_path):
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     for folder in (first, second, third):
@@ -63,6 +64,7 @@ class OtherGenerator:
         return TINY["dcgan"]()
 
 
+@pytest.mark.slow
 def test_overrides_that_contradict_the_plan(tmp_path, monkeypatch):
     monkeypatch.setitem(part_modules(), "generator/other", "forgetting.models.custom")
     render_config(compose_config(*THREE_FRAMES), tmp_path)

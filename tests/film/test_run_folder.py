@@ -36,6 +36,7 @@ def segment_of(folder, key="0123"):
     return path
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.parametrize("shard", [None, "1/2", "2/2"])
 def test_a_whole_render_excludes_everything_else(tmp_path, shard):

@@ -95,6 +95,7 @@ def test_equal_frames_give_equal_segments(tmp_path):
     assert names[0] == names[1]
 
 
+@pytest.mark.slow
 def test_frames_are_not_held_in_memory(tmp_path):
     """Frames go straight to the encoder: a thousand of them take no more memory than ten."""
     peaks, frame = [], gradient_frames(1, 256)[0]

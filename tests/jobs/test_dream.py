@@ -20,6 +20,8 @@ from helpers import (
     render_config,
 )
 
+pytestmark = pytest.mark.slow
+
 KIND = {
     "dive": ["dream=dive", "dream.rotation=40", "dream.drift=[0.1,0]", "dream.feed=0.1"],
     "loop": ["dream=dive", "dream.loop=0.6"],

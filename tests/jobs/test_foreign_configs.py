@@ -12,6 +12,8 @@ from forgetting.cli.main import app
 from forgetting.errors import RequestError
 from forgetting.jobs import foreign_configs
 
+pytestmark = pytest.mark.slow
+
 QUICK = [
     "generator=toy",
     "engine=torch",

@@ -13,9 +13,10 @@ import forked
 from forgetting.jobs import run
 from helpers import SEGMENTED, compose_config, decode_film, file_hashes, render_config
 
+pytestmark = pytest.mark.slow
+
 
 @forked.needs_fork
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kills", "seconds"), [(8, 80), pytest.param(30, 200, marks=pytest.mark.soak)]
 )
@@ -56,7 +57,6 @@ def test_killed_at_random_moments(tmp_path, kills, seconds):
 
 
 @forked.needs_fork
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "moments", ["before or after", pytest.param("before and after", marks=pytest.mark.soak)]
 )

@@ -25,6 +25,8 @@ from helpers import (
     render_config,
 )
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENTS = sorted(option.name for option in group_options("experiment"))
 
 

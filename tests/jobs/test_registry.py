@@ -68,6 +68,7 @@ def test_every_part_is_in_a_config():
     assert named == {name for name in part_modules() if not name.startswith("metric/")}
 
 
+@pytest.mark.slow
 def test_some_option_of_every_part_holds_its_defaults(chosen):
     """The settings that a config file shows are those of the class."""
     for name, nodes in chosen.items():

@@ -21,6 +21,8 @@ from helpers import (
     render_config,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_shards_join_to_the_same_film_in_any_folder(tmp_path, undisturbed):
     for k in (1, 2, 3):

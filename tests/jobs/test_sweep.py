@@ -13,6 +13,8 @@ from forgetting.film.run_folder import RunFolder
 from forgetting.jobs import sweep
 from helpers import compose_config, render_config
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     "generator=toy",
     "engine=torch",
@@ -73,7 +75,6 @@ def test_counting_the_runs_of_overrides():
 
 
 @forked.needs_fork
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kills", "swept", "count"),
     [
@@ -132,7 +133,6 @@ LAUNCHERS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_several_at_a_time(command_line, tmp_path, launcher):
     """Of three runs one fails: the others are made, and the last message names the failed run."""

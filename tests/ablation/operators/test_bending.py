@@ -247,6 +247,7 @@ def test_ablation_moves_evenly_from_the_activation_to_the_replacement(operator):
     assert float(sizes.max()) < 1.05 * float(sizes.min()) + 1e-5
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_every_operator_in_a_compiled_graph():
     """Graphs of six targets, each of which is ablated alone, equal torch."""

@@ -42,6 +42,7 @@ def test_every_ordering_on_every_architecture(name):
         assert bool(((ranks > 0) & (ranks < 1)).all()), ordering
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", UNIT_KINDS)
 def test_every_ordering_on_every_kind(kind):
     network = with_mapping_units(TINY["toy"](), kind)

@@ -13,6 +13,8 @@ from PIL import Image
 from forgetting.film import decoder
 from helpers import gallery_data
 
+pytestmark = pytest.mark.slow
+
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run"
     " --disable-background-networking --disable-component-update --disable-sync"

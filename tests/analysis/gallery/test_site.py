@@ -12,6 +12,8 @@ from forgetting.film import decoder
 from forgetting.film.recipe import config_with_plan
 from helpers import compose_config, gallery_data, render_config
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_files_of_a_gallery(site, runs):
     works = gallery_data(site / "runs.js")["works"]

@@ -32,7 +32,7 @@ real = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,
     reason="ray is not installed: pip install 'forgetting[ray]'",
 )
-pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of Ray
 
 
 @pytest.fixture(scope="module")

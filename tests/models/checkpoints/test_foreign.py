@@ -13,6 +13,8 @@ from forgetting.models.checkpoints.foreign import CheckpointFile, convert_file
 from forgetting.models.checkpoints.inspect import inspect_file
 from helpers import TINY, randomised, sample_ws
 
+pytestmark = pytest.mark.slow
+
 
 def assert_same_pictures(one, other):
     """Assert equal pictures up to rounding; the scaling by fan-in is not always a power of two."""

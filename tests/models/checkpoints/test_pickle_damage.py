@@ -10,6 +10,8 @@ import pytest
 from nvidia_pickles import small_network, write_nvidia
 from pickle_files import opcodes, survives, tensor, torch_bytes, zip_bytes
 
+pytestmark = pytest.mark.slow
+
 FILES = ["n.pkl", "zip.pt", "legacy.pt"]
 
 

@@ -336,6 +336,7 @@ def test_hostile(tmp_path, name):
     refused(tmp_path / "n.pkl", within_blob(content))
 
 
+@pytest.mark.slow
 def test_memory_and_time(tmp_path):
     """Refusing a file takes little of both: of a new process, the peak of its memory."""
     pytest.importorskip("resource")
