@@ -36,9 +36,6 @@ def pytest_configure(config):
 
     The workers and their processes inherit what the first process sets here, before they start.
     """
-    # For every graph that it converts, OpenVINO reports to its maker, in forks of this process,
-    # which cost more than the graph.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     if PARALLEL:
         torch.set_num_threads(1)
     elif getattr(config.option, "numprocesses", None):
@@ -74,7 +71,7 @@ def one_thread():
     if not (PARALLEL and compiled.available()):
         yield
         return
-    import openvino
+    openvino = compiled.import_openvino()
 
     class Core(openvino.Core):
         def __init__(self):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -70,10 +71,9 @@ class GraphSource:
         with torch.inference_mode(False), torch.no_grad():
             synthesis = truncate_prefix(self.synthesis, self.bound[0][1], start)
             module = FrameModule(self.bound, synthesis, self.layers)
-        # Traced with a batch of no rows: every operation is recorded and none computes anything,
-        # where
-        # tracing one row keeps a gigabyte of intermediate results. Modules of others may not take
-        # it.
+        # Traced with a batch of no rows: every operation is recorded and none computes anything.
+        # Tracing one row keeps a gigabyte of intermediate results. Other people's modules may not
+        # accept a batch of no rows.
         rows = 1 if self.synthesis.steps is None else 0
         return _trace(module, torch.zeros(rows, width))
 
@@ -110,8 +110,7 @@ class OpenVINOConfig:
                 "engine=openvino needs the package openvino, which is not installed; "
                 "use engine=torch, or pip install openvino"
             )
-        import openvino
-
+        openvino = import_openvino()
         core = openvino.Core()
         capabilities = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         if self.precision != "auto" and CAPABILITIES[self.precision] not in capabilities:
@@ -197,12 +196,10 @@ class OpenVINOEngine:
 
 def _trace(module: nn.Module, *example: Tensor) -> Any:
     """Return the graph of a module; batches of no rows become batches of one."""
-    import openvino
-
+    openvino = import_openvino()
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
         # Tracing warns that it is deprecated and that shapes become constants. The first is
-        # OpenVINO's
-        # own way in (graphs from torch.export ran half as fast), the second is intended.
+        # OpenVINO's own way in (graphs from torch.export ran half as fast), the second is intended.
         warnings.simplefilter("ignore")
         inputs = tuple(x.clone() for x in example)
         traced = torch.jit.trace(module.eval(), inputs, check_trace=False)  # type: ignore[no-untyped-call]
@@ -219,3 +216,15 @@ def _compile(core: Any, graph: Any, precision: str) -> Any:
 def available() -> bool:
     """Return whether OpenVINO is installed."""
     return importlib.util.find_spec("openvino") is not None
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry.
+
+    For every graph that it converts, OpenVINO's converter would report to its maker, from a fork
+    of this process. It does without where the package ``openvino_telemetry`` cannot be imported.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
