@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from forgetting.models.architectures.stylegan3 import StyleGAN3
 from forgetting.models.architectures.toy import Toy
 from forgetting.models.units import Units
 from forgetting.models.wrappers import WithMapping
+from forgetting.parts import TARGET
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""
@@ -172,6 +174,16 @@ def compose_config(*overrides: str, root: str = "config") -> dict[str, Any]:
         )
 
 
+def part_nodes(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield every node of a config that names a part."""
+    if isinstance(node, dict):
+        if TARGET in node:
+            yield node
+        node = list(node.values())
+    for value in node if isinstance(node, list) else ():
+        yield from part_nodes(value)
+
+
 def file_hashes(folder: Path) -> dict[str, str]:
     """Return name -> SHA-256 of a run's files.
 
@@ -211,24 +223,18 @@ def ffmpeg_report(path: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True).stderr
 
 
+def ffmpeg_output(path: Path, *arguments: str) -> bytes:
+    """Return what ffmpeg writes when it converts a file with these arguments."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), *arguments, "-"]
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
 def decode_film(path: Path, width: int, height: int | None = None) -> np.ndarray:
     """Return [F, height, width, 3], decoded by the file's own tags.
 
     Without a height the film is square.
     """
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(),
-        "-v",
-        "error",
-        "-i",
-        str(path),
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "rgb24",
-        "-",
-    ]
-    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    raw = ffmpeg_output(path, "-f", "rawvideo", "-pix_fmt", "rgb24")
     return np.frombuffer(raw, np.uint8).reshape(-1, height or width, width, 3)
 
 

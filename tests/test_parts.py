@@ -22,7 +22,7 @@ from forgetting.film.recipe import config_of, read_recipe
 from forgetting.film.run_folder import RunFolder
 from forgetting.jobs.config_groups import CONFIGS, DREAMS, GROUPS
 from forgetting.parts import TARGET, find_part, package_parts, part_fields, part_modules
-from helpers import ROOT, THREE_FRAMES, compose_config
+from helpers import ROOT, THREE_FRAMES, compose_config, part_nodes
 
 SOURCES = sorted((ROOT / "forgetting").rglob("*.py"))
 
@@ -59,16 +59,6 @@ def decorated_classes():
                 if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "part":
                     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
                     yield ast.literal_eval(decorator.args[0]), module, node
-
-
-def part_nodes(node):
-    """Yield every node of a config that names a part."""
-    if isinstance(node, dict):
-        if TARGET in node:
-            yield node
-        node = list(node.values())
-    for value in node if isinstance(node, list) else ():
-        yield from part_nodes(value)
 
 
 def is_plain(value):

@@ -16,7 +16,7 @@ from forgetting.film.formats import FORMATS
 from forgetting.film.images import fit
 from forgetting.film.segments import SegmentStore
 from forgetting.film.settings import FilmSettings
-from helpers import COMMENT, decode_film, ffmpeg_report, gradient_frames
+from helpers import COMMENT, decode_film, ffmpeg_output, ffmpeg_report, gradient_frames
 
 
 def write(film, folder, frames, shape=None):
@@ -86,17 +86,7 @@ def test_timestamps_have_no_gap_between_segments(tmp_path, fps):
         tmp_path,
         gradient_frames(50),
     )
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(),
-        "-v",
-        "error",
-        "-i",
-        str(path),
-        "-f",
-        "framemd5",
-        "-",
-    ]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = ffmpeg_output(path, "-f", "framemd5").decode().splitlines()
     stamps = [
         [int(number) for number in line.split(",")[1:4]]
         for line in lines
@@ -185,17 +175,7 @@ def test_formats_for_galleries(tmp_path, kind, segment):
     assert decoded.shape == (12, 90, 160, 3)
     error = np.abs(decoded.astype(float) - np.stack(frames)).mean()
     assert error == 0 if kind == "ffv1" else error < 4
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(),
-        "-v",
-        "error",
-        "-i",
-        str(path),
-        "-f",
-        "framemd5",
-        "-",
-    ]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = ffmpeg_output(path, "-f", "framemd5").decode().splitlines()
     assert len([line for line in lines if not line.startswith("#")]) == 12
 
 
@@ -212,21 +192,8 @@ def test_films_with_alpha(tmp_path, kind, depth, segment):
     path = write(film, tmp_path, frames)
     source = path / "%05d.png" if kind == "png" else path
     assert depth in ffmpeg_report(source)
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(),
-        "-v",
-        "error",
-        "-i",
-        str(source),
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "rgba",
-        "-",
-    ]
-    decoded = np.frombuffer(
-        subprocess.run(command, capture_output=True, check=True).stdout, np.uint8
-    ).reshape(5, 64, 64, 4)
+    raw = ffmpeg_output(source, "-f", "rawvideo", "-pix_fmt", "rgba")
+    decoded = np.frombuffer(raw, np.uint8).reshape(5, 64, 64, 4)
     difference = np.abs(decoded.astype(float) - np.stack(frames))
     assert difference[..., 3].max() <= (0 if kind == "png" else 1)
     assert difference[..., :3].mean() < (1e-9 if kind == "png" else 2)
@@ -254,25 +221,8 @@ def test_a_soundtrack_is_as_long_as_the_film(tmp_path, kind, seconds):
     )
     path = write(film, tmp_path, gradient_frames(30))
     assert decode_film(path, 64).shape[0] == 30
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(),
-        "-v",
-        "error",
-        "-i",
-        str(path),
-        "-map",
-        "0:a",
-        "-f",
-        "f32le",
-        "-ac",
-        "1",
-        "-ar",
-        "48000",
-        "-",
-    ]
-    sound = np.frombuffer(
-        subprocess.run(command, capture_output=True, check=True).stdout, np.float32
-    )
+    raw = ffmpeg_output(path, "-map", "0:a", "-f", "f32le", "-ac", "1", "-ar", "48000")
+    sound = np.frombuffer(raw, np.float32)
     assert len(sound) / 48000 == pytest.approx(3, abs=0.06)
     loud = [float(np.abs(sound[int(48000 * at) :][:2400]).max()) for at in (0.0, 0.6, 1.5, 2.9)]
     assert loud[0] < 0.6 * loud[1]

@@ -13,7 +13,7 @@ from forgetting.jobs import configs
 from forgetting.jobs.config_groups import CONFIGS, DREAMS, GROUPS, group_options
 from forgetting.jobs.job import parse_job
 from forgetting.parts import TARGET, find_part, part_fields, part_modules
-from helpers import compose_config
+from helpers import compose_config, part_nodes
 
 EXAMPLES = {
     "curve/keyframes": {"points", "between"},
@@ -35,16 +35,6 @@ OPTIONS = [
     if group != "experiment" and (verb == "render" or group not in GROUPS)
     for option in group_options(group, verb)
 ]
-
-
-def part_nodes(node):
-    """Yield every node of a config that names a part."""
-    if isinstance(node, dict):
-        if TARGET in node:
-            yield node
-        node = list(node.values())
-    for value in node if isinstance(node, list) else ():
-        yield from part_nodes(value)
 
 
 @pytest.fixture(scope="module")
