@@ -12,11 +12,28 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
+from forgetting.printable import listed, sentence, shell_command
+
+MAX_SENTENCE = 1200
+"""The most characters of an error; what is left out of a longer one is counted in its middle."""
+
+
+MAX_COMPARED = 2000
+"""The most names that are compared with one that does not exist."""
+
 
 class ForgettingError(Exception):
-    """A run failed for a reason that the user can understand."""
+    """A run failed for a reason that the user can understand.
+
+    Args:
+        message: a sentence. What a terminal would obey in it is escaped, and it is cut if it is
+            long, because it may hold names that strangers chose.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(sentence(message, MAX_SENTENCE))
 
 
 class RequestError(ForgettingError, ValueError):
@@ -38,8 +55,8 @@ class FetchError(ForgettingError):
 
 
 def one_line(error: object, most: int = 200) -> str:
-    """Return the text of another library's error on one line, cut to ``most`` characters."""
-    return " ".join(str(error).split())[:most]
+    """Return the text of another library's error on one line of at most ``most`` characters."""
+    return sentence(error, most)
 
 
 @contextmanager
@@ -50,9 +67,9 @@ def friendly_os_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ForgettingError(
-                f"the disk is full at {folder}; free some space and run 'forgetting resume "
-                f"{folder}', "
-                "what is finished is kept; or choose another folder with hydra.run.dir=PATH"
+                f"the disk is full at {folder}; free some space and run: "
+                f"{shell_command('resume', folder)} (what is finished is kept); or choose "
+                "another folder with hydra.run.dir=PATH"
             ) from error
         raise ForgettingError(
             f"cannot write into {folder} ({error.strerror or error}); "
@@ -69,9 +86,10 @@ def unknown_name(
     "no layer 'b99'; there is b4, b8"
     """
     known = list(known)
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    name = name if len(name) <= 100 else sentence(name, 100)
+    near = get_close_matches(name, known[:MAX_COMPARED], n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return RequestError(f"no {what} {name!r}{hint}; {listing} {', '.join(known) or 'nothing'}")
+    return RequestError(f"no {what} {name!r}{hint}; {listing} {listed(known) or 'nothing'}")
 
 
 def check_choice(what: str, value: str, choices: Iterable[str]) -> None:

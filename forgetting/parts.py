@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from forgetting.errors import RequestError, unknown_name
+from forgetting.printable import quoted
 
 C = TypeVar("C", bound=type)
 
@@ -89,7 +90,7 @@ def find_part(name: str, where: str = "config", trusted: Collection[str] = ()) -
     if package not in trusted:
         raise RequestError(
             f"{where} names {name}, which runs code of the package {package}; "
-            f"if you trust it, add trust={package} to the command line"
+            f"if you trust it, add {quoted(f'trust={package}')} to the command line"
         )
     cls = entry.load()
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):

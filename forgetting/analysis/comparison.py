@@ -16,6 +16,7 @@ from forgetting.analysis.curve import censored_figures, read_curve
 from forgetting.analysis.finished_runs import FinishedRun, finished_runs
 from forgetting.analysis.measure import CURVE
 from forgetting.errors import RequestError, check_choice, friendly_os_errors
+from forgetting.printable import shell_command
 
 log = logging.getLogger(__name__)
 
@@ -275,9 +276,9 @@ def compare(folder: Path, by: str = "half_life.structure") -> list[Strategy]:
         )
     for run in unmeasured:
         log.info(
-            "%s was not measured and is only in the mosaic; 'forgetting measure %s' measures it",
+            "%s was not measured and is only in the mosaic; to measure it, run: %s",
             run.folder,
-            run.folder,
+            shell_command("measure", run.folder),
         )
     ranked = strategies(runs, by)
     curves = {}

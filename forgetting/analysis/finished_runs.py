@@ -21,6 +21,7 @@ from forgetting.film.recipe import EXECUTION_KEYS
 from forgetting.film.run_folder import RunFolder
 from forgetting.film.segments import SegmentStore
 from forgetting.parts import TARGET, part_label
+from forgetting.printable import shell_command
 
 FACE = ("latent", "generator", "noise", "source", "classifier")
 """The keys of a config that describe whose picture is forgotten."""
@@ -94,8 +95,8 @@ def finished_runs(folder: Path) -> list[FinishedRun]:
     runs = [run for path in folders if (run := _read_finished(path, folder)) is not None]
     if not runs:
         raise RequestError(
-            f"there is no finished film in {folder}; "
-            f"forgetting render -m hydra.sweep.dir={folder} makes some"
+            f"there is no finished film in {folder}; to make some, run: "
+            f"{shell_command('render', '-m', f'hydra.sweep.dir={folder}')}"
         )
     settings = differences([run.config for run in runs])
     runs = [replace(run, settings=own) for run, own in zip(runs, settings, strict=True)]

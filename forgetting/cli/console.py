@@ -10,14 +10,15 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TextIO, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -27,10 +28,19 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
+from rich.text import Text
 
 from forgetting import progress
 from forgetting.dependencies import LAUNCHERS, missing_extra
-from forgetting.errors import ForgettingError, Interrupted, RequestError, one_line, unknown_name
+from forgetting.errors import (
+    MAX_SENTENCE,
+    ForgettingError,
+    Interrupted,
+    RequestError,
+    one_line,
+    unknown_name,
+)
 from forgetting.jobs.config_groups import (
     RENAMED,
     experiment_of_other_verb,
@@ -38,6 +48,7 @@ from forgetting.jobs.config_groups import (
     known_settings,
     renamed_key,
 )
+from forgetting.printable import printable, sentence, shell_command
 
 T = TypeVar("T")
 
@@ -47,8 +58,36 @@ INTERRUPT_SECONDS = 1.5
 LINE_SECONDS = 60.0
 """Seconds between two lines of progress where the output is no terminal."""
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class PlainConsole(Console):
+    """A console that shows text as it is written: it reads no markup in it, and obeys none of it.
+
+    Args:
+        stderr: whether it prints to the standard error output.
+    """
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Yield the parts of what is printed, printable but for Rich's own control codes."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text, keep="\n"), segment.style)
+
+
+out = PlainConsole()
+err = PlainConsole(stderr=True)
+
+
+def styled(markup: str, **values: object) -> Text:
+    """Return a template of Rich's markup whose fields hold plain text: ``[b]{name}[/b]``."""
+    plain = {name: escape(printable(value)) for name, value in values.items()}
+    return Text.from_markup(markup.format(**plain), emoji=False)
 
 
 class Verbosity(Enum):
@@ -87,8 +126,11 @@ def report_errors(arguments: list[str], verb: str = "render") -> Iterator[None]:
     token = progress.display.set(_no_progress if quiet else _show_progress)
     logger = logging.getLogger("forgetting")
     level, handlers = logger.level, logger.handlers
+    last_resort, show_warning = logging.lastResort, warnings.showwarning
     logger.setLevel(_verbosity.value)
     logger.handlers = [_ConsoleHandler()]
+    # What other libraries log and warn of may quote files of strangers, too.
+    logging.lastResort, warnings.showwarning = _ConsoleHandler(logging.WARNING), _show_warning
     try:
         with _exit_after_interrupt():
             yield
@@ -104,13 +146,14 @@ def report_errors(arguments: list[str], verb: str = "render") -> Iterator[None]:
         progress.display.reset(token)
         logger.setLevel(level)
         logger.handlers = handlers
+        logging.lastResort, warnings.showwarning = last_resort, show_warning
 
 
 def print_timed(task: Callable[[], Path]) -> None:
     """Run a task, and print the path of its result and how long it took."""
     started = time.monotonic()
     path = task()
-    out.print(f"{escape(str(path))} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
+    out.print(f"{printable(path)} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
 
 
 @contextmanager
@@ -141,22 +184,38 @@ def _exit_after_interrupt() -> Iterator[None]:
         writing.close()
 
 
-def _exit_now(sentence: str) -> NoReturn:
+def _exit_now(message: str) -> NoReturn:
     """Print a sentence and end the process without waiting for threads."""
-    _print_error(sentence)
+    _print_error(message)
     sys.stdout.flush()
     os._exit(1)
 
 
-def _print_error(sentence: str) -> None:
-    err.print(f"[bold red]forgetting:[/] {escape(' '.join(sentence.split()))}", soft_wrap=True)
+def _print_error(message: str) -> None:
+    err.print(styled("[bold red]forgetting:[/] {message}", message=message), soft_wrap=True)
 
 
 class _ConsoleHandler(logging.Handler):
-    """Prints what the library logs."""
+    """Prints what this package and others log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        err.print(f"[dim]{escape(record.getMessage())}", soft_wrap=True)
+        _print_note(record.getMessage())
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning of another library."""
+    _print_note(f"{category.__name__}: {message}")
+
+
+def _print_note(note: str) -> None:
+    err.print(Text(sentence(note, MAX_SENTENCE), "dim"), soft_wrap=True)
 
 
 def _explain(error: Exception, arguments: list[str], verb: str = "render") -> ForgettingError:
@@ -182,7 +241,7 @@ def _explain(error: Exception, arguments: list[str], verb: str = "render") -> Fo
         right = "render" if verb == "dream" else "dream"
         return RequestError(
             f"experiment={other} is not one of forgetting {verb}; "
-            f"run: forgetting {right} experiment={other}"
+            f"run: {shell_command(right, f'experiment={other}')}"
         )
     if isinstance(error, OverrideParseException):
         return RequestError(
@@ -226,12 +285,15 @@ def _show_progress(
     items: Iterable[T], what: progress.Description, total: int | None
 ) -> Iterator[T]:
     """Iterate under a progress bar; where the output is no terminal, print a line now and then."""
-    describe = what if callable(what) else lambda: str(what)
+
+    def describe() -> str:
+        return printable(what() if callable(what) else what)
+
     if not err.is_terminal:
         yield from _progress_lines(items, describe, total)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -249,16 +311,14 @@ def _progress_lines(
     items: Iterable[T], describe: Callable[[], str], total: int | None
 ) -> Iterator[T]:
     """Print a line at the start, then one a minute with the share, the rate and the time left."""
-    err.print(f"{escape(describe())} ...", soft_wrap=True)
+    err.print(f"{describe()} ...", soft_wrap=True)
     started = printed = time.monotonic()
     for count, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
         if now - printed >= LINE_SECONDS:
             printed = now
-            err.print(
-                f"{escape(describe())}: {_share(count, total, now - started)}", soft_wrap=True
-            )
+            err.print(f"{describe()}: {_share(count, total, now - started)}", soft_wrap=True)
 
 
 def _share(count: int, total: int | None, seconds: float) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from forgetting.cli.console import out
+from forgetting.cli.console import out, styled
 from forgetting.jobs.config_groups import group_options, groups_of
 from forgetting.parts import package_parts
 
@@ -76,39 +76,44 @@ _EXAMPLES = {
 
 def print_help(verb: str) -> None:
     """Print examples, and every group with its options and settings."""
-    out.print(f"\n[b]forgetting {verb}[/b] [dim]\\[key=value ...][/dim]\n\nExamples")
+    usage = "\n[b]forgetting {verb}[/b] [dim]{arguments}[/dim]\n\nExamples"
+    out.print(styled(usage, verb=verb, arguments="[key=value ...]"))
     table = _table()
     for command, description in _EXAMPLES[verb]:
-        table.add_row(f"[cyan]{escape(command)}", f"[dim]{escape(description)}")
+        table.add_row(Text(command, "cyan"), Text(description, "dim"))
     out.print(table)
     if verb == "layers":
         return
     of_packages = sorted(name for name, _ in package_parts())
     for group, description in groups_of(verb).items():
-        out.print(f"\n[b]{group}[/b] [dim]{escape(description)}")
+        out.print(styled("\n[b]{group}[/b] [dim]{about}", group=group, about=description))
         table, printed = _table(), set[str]()
         for option in group_options(group, verb):
             default = " (default)" if option.default else ""
             table.add_row(
-                f"[cyan]{group}={option.name}", f"{escape(option.description)}[dim]{default}"
+                Text(f"{group}={option.name}", "cyan"),
+                Text.assemble(option.description, (default, "dim")),
             )
             for key, value, comment in option.settings:
                 if key not in printed:  # settings that options share are printed with the first
-                    table.add_row(f"  {key}={escape(value)}", f"[dim]{escape(comment)}")
+                    table.add_row(f"  {key}={value}", Text(comment, "dim"))
                 printed.add(key)
         for name in of_packages:
             if name.startswith(f"{group}/"):
                 option_name = name.partition("/")[2]
                 package = option_name.partition(".")[0]
-                table.add_row(f"[cyan]{group}={option_name}", f"of the package {package}")
+                table.add_row(Text(f"{group}={option_name}", "cyan"), f"of the package {package}")
         out.print(table)
     out.print(
-        "\nThe files of a run are in a folder of their own under [b]outputs/[/b]. Your own "
-        "experiments:"
-        "\nwrite [b]DIR/experiment/NAME.yaml[/b] and add [b]--config-dir DIR experiment=NAME[/b]."
-        "\nSettings are Hydra's: sweeps (-m), launchers, and [b]--cfg job[/b], which prints the "
-        "config,"
-        "\nwork as in its manual.\n"
+        styled(
+            "\nThe files of a run are in a folder of their own under [b]outputs/[/b]. Your own "
+            "experiments:"
+            "\nwrite [b]DIR/experiment/NAME.yaml[/b] and add [b]--config-dir DIR "
+            "experiment=NAME[/b]."
+            "\nSettings are Hydra's: sweeps (-m), launchers, and [b]--cfg job[/b], which prints "
+            "the config,"
+            "\nwork as in its manual.\n"
+        )
     )
 
 

@@ -16,7 +16,7 @@ import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from rich.markup import escape
+from rich.text import Text
 
 from forgetting.cli.console import out, print_timed, report_errors
 from forgetting.engines.allocator import keep_memory
@@ -28,6 +28,7 @@ from forgetting.jobs.configs import require_code_consent
 from forgetting.jobs.dream import DreamJob
 from forgetting.jobs.job import Job, parse_job
 from forgetting.jobs.package_parts import register_package_parts
+from forgetting.printable import shell_command
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +84,9 @@ def run_verb(verb: str, arguments: list[str]) -> None:
             if jobs:
                 sweep.render_together(jobs)
             sweep.raise_failures(folder, started)
-            name = escape(str(folder))
-            out.print(
-                f"[dim]compare them: forgetting compare {name}; show them: forgetting gallery "
-                f"{name}",
-                soft_wrap=True,
-            )
+            compare, gallery = (shell_command(name, folder) for name in ("compare", "gallery"))
+            hint = f"compare them: {compare}; show them: {gallery}"
+            out.print(Text(hint, "dim"), soft_wrap=True)
         elif failures:
             raise failures[0]
 

@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from forgetting.cli.completion import complete_override
-from forgetting.cli.console import Verbosity, out, print_timed, report_errors, set_verbosity
+from forgetting.cli.console import (
+    Verbosity,
+    out,
+    print_timed,
+    report_errors,
+    set_verbosity,
+    styled,
+)
 from forgetting.cli.help import print_help, wants_help
+from forgetting.printable import printable, shell_command
 
 app = typer.Typer(
     name="forgetting",
@@ -194,7 +202,7 @@ def compare(
         heads, rows = comparison.ranking(comparison.compare(folder, by))
         out.print(tables.ranking_table(heads, rows))
         seconds = time.monotonic() - started
-        out.print(f"{escape(str(folder / 'mosaic.mp4'))} ({seconds:.0f} s)", soft_wrap=True)
+        out.print(f"{printable(folder / 'mosaic.mp4')} ({seconds:.0f} s)", soft_wrap=True)
 
 
 @app.command(
@@ -250,14 +258,14 @@ def models(context: typer.Context) -> None:
     with report_errors([]):
         for model in MODELS.values():
             state = "[green]fetched[/]" if model.fetched else "[yellow]not fetched[/]"
-            out.print(f"[b]{model.name}[/b]  {state}", soft_wrap=True)
+            out.print(styled(f"[b]{{name}}[/b]  {state}", name=model.name), soft_wrap=True)
             source = "part of forgetting"
             if model.package:
                 source = f"{model.package.megabytes:g} MB, from {model.package.requirement}"
             size = f"{model.resolution} x {model.resolution}"
             out.print(f"  {model.architecture}, {size}, {source}", soft_wrap=True)
             licences = f"code {model.code_licence}; weights {model.weights_licence}"
-            out.print(f"  [dim]{licences}", soft_wrap=True)
+            out.print(styled("  [dim]{licences}", licences=licences), soft_wrap=True)
 
 
 @models_app.command(
@@ -273,7 +281,7 @@ def fetch(
 
     with report_errors([]):
         path = generator_zoo.fetch(name, wheel)
-        out.print(f"{name} is ready: {escape(str(path))}", soft_wrap=True)
+        out.print(f"{name} is ready: {printable(path)}", soft_wrap=True)
 
 
 NETWORK_HELP = "name of the network in the file; by default G_ema, the running mean of the weights"
@@ -289,7 +297,7 @@ def inspect(
 
         for title, text in inspect_file(file, network):
             lines = f"\n{text}".replace("\n", "\n  ") if "\n" in text else text
-            out.print(f"[b]{title}[/b]  {escape(lines)}", soft_wrap=True, highlight=False)
+            out.print(Text.assemble((title, "bold"), "  ", lines), soft_wrap=True)
 
 
 @models_app.command(help="Convert a network to safetensors, which open at once and hold no code.")
@@ -302,5 +310,5 @@ def convert(
         from forgetting.models.checkpoints.foreign import convert_file
 
         convert_file(file, into, network)
-        name = escape(str(into))
-        out.print(f"{name}: forgetting render generator=file generator.path={name}", soft_wrap=True)
+        command = shell_command("render", "generator=file", f"generator.path={into}")
+        out.print(f"{printable(into)}: {command}", soft_wrap=True)

@@ -8,13 +8,13 @@ recorded, or if the command line names it.
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from forgetting.errors import RequestError
 from forgetting.files import open_regular
+from forgetting.printable import shell_command
 
 FILES = ("path", "audio", "mask", "weights")
 """Keys of parts under which a config names a file."""
@@ -118,7 +118,7 @@ def verify(
             reason = "and does not record its content"
         else:
             reason = "and that file is another one than when the plan was made"
-        command = f"forgetting {verb} plan={shlex.quote(str(plan))} {key}={shlex.quote(path)}"
+        command = shell_command(verb, f"plan={plan}", f"{key}={path}")
         raise RequestError(
             f"the recipe in {plan} names {key}={path}, {reason}; to use a file of your choice, "
             f"run: {command}"

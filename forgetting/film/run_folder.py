@@ -29,6 +29,7 @@ from forgetting.film.folder_lock import FolderLock
 from forgetting.film.images import read_still, save_png
 from forgetting.film.segments import SegmentStore
 from forgetting.film.settings import FilmSettings
+from forgetting.printable import shell_command
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class RunFolder:
         """
         if (plan := self.existing_plan()) is None:
             raise RequestError(
-                f"there is no run in {self.path}: it has no plan.npz; "
-                f"forgetting render hydra.run.dir={self.path} begins one"
+                f"there is no run in {self.path}: it has no plan.npz; to begin one, run: "
+                f"{shell_command('render', f'hydra.run.dir={self.path}')}"
             )
         return plan
 

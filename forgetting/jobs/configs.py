@@ -17,6 +17,7 @@ from forgetting.analysis.measure import MeasureSettings
 from forgetting.errors import RequestError, unknown_name
 from forgetting.film.segments import parse_shard
 from forgetting.parts import TARGET, find_part, package_of, part_fields
+from forgetting.printable import quoted, shell_command
 
 TRACK_KEYS = ("units", "ordering", "operator", "schedule", "pacing")
 """Keys of a config that make a track."""
@@ -182,8 +183,7 @@ def require_code_consent(
         if f"{key}={factory}" not in overrides:
             raise RequestError(
                 f"this asks to run code, {factory!r}; if you trust it, name it on the command "
-                "line: "
-                f"forgetting {verb} ... {key}={factory} hydra.run.dir=FOLDER"
+                f"line: {shell_command(verb, '...', f'{key}={factory}', 'hydra.run.dir=FOLDER')}"
             )
     # A sweep chooses several parts, separated by commas.
     chosen = {choice for override in overrides for choice in override.partition("=")[2].split(",")}
@@ -195,7 +195,7 @@ def require_code_consent(
         if name.partition("/")[2] not in chosen:
             raise RequestError(
                 f"{key} names {name}, which runs code of the package {package}; "
-                f"if you trust it, add trust={package} to the command line"
+                f"if you trust it, add {quoted(f'trust={package}')} to the command line"
             )
         named.add(package)
     return trusted | named

@@ -18,6 +18,7 @@ from typing import Any
 from forgetting.errors import RequestError, one_line
 from forgetting.files import open_regular
 from forgetting.jobs.config_groups import CONFIGS
+from forgetting.printable import quoted
 from forgetting.safe_yaml import MAX_BYTES, load_yaml, strings
 
 EXECUTION_ONLY = ("cluster", "trust")
@@ -356,7 +357,7 @@ def _refused(
     return RequestError(
         f"{path} sets {_short(key)}, and only the command line may, because {reason}; remove it "
         "there, and if you trust it "
-        f"say: {command} (of hydra, files may set hydra.mode and hydra.sweeper.params)"
+        f"say: {quoted(command)} (of hydra, files may set hydra.mode and hydra.sweeper.params)"
     )
 
 

@@ -6,7 +6,6 @@ What lies in the folder is described in :mod:`forgetting.film.run_folder`.
 from __future__ import annotations
 
 import logging
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -27,6 +26,7 @@ from forgetting.jobs.configs import require_code_consent
 from forgetting.jobs.executor import Executor, start_executor
 from forgetting.jobs.job import Job, job_class, parse_job
 from forgetting.jobs.render_job import RenderJob
+from forgetting.printable import shell_command
 from forgetting.progress import track
 
 log = logging.getLogger(__name__)
@@ -125,8 +125,8 @@ def _render_missing(
         done = len(store.named().keys() & set(wanted))
         command = "the same command"
         if job.execution.cluster is None:
-            command = f"forgetting resume {shlex.quote(str(run.path))}"
-            command += f" --shard {shard}" if shard else ""
+            words = ("--shard", shard) if shard else ()
+            command = shell_command("resume", run.path, *words)
         raise Interrupted(
             f"interrupted; {done} of {len(wanted)} segments are finished; resume with: {command}"
         ) from None
@@ -219,9 +219,8 @@ def join(folders: Sequence[Path], into: Path) -> Path:
         film = run.finish(stores, plan)
     run.remove_segments()
     log.info(
-        "the film has no curve, because joining needs no network; "
-        "'forgetting measure %s' measures it",
-        into,
+        "the film has no curve, because joining needs no network; to measure it, run: %s",
+        shell_command("measure", into),
     )
     return film
 

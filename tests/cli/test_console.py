@@ -1,6 +1,10 @@
 """What the command line prints: progress without a terminal, and one sentence for every error."""
 
+import io
 import logging
+import re
+import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,8 +12,10 @@ import typer
 from hydra.errors import MissingConfigException
 
 from forgetting import dependencies, progress
-from forgetting.cli import console
-from forgetting.errors import ForgettingError, RequestError
+from forgetting.cli import console, tables
+from forgetting.errors import MAX_SENTENCE, ForgettingError, RequestError
+from forgetting.jobs.sweep import RunStatus
+from hostile_names import HOSTILE_NAMES, obeyed
 
 
 @pytest.mark.parametrize(("launcher", "extra"), dependencies.LAUNCHERS.items())
@@ -118,3 +124,79 @@ def test_an_error_is_one_sentence_and_an_exit_code(capsys, monkeypatch, error, c
     monkeypatch.setenv("FORGETTING_TRACEBACK", "1")
     with pytest.raises(type(error)), console.report_errors([]):
         raise error
+
+
+@pytest.fixture
+def printed(monkeypatch):
+    """The text of both consoles, as a terminal would get it: a function that returns it."""
+    output = io.StringIO()
+    # Half a character could not be reported by pytest.
+    monkeypatch.setattr(logging.getLogger("forgetting"), "propagate", False)
+    for console_ in (console.out, console.err):
+        monkeypatch.setattr(console_, "file", output)
+        monkeypatch.setattr(console_, "_width", 10_000)
+    return output.getvalue
+
+
+def log_of_another_library(name):
+    record = logging.LogRecord("other", logging.WARNING, "", 0, "odd file %s", (name,), None)
+    logging.lastResort.handle(record)
+
+
+def progress_bar(name):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(console.err, "_force_terminal", True)
+        patch.setattr(console.err, "is_interactive", True)
+        patch.setattr(console.err, "_color_system", None)
+        list(progress.track(range(2), f"reading {name}", 2))
+
+
+def sweep_status(name):
+    return RunStatus(Path(name), "failed", 1, 2, f"{name} failed", f"film.title={name}")
+
+
+SINKS = {
+    "a log": lambda name: logging.getLogger("forgetting.film").info("the film %s", name),
+    "a log of others": log_of_another_library,
+    "a warning of others": lambda name: warnings.showwarning(name, UserWarning, "a.py", 1),
+    "progress": lambda name: list(progress.track(range(2), f"reading {name}", 2)),
+    "a progress bar": progress_bar,
+    "a path": lambda name: console.print_timed(lambda: Path(name)),
+    "a table of runs": lambda name: console.out.print(
+        tables.sweep_table(Path(name), [sweep_status(name)])
+    ),
+    "a ranking": lambda name: console.out.print(tables.ranking_table([name, name], [[name, name]])),
+    "a styled line": lambda name: console.out.print(
+        console.styled("[b]{a}[/b] is {b}", a=name, b=1)
+    ),
+    "anything": lambda name: console.out.print(name),
+}
+
+
+@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize("name", HOSTILE_NAMES.values(), ids=HOSTILE_NAMES)
+def test_nothing_that_is_printed_is_obeyed(printed, sink, name):
+    """A terminal obeys none of it, Rich reads no markup in it, and it begins no line."""
+    name = name[:5000]
+    with console.report_errors([]):
+        SINKS[sink](name)
+    text = printed()
+    # Rich moves the cursor of a progress bar, which ends with clearing its line.
+    shown = re.sub(r"\x1b\[[\dA-Z?;]+[hlKAm]|\r", "", text) if sink == "a progress bar" else text
+    assert not obeyed(shown)
+    if sink != "anything":
+        assert "\nforgetting" not in shown
+    if "[/bold]" in name:
+        assert "[/bold] [red]a[/]" in shown
+    shown.encode()
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES.values(), ids=HOSTILE_NAMES)
+@pytest.mark.parametrize("kind", [RequestError, ValueError])
+def test_errors_about_names_are_not_obeyed(printed, name, kind):
+    with pytest.raises(typer.Exit), console.report_errors([]):
+        raise kind(f"{name} is wrong")
+    (line,) = printed().splitlines()
+    assert line.startswith("forgetting: ")
+    assert not obeyed(line)
+    assert len(line) < MAX_SENTENCE + 20
