@@ -16,10 +16,13 @@ from typing import Any
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from forgetting.errors import FetchError, RequestError
+from forgetting.errors import FetchError, RequestError, one_line
 
 SHIPPED = Path(__file__).parent / "data"
 """Statistics that ship with the package."""
+
+MAX_JSON = 2**20
+"""The largest JSON file that is read, in bytes."""
 
 
 def cache_folder() -> Path:
@@ -59,8 +62,8 @@ def temporary_path(path: Path) -> Iterator[Path]:
 
 
 def remove_path(path: Path) -> None:
-    """Remove a file or a folder, if it exists."""
-    if path.is_dir():
+    """Remove a file or a folder, if it exists; of a link only the link."""
+    if path.is_dir() and not is_link(path):
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
@@ -88,10 +91,48 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Return the values of a JSON file; an empty dictionary if it is missing or damaged."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return require_json(path)
+    except (OSError, RequestError):
         return {}
-    return values if isinstance(values, dict) else {}
+
+
+def require_json(path: Path) -> dict[str, Any]:
+    """Return the values of a JSON file in a folder that may be a stranger's.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        RequestError: it cannot be read, or holds anything but an object.
+    """
+    try:
+        values = json.loads(read_text(path, MAX_JSON))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, RequestError):
+            raise
+        raise RequestError(f"{path} cannot be read as JSON ({one_line(error)})") from None
+    if not isinstance(values, dict):
+        raise RequestError(f"{path} holds no JSON object, but a {type(values).__name__}")
+    return values
+
+
+def read_text(path: Path, most: int) -> str:
+    """Return the text of a file in a folder that may be a stranger's.
+
+    Args:
+        path: of the file; a link is refused.
+        most: the largest size in bytes.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        RequestError: it is no regular file, cannot be read, is too large or is no UTF-8.
+    """
+    with open_own(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise RequestError(f"{path} has more than {most:,} bytes, and no such file is that large")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path} is no text in UTF-8 ({one_line(error)})") from None
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -101,11 +142,84 @@ def open_regular(path: Path) -> BufferedReader:
         OSError: the file cannot be opened.
         RequestError: it is a folder, a pipe, a socket, or a device.
     """
+    return _open(path, links=True)
+
+
+def open_own(path: Path) -> BufferedReader:
+    """Open a file of a folder that may be a stranger's: links could lead out of the folder.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        RequestError: it is a link or no regular file, or it cannot be opened.
+    """
+    try:
+        return _open(path, links=False)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        if isinstance(error, RequestError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise RequestError(f"{path} cannot be opened ({reason}); check its permissions") from None
+
+
+def check_own(path: Path) -> None:
+    """Raise unless a file of a folder that may be a stranger's can be opened by :func:`open_own`.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        RequestError: it is a link or no regular file, or it cannot be opened.
+    """
+    open_own(path).close()
+
+
+def check_own_folder(path: Path) -> None:
+    """Raise if a folder within one that may be a stranger's is a link, or anything but a folder.
+
+    Raises:
+        RequestError: it is; a folder that does not exist is none.
+    """
+    if is_link(path):
+        raise _link(path)
+    if os.path.lexists(path) and not path.is_dir():
+        raise RequestError(f"{path} is not a folder; move it away")
+
+
+def make_own_folder(path: Path) -> None:
+    """Make a folder within one that may be a stranger's.
+
+    Raises:
+        RequestError: a link or a file has its name.
+    """
+    check_own_folder(path)
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def is_link(path: Path) -> bool:
+    """Return whether a path is a symbolic link, or on Windows a junction."""
+    is_junction = getattr(os.path, "isjunction", lambda _: False)  # from Python 3.12 on
+    return path.is_symlink() or is_junction(path)
+
+
+def copy_own(path: Path, copy: Path) -> None:
+    """Copy a file of a folder that may be a stranger's.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        RequestError: it is a link or no regular file, or it cannot be opened.
+    """
+    with open_own(path) as file, copy.open("wb") as copied:
+        shutil.copyfileobj(file, copied)
+
+
+def _open(path: Path, links: bool) -> BufferedReader:
+    if not links and is_link(path):
+        raise _link(path)
+    # Asked first, because opening a device can already do something.
     if path.exists() and not path.is_file():
         raise _irregular(path)
-    descriptor = os.open(
-        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    )
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags if links else flags | getattr(os, "O_NOFOLLOW", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise _irregular(path)
@@ -115,4 +229,11 @@ def open_regular(path: Path) -> BufferedReader:
 def _irregular(path: Path) -> RequestError:
     return RequestError(
         f"{path} is not a regular file; name a file and not a folder, pipe, or device"
+    )
+
+
+def _link(path: Path) -> RequestError:
+    return RequestError(
+        f"{path} is a link, and links in the folder of a run are not followed; "
+        "put the file or folder itself there"
     )

@@ -27,7 +27,6 @@ begin with the track's name and a slash; they have no prefix where the only trac
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -40,15 +39,20 @@ from torch import Tensor
 
 from forgetting import files
 from forgetting.ablation.plan_html import tracks_html
-from forgetting.errors import RequestError, check_range
+from forgetting.errors import RequestError, check_range, one_line
 from forgetting.models.generator import Generator
 from forgetting.models.unit_kinds import layers_of_kind
 from forgetting.models.units import UNIT_KINDS, Layer, Units, kind_of_name
+from forgetting.safe_npz import load_arrays
 
-MAX_FRAMES = 10_000_000
-MAX_BYTES = 16 * 2**30
-"""Plan files that unpack to more bytes than this are refused unread."""
+MAX_FRAMES = 24 * 3600 * 240
+"""The most frames of a plan: a day at the highest rate."""
 
+MAX_TRACKS, MAX_LAYERS = 100, 10_000
+"""The most tracks of a plan, and layers of a track."""
+
+MAX_NAME, MAX_SIDE = 200, 65_536
+"""The most letters in the name of a layer, and the largest height and width of its maps."""
 
 MAX_POINTS = 240
 """Frames whose fraction a notebook draws."""
@@ -85,8 +89,7 @@ class Track:
                 f"a plan for {count} units has rank {list(self.rank.shape)} and fraction "
                 f"{list(self.fraction.shape)}; they must be [U] and [F]"
             )
-        in_range = (self.fraction >= 0) & (self.fraction <= 1)
-        if bool(self.rank.isnan().any()) or not bool(in_range.all()):
+        if bool(self.rank.isnan().any()) or not _in_unit_range(self.fraction):
             raise RequestError(
                 "the plan's fraction must lie in [0, 1] everywhere, and no rank may be NaN"
             )
@@ -98,7 +101,7 @@ class Track:
             raise RequestError(
                 f"the plan's ablation is {list(self.explicit.shape)}; it must be {list(shape)}"
             )
-        if not bool(((self.explicit >= 0) & (self.explicit <= 1)).all()):
+        if not _in_unit_range(self.explicit):
             raise RequestError("the plan's ablation must lie in [0, 1] everywhere")
 
     def __len__(self) -> int:
@@ -229,6 +232,14 @@ class Plan:
         return tracks_html(f"plan of {len(self)} frames", tracks)
 
 
+def _in_unit_range(values: Tensor) -> bool:
+    """Return whether all values lie in [0, 1]; takes no memory, as plans may be large."""
+    if not values.numel():
+        return True
+    low, high = values.aminmax()  # NaN where any value is
+    return bool(low >= 0) and bool(high <= 1)
+
+
 def _described(track: Track) -> str:
     """Return how many units a track ablates."""
     units, layers = len(track.units), len(track.layers)
@@ -287,39 +298,33 @@ def save_plan(plan: Plan, path: Path | str) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def load_plan(path: Path | str) -> Plan:
+def load_plan(path: Path | str, links: bool = True) -> Plan:
     """Return the plan in a file; nothing in the file is ever executed.
+
+    Args:
+        path: of the file.
+        links: whether it may be a link; in folders that may be a stranger's, links are refused.
 
     Raises:
         RequestError: there is no such file, or it holds no plan.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_BYTES:
-            raise RequestError(
-                f"plan {path} claims to unpack to {size} bytes; the limit is {MAX_BYTES}"
-            )
-        with np.load(path, allow_pickle=False) as file:
-            names = [str(name) for name in file["tracks"]] if "tracks" in file else [""]
-            return Plan(tuple(_read_track(name, file) for name in names), str(file["recipe"]))
+        arrays = load_arrays(Path(path), links)
+        names = [str(name) for name in arrays["tracks"]] if "tracks" in arrays else [""]
+        if len(names) > MAX_TRACKS:
+            raise ValueError(f"it has {len(names)} tracks; the limit is {MAX_TRACKS}")
+        recipe = str(arrays["recipe"])
+        "".join((recipe, *names)).encode()  # raises where no file could hold it as text
+        return Plan(tuple(_read_track(name, arrays) for name in names), recipe)
     except FileNotFoundError:
         raise RequestError(
             f"there is no plan at {path}; a render writes one as plan.npz in its folder"
         ) from None
     except RequestError:
         raise
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        MemoryError,
-        EOFError,
-        zipfile.BadZipFile,
-    ) as error:
+    except (OSError, ValueError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
         raise RequestError(
-            f"{path} is not a plan of this program ({type(error).__name__}: {error}); "
+            f"{path} is not a plan of this program ({type(error).__name__}: {one_line(error)}); "
             "choose the plan.npz of a run"
         ) from None
 
@@ -329,21 +334,47 @@ def _read_track(name: str, file: Mapping[str, Any]) -> Track:
     fields = ("rank", "fraction", "softness", "layers", "channels", "resolutions")
     arrays = {field: file[f"{_prefix(name)}{field}"] for field in fields}
     explicit = f"{_prefix(name)}ablation"
+    # Arrays of text convert to anything, so the kinds are checked by name.
+    for field in fields:
+        if (arrays[field].dtype.kind == "U") != (field == "layers"):
+            raise ValueError(f"{field} is of the type {arrays[field].dtype}")
     count = len(arrays["layers"])
+    if count > MAX_LAYERS or len(arrays["fraction"]) > MAX_FRAMES:
+        raise ValueError(f"{count} layers, {len(arrays['fraction'])} frames: no plan has so many")
     # A layer with a single number is square.
     sizes = np.broadcast_to(arrays["resolutions"].reshape(count, -1), (count, 2))
     rows = zip(arrays["layers"], arrays["channels"], sizes.tolist(), strict=True)
-    return Track(
-        torch.from_numpy(arrays["rank"].astype(np.float32)),
-        torch.from_numpy(arrays["fraction"].astype(np.float64)),
-        float(arrays["softness"]),
-        tuple(
-            Layer.from_name(str(layer), int(channels), (int(height), int(width)))
-            for layer, channels, (height, width) in rows
-        ),
-        name,
-        torch.from_numpy(file[explicit].astype(np.float32)) if explicit in file else None,
+    layers = tuple(
+        Layer.from_name(str(layer), int(channels), (int(height), int(width)))
+        for layer, channels, (height, width) in rows
     )
+    _check_layers(layers)
+    return Track(
+        torch.from_numpy(arrays["rank"].astype(np.float32, copy=False)),
+        torch.from_numpy(arrays["fraction"].astype(np.float64, copy=False)),
+        float(arrays["softness"]),
+        layers,
+        name,
+        torch.from_numpy(file[explicit].astype(np.float32, copy=False))
+        if explicit in file
+        else None,
+    )
+
+
+def _check_layers(layers: Sequence[Layer]) -> None:
+    """Raise unless a network could have these layers."""
+    names = [layer.name for layer in layers]
+    if not names or len(set(names)) != len(names):
+        raise ValueError("its layers have no names of their own")
+    for layer in layers:
+        layer.name.encode()  # raises where no file could hold it as text
+        if layer.kind not in UNIT_KINDS or len(layer.name) > MAX_NAME:
+            raise ValueError(f"{layer.name[:MAX_NAME]!r} is no name of a layer")
+        if layer.channels < 1 or not all(1 <= side <= MAX_SIDE for side in layer.size):
+            raise ValueError(
+                f"the layer {layer.name!r} has {layer.channels} units of {layer.size[0]} x "
+                f"{layer.size[1]}"
+            )
 
 
 def _prefix(name: str) -> str:

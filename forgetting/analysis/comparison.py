@@ -12,10 +12,10 @@ from statistics import median
 
 from forgetting import dependencies, files
 from forgetting.analysis import mosaic, plot
-from forgetting.analysis.curve import censored_figures, read_curve
+from forgetting.analysis.curve import censored_figures
 from forgetting.analysis.finished_runs import FinishedRun, finished_runs
-from forgetting.analysis.measure import CURVE
 from forgetting.errors import RequestError, check_choice, friendly_os_errors
+from forgetting.film.unreadable_runs import UnreadableRuns
 from forgetting.printable import shell_command
 
 log = logging.getLogger(__name__)
@@ -257,18 +257,25 @@ def _markdown(table: Table) -> str:
     )
 
 
-def compare(folder: Path, by: str = "half_life.structure") -> list[Strategy]:
+def compare(
+    folder: Path, by: str = "half_life.structure", unreadable: UnreadableRuns | None = None
+) -> list[Strategy]:
     """Compare the runs below a folder, and return the strategies, the best first.
 
     Writes comparison.csv, comparison.md, comparison.png, contact.png and mosaic.mp4 into the
     folder.
 
+    Args:
+        folder: with the runs.
+        by: the figure to rank by.
+        unreadable: gets the runs that cannot be read; without it the first of them is an error.
+
     Raises:
         RequestError: there are no runs, none of them was measured, or matplotlib is not installed.
     """
     dependencies.import_extra("matplotlib", "measures")
-    runs = finished_runs(folder)
-    unmeasured = [run for run in runs if not (run.folder / CURVE).exists()]
+    runs = finished_runs(folder, unreadable)
+    unmeasured = [run for run in runs if run.curve is None]
     if len(unmeasured) == len(runs):
         raise RequestError(
             f"none of the {len(runs)} films in {folder} was measured; "
@@ -283,9 +290,8 @@ def compare(folder: Path, by: str = "half_life.structure") -> list[Strategy]:
     ranked = strategies(runs, by)
     curves = {}
     for strategy in ranked:
-        measured = [run for run in strategy.runs if run not in unmeasured]
-        if measured:
-            curves[strategy.name] = [read_curve(run.folder / CURVE) for run in measured]
+        if measured := [run.curve for run in strategy.runs if run.curve is not None]:
+            curves[strategy.name] = measured
     with friendly_os_errors(folder):
         write_figures(runs, folder / "comparison.csv")
         with files.atomic_write(folder / "comparison.md") as part:
@@ -295,5 +301,6 @@ def compare(folder: Path, by: str = "half_life.structure") -> list[Strategy]:
             [run for strategy in ranked for run in strategy.runs],
             folder / "mosaic.mp4",
             folder / "contact.png",
+            unreadable,
         )
     return ranked

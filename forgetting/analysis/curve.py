@@ -7,6 +7,7 @@ are ablated.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,13 @@ from forgetting.analysis.metrics.registry import Measured, find_metric, known_me
 from forgetting.errors import RequestError, one_line
 
 Numbers = NDArray[np.float64]
+
+MAX_BYTES, MAX_COLUMNS = 16 * 2**20, 100
+"""The largest file of a curve that is read, and the most columns: twelve hours of every metric,
+measured twice a second, are 10 MB."""
+
+MAX_VALUE = 1e9
+"""The largest number of a metric."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +79,41 @@ def read_curve(path: Path) -> ForgettingCurve:
         RequestError: it cannot be read.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            names, *rows = csv.reader(file)
-        table = dict(zip(names, np.array(rows, float).reshape(-1, len(names)).T, strict=True))
-        return ForgettingCurve(table.pop("frame"), table.pop("seconds"), table.pop("gone"), table)
-    except (OSError, ValueError, KeyError) as error:
+        lines = files.read_text(path, MAX_BYTES).splitlines()
+        names = lines[0].split(",") if lines else []
+        if not 3 <= len(names) <= MAX_COLUMNS or len(set(names)) != len(names) or len(lines) < 2:
+            raise ValueError("it has no columns of different names with numbers below them")
+        numbers = np.loadtxt(lines[1:], delimiter=",", comments=None, ndmin=2)
+        if numbers.shape[1] != len(names):
+            raise ValueError(f"it has {len(names)} names above {numbers.shape[1]} columns")
+        table = dict(zip(names, numbers.T, strict=True))
+        curve = ForgettingCurve(table.pop("frame"), table.pop("seconds"), table.pop("gone"), table)
+        _check_curve(curve)
+        return curve
+    except (ValueError, KeyError) as error:
+        if isinstance(error, RequestError):
+            raise
         raise RequestError(
             f"{path} is no forgetting curve ({one_line(error)}); "
             "forgetting measure FOLDER makes one"
         ) from None
+
+
+def _check_curve(curve: ForgettingCurve) -> None:
+    """Raise where a curve holds what no measurement gives.
+
+    Numbers of metrics may be NaN: a frame may have no face. The share of ablated units is not known
+    where all of it is NaN.
+    """
+    for name, values in (("frame", curve.frames), ("seconds", curve.seconds)):
+        if not (np.isfinite(values).all() and values.min() >= 0 and (np.diff(values) > 0).all()):
+            raise ValueError(f"the column {name} does not count up from 0")
+    known = curve.ablated[~np.isnan(curve.ablated)]
+    if len(known) not in (0, len(curve.ablated)) or ((known < 0) | (known > 1)).any():
+        raise ValueError("the column gone does not lie in [0, 1]")
+    for name, values in curve.columns.items():
+        if (np.abs(values) > MAX_VALUE).any():
+            raise ValueError(f"the column {one_line(name, 40)} holds numbers beyond {MAX_VALUE:g}")
 
 
 Landmark = dict[str, float | None]
@@ -208,8 +242,15 @@ def figures(summary: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in values.items()
-        if isinstance(value, int | float) and np.isfinite(value)
+        if re.fullmatch(r"[a-z0-9_.-]{1,80}", name) and _is_figure(value)
     }
+
+
+def _is_figure(value: object) -> bool:
+    """Return whether a value of a summary is a number that a curve could have given; not NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -MAX_VALUE <= value <= MAX_VALUE
 
 
 def censored_figures(summary: Mapping[str, Any]) -> set[str]:

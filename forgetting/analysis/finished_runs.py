@@ -7,19 +7,21 @@ A part that differs is given by its label (``ordering`` is ``random``), a settin
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from forgetting import files
-from forgetting.analysis.curve import figures
-from forgetting.analysis.measure import SUMMARY
-from forgetting.errors import ForgettingError, RequestError
-from forgetting.film import recipe as recipes
+from forgetting.analysis.curve import ForgettingCurve, figures, read_curve
+from forgetting.analysis.measure import CURVE, SUMMARY
+from forgetting.errors import RequestError
 from forgetting.film.recipe import EXECUTION_KEYS
-from forgetting.film.run_folder import RunFolder
+from forgetting.film.run_folder import PLAN, RECIPE, RunFolder, RunState, read_run
 from forgetting.film.segments import SegmentStore
+from forgetting.film.unreadable_runs import UnreadableRuns
 from forgetting.parts import TARGET, part_label
 from forgetting.printable import shell_command
 
@@ -34,20 +36,34 @@ class FinishedRun:
     Args:
         folder: of the run.
         name: of the folder.
-        film: the finished film.
-        store: how the film is written.
-        config: from the recipe.
+        state: its plan, recipe, segments and film.
         summary: what was measured.
+        curve: what was measured frame by frame; None if nothing was.
         settings: those in which the compared runs differ, by dotted key.
     """
 
     folder: Path
     name: str
-    film: Path
-    store: SegmentStore
-    config: Mapping[str, Any]
+    state: RunState
     summary: Mapping[str, Any]
+    curve: ForgettingCurve | None
     settings: Mapping[str, str]
+
+    @property
+    def film(self) -> Path:
+        """The finished film."""
+        assert self.state.film is not None
+        return self.state.film
+
+    @property
+    def store(self) -> SegmentStore:
+        """How the film is written."""
+        return self.state.store
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The config in the recipe."""
+        return self.state.config
 
     @property
     def figures(self) -> dict[str, float]:
@@ -85,18 +101,32 @@ class FinishedRun:
         }
 
 
-def finished_runs(folder: Path) -> list[FinishedRun]:
+def finished_runs(folder: Path, unreadable: UnreadableRuns | None = None) -> list[FinishedRun]:
     """Return all finished runs in a folder and in those below it, sorted by strategy and face.
 
+    Links to folders are not followed. A folder with a recipe and no plan is none of a run.
+
+    Args:
+        folder: with the runs.
+        unreadable: gets the runs that cannot be read; without it the first of them is an error.
+
     Raises:
-        RequestError: there are none.
+        RequestError: there are no finished runs.
     """
-    folders = [path.parent for path in sorted(folder.rglob("recipe.yaml"))]
-    runs = [run for path in folders if (run := _read_finished(path, folder)) is not None]
+    runs = []
+    for path in _folders_with(folder, RECIPE, PLAN):
+        with nullcontext() if unreadable is None else unreadable.leave_out(path):
+            if (run := _read_finished(path, folder)) is not None:
+                runs.append(run)
     if not runs:
+        damaged = "; ".join(unreadable.sentences()[:3]) if unreadable else ""
         raise RequestError(
-            f"there is no finished film in {folder}; to make some, run: "
-            f"{shell_command('render', '-m', f'hydra.sweep.dir={folder}')}"
+            f"there is no finished film in {folder}; "
+            + (
+                damaged
+                or "to make some, run: "
+                f"{shell_command('render', '-m', f'hydra.sweep.dir={folder}')}"
+            )
         )
     settings = differences([run.config for run in runs])
     runs = [replace(run, settings=own) for run, own in zip(runs, settings, strict=True)]
@@ -105,19 +135,34 @@ def finished_runs(folder: Path) -> list[FinishedRun]:
     )
 
 
+def _folders_with(folder: Path, *names: str) -> list[Path]:
+    """Return the folder, and those below it, that hold something under each of these names."""
+    return sorted(
+        Path(parent)
+        for parent, folders, entries in os.walk(folder, followlinks=False)
+        if {*names} <= {*folders, *entries}
+    )
+
+
 def _read_finished(path: Path, below: Path) -> FinishedRun | None:
-    """Return the finished run in a folder; None if there is none, or its recipe is not ours."""
-    folder = RunFolder(path)
-    try:
-        plan = folder.required_plan()
-        store, film = folder.store(plan), folder.finished_film(plan)
-        config = recipes.config_of(recipes.read_recipe(plan, path))
-    except ForgettingError:
+    """Return the finished run in a folder; None if its film is not finished.
+
+    Raises:
+        RequestError: a file of the run cannot be read.
+    """
+    if RunFolder(path).existing_plan() is None:
         return None
-    if film is None:
+    state = read_run(path)
+    if state.film is None:
         return None
     name = "-".join(path.relative_to(below).parts) or path.resolve().name
-    return FinishedRun(path, name, film, store, config, files.read_json(path / SUMMARY), {})
+    name = name.encode(errors="replace").decode()  # names of folders can be bytes of any kind
+    summary, curve = dict[str, Any](), None
+    with suppress(FileNotFoundError):
+        summary = files.require_json(path / SUMMARY)
+    with suppress(FileNotFoundError):
+        curve = read_curve(path / CURVE)
+    return FinishedRun(path, name, state, summary, curve, {})
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -13,8 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 from forgetting import files
 from forgetting.analysis.finished_runs import FinishedRun
 from forgetting.engines.engine import Frame
+from forgetting.errors import RequestError
 from forgetting.film import contact_sheet, copies, decoder
 from forgetting.film.images import fit, save_png
+from forgetting.film.unreadable_runs import UnreadableRuns
 from forgetting.progress import track
 
 LARGEST = (3840, 2160)
@@ -139,21 +142,42 @@ def _misfit(count: int, columns: int, aspect: float) -> float:
     return abs(columns * aspect / rows - LARGEST[0] / LARGEST[1]) + (rows * columns - count) / count
 
 
-def make_mosaic(runs: Sequence[FinishedRun], film: Path, sheet: Path) -> None:
+def make_mosaic(
+    runs: Sequence[FinishedRun],
+    film: Path,
+    sheet: Path,
+    unreadable: UnreadableRuns | None = None,
+) -> None:
     """Write the mosaic of some runs, as .mp4, and their contact sheet, as .png.
 
     All films begin at the same time; the last picture of a shorter film stays.
+
+    Args:
+        runs: with the films.
+        film: path of the mosaic.
+        sheet: path of the contact sheet.
+        unreadable: gets the runs whose films cannot be decoded; without it the first of them is an
+            error.
+
+    Raises:
+        RequestError: no film can be decoded.
     """
     layout = arrange(runs)
     rate = max(run.store.film.rate for run in runs)
     seconds = max(run.seconds for run in runs)
-    rows = []
+    rows, gathered = [], []
     with files.temporary_path(film.with_suffix("")) as folder:
         folder.mkdir()
         cells = [folder / f"{number}.mp4" for number in range(len(runs))]
         for run, cell in zip(track(runs, "gathering films", len(runs)), cells, strict=True):
-            copies.rescale(run.film, run.store.film, cell, layout.cell, rate, seconds)
-            rows.append(_sheet_row(cell, round(run.seconds * rate), run))
+            with nullcontext() if unreadable is None else unreadable.leave_out(run.folder):
+                copies.rescale(run.film, run.store, cell, layout.cell, rate, seconds)
+                rows.append(_sheet_row(cell, round(run.seconds * rate), run))
+                gathered.append(run)
+        if not gathered:
+            raise RequestError(f"none of the {len(runs)} films can be decoded; render them again")
+        if len(gathered) < len(runs):  # the others have larger cells
+            return make_mosaic(gathered, film, sheet, unreadable)
         save_png(_draw_labels(layout), folder / "labels.png", "")
         with files.atomic_write(film) as part:
             copies.tile_films(cells, layout.corners, folder / "labels.png", layout.size, part)

@@ -41,6 +41,7 @@ from forgetting.errors import (
     one_line,
     unknown_name,
 )
+from forgetting.film.unreadable_runs import UnreadableRuns
 from forgetting.jobs.config_groups import (
     RENAMED,
     experiment_of_other_verb,
@@ -136,6 +137,8 @@ def report_errors(arguments: list[str], verb: str = "render") -> Iterator[None]:
             yield
     except (KeyboardInterrupt, Interrupted) as error:
         _exit_now(str(error) or "interrupted; nothing was started")
+    except typer.Exit:
+        raise
     except Exception as error:
         if os.environ.get("FORGETTING_TRACEBACK"):
             raise
@@ -154,6 +157,14 @@ def print_timed(task: Callable[[], Path]) -> None:
     started = time.monotonic()
     path = task()
     out.print(f"{printable(path)} ({time.monotonic() - started:.0f} s)", soft_wrap=True)
+
+
+def report_unreadable(runs: UnreadableRuns) -> None:
+    """Print a line about every run that cannot be read, and exit with 1 if there is one."""
+    for text in runs.sentences():
+        _print_error(text)
+    if runs.reasons:
+        raise typer.Exit(ForgettingError.exit_code)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from forgetting.cli.console import (
     out,
     print_timed,
     report_errors,
+    report_unreadable,
     set_verbosity,
     styled,
 )
@@ -167,16 +168,19 @@ def sweep(
         from rich.live import Live
 
         from forgetting.cli import tables
+        from forgetting.film.unreadable_runs import UnreadableRuns
         from forgetting.jobs.sweep import run_statuses
 
-        statuses = run_statuses(folder)
+        statuses = run_statuses(folder, unreadable := UnreadableRuns())
         if not out.is_terminal or all(status.state != "running" for status in statuses):
-            return out.print(tables.sweep_table(folder, statuses))
+            out.print(tables.sweep_table(folder, statuses))
+            return report_unreadable(unreadable)
         with Live(tables.sweep_table(folder, statuses), console=out, auto_refresh=False) as live:
             while any(status.state == "running" for status in statuses):
                 time.sleep(1)
-                statuses = run_statuses(folder)
+                statuses = run_statuses(folder, unreadable := UnreadableRuns())
                 live.update(tables.sweep_table(folder, statuses), refresh=True)
+        report_unreadable(unreadable)
 
 
 @app.command(
@@ -197,12 +201,14 @@ def compare(
     with report_errors([]):
         from forgetting.analysis import comparison
         from forgetting.cli import tables
+        from forgetting.film.unreadable_runs import UnreadableRuns
 
-        started = time.monotonic()
-        heads, rows = comparison.ranking(comparison.compare(folder, by))
+        started, unreadable = time.monotonic(), UnreadableRuns()
+        heads, rows = comparison.ranking(comparison.compare(folder, by, unreadable))
         out.print(tables.ranking_table(heads, rows))
         seconds = time.monotonic() - started
         out.print(f"{printable(folder / 'mosaic.mp4')} ({seconds:.0f} s)", soft_wrap=True)
+        report_unreadable(unreadable)
 
 
 @app.command(
@@ -219,8 +225,11 @@ def gallery(
 ) -> None:
     with report_errors([]):
         from forgetting.analysis.gallery.site import make_gallery
+        from forgetting.film.unreadable_runs import UnreadableRuns
 
-        print_timed(lambda: make_gallery(folder, out))
+        unreadable = UnreadableRuns()
+        print_timed(lambda: make_gallery(folder, out, unreadable))
+        report_unreadable(unreadable)
 
 
 @app.command(help="Join the parts that were rendered with [b]render.shard=K/N[/b] into one film.")

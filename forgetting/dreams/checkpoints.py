@@ -7,10 +7,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from forgetting import files
+from forgetting.errors import RequestError, one_line
 from forgetting.film.segments import HASH
 
 State = tuple[Tensor, ...]
@@ -19,6 +21,9 @@ State = tuple[Tensor, ...]
 COUNT = 3
 """Checkpoints that are not deleted. Segments are finished a few frames after they are dreamed, so
 the last checkpoint can lie beyond the last finished segment."""
+
+MAX_BYTES = 1 << 30
+"""The largest file that is read: several pictures of 64 million pixels."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,12 @@ class FrameCheckpoints:
     def latest_before(self, index: int) -> tuple[int, State] | None:
         """Return the last intact checkpoint up to a frame: its frame and its state."""
         for number, path in reversed(self._paths()):
-            data = path.read_bytes()
-            if number <= index and path.name.endswith(_hash(data)):
-                tensors = load(data)
-                return number, tuple(tensors[key] for key in sorted(tensors, key=int))
+            if number > index:
+                continue
+            with files.open_own(path) as file:
+                data = file.read(MAX_BYTES + 1)
+            if len(data) <= MAX_BYTES and path.name.endswith(_hash(data)):
+                return number, _tensors(data, path)
         return None
 
     def _paths(self) -> list[tuple[int, Path]]:
@@ -63,6 +70,21 @@ class FrameCheckpoints:
             for path in paths
             if (match := re.fullmatch(rf"state-(\d+)\.[0-9a-f]{{{HASH}}}", path.name))
         )
+
+
+def _tensors(data: bytes, path: Path) -> State:
+    """Return the state in a checkpoint.
+
+    Raises:
+        RequestError: a file with the right hash holds none, so it is not ours.
+    """
+    try:
+        tensors = load(data)
+        return tuple(tensors[key] for key in sorted(tensors, key=int))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise RequestError(
+            f"{path} is no checkpoint of a dream ({one_line(error)}); remove it"
+        ) from None
 
 
 def _hash(data: bytes) -> str:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from forgetting.film.ffmpeg import DECLARE_BT709, TO_BT709, run_ffmpeg
-from forgetting.film.settings import FilmSettings
+from forgetting.film.ffmpeg import (
+    DECLARE_BT709,
+    TO_BT709,
+    file_source,
+    run_ffmpeg,
+    stills_source,
+)
+from forgetting.film.segments import SegmentStore
 
 
 def rescale(
     path: Path,
-    film: FilmSettings,
+    store: SegmentStore,
     copy: Path,
     cell: tuple[int, int],
     rate: float,
@@ -21,8 +27,8 @@ def rescale(
     """Write a copy of a film, as .mp4, centred in a cell; transparent pixels become black.
 
     Args:
-        path: the film.
-        film: how it was written.
+        path: the film, which may be a stranger's; no link.
+        store: how it was written.
         copy: path of the copy.
         cell: width and height of the copy.
         rate: frames per second of the copy.
@@ -34,11 +40,14 @@ def rescale(
         ForgettingError: ffmpeg failed for another reason.
     """
     width, height = cell
+    film = store.film
+    # Codecs decode whole blocks of up to 64 pixels.
+    source = ["-max_pixels", str((store.shape[0] + 64) * (store.shape[1] + 64))]
     if film.file_format.stills:
-        pattern = f"file:{str(path).replace('%', '%%')}/%05d.png"
-        source = ["-framerate", f"{film.rate:.10g}", "-i", pattern]
+        pattern = f"{str(path).replace('%', '%%')}/%05d.png"
+        source += ["-framerate", f"{film.rate:.10g}", *stills_source(pattern)]
     else:
-        source = ["-protocol_whitelist", "file", "-i", f"file:{path}"]
+        source += file_source(path)
     filters = [f"fps={rate:.10g}"]
     if film.channels == 4:
         filters += ["format=gbrap", "premultiply=inplace=1"]
@@ -50,7 +59,16 @@ def rescale(
         DECLARE_BT709,
     ]
     length = ["-t", f"{seconds:.6f}"]
-    run_ffmpeg(*source, "-an", *length, "-vf", ",".join(filters), *_h264(crf), str(copy))
+    run_ffmpeg(
+        f"{path} cannot be decoded",
+        *source,
+        "-an",
+        *length,
+        "-vf",
+        ",".join(filters),
+        *_h264(crf),
+        str(copy),
+    )
 
 
 def tile_films(
@@ -75,7 +93,7 @@ def tile_films(
     """
     sources: list[str] = []
     for path in films:
-        sources += ["-threads", "1", "-protocol_whitelist", "file", "-i", f"file:{path}"]
+        sources += ["-threads", "1", *file_source(path)]
     # The first film is extended to the size of the mosaic and the others are laid over it: their
     # timestamps are the same to the tick.
     (x, y), (width, height) = corners[0], size
@@ -86,7 +104,15 @@ def tile_films(
     ]
     graph += [f"[on{len(films) - 1}][{len(films)}:v]overlay,{DECLARE_BT709}"]
     filters = ["-filter_complex", ";".join(graph)]
-    run_ffmpeg(*sources, "-i", f"file:{labels}", *filters, *_h264(18), str(mosaic))
+    run_ffmpeg(
+        "the films cannot be tiled",
+        *sources,
+        "-i",
+        f"file:{labels}",
+        *filters,
+        *_h264(18),
+        str(mosaic),
+    )
 
 
 def _h264(crf: int) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from forgetting.engines.engine import Frame
 from forgetting.errors import RequestError, one_line
+from forgetting.film.ffmpeg import file_source
 
 MAX_SIDE = 16384
 """The largest width and height of a film that is decoded, in pixels."""
@@ -53,7 +54,7 @@ def decode_frames(path: Path) -> Iterator[Frame]:
     """
     # As portable pixmaps, which hold their own size.
     pixmaps = "-map 0:v:0 -fps_mode passthrough -f image2pipe -c:v ppm -pix_fmt rgb24 -"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *_source(path), *pixmaps.split()]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *file_source(path), *pixmaps.split()]
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
@@ -73,13 +74,9 @@ def decode_frames(path: Path) -> Iterator[Frame]:
 
 def _report(path: Path, *arguments: str) -> str:
     """Return what ffmpeg prints about a film."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", *_source(path), *arguments]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", *file_source(path), *arguments]
     process = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     return process.stderr.decode(errors="replace")
-
-
-def _source(path: Path) -> list[str]:
-    return ["-protocol_whitelist", "file,pipe", "-i", f"file:{path}"]
 
 
 def _read_pixmap(stream: IO[bytes]) -> Frame | None:

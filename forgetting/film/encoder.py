@@ -15,7 +15,7 @@ import numpy as np
 
 from forgetting.engines.engine import Frame
 from forgetting.errors import RequestError
-from forgetting.film.ffmpeg import check_exit, ffmpeg_command
+from forgetting.film.ffmpeg import MEDIA, check_exit, ffmpeg_command, file_source
 from forgetting.film.images import fit, save_png
 from forgetting.film.settings import FilmSettings
 
@@ -87,7 +87,7 @@ def encode(
         with contextlib.suppress(BrokenPipeError):
             for frame in frames:
                 process.stdin.write(np.ascontiguousarray(fit(frame, shape)).data)
-        check_exit(f"on film.format={film.format}", process.communicate()[1], process.returncode)
+        _check_exit(film, process.communicate()[1], process.returncode)
     finally:
         process.kill()
         # Closing the pipe writes what is still buffered, and nothing reads it any more.
@@ -119,7 +119,8 @@ def join_segments(
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(),
         *["-y", "-loglevel", "error", "-f", "concat", "-safe", "0"],
-        *["-protocol_whitelist", "file,pipe", "-i", "pipe:0"],
+        *["-protocol_whitelist", "file,pipe", "-format_whitelist", f"concat,{MEDIA}"],
+        *["-i", "pipe:0"],
         *_soundtrack(film, seconds),
         *["-metadata", "title=forgetting", "-metadata", f"comment={comment}"],
         *film.file_format.join_arguments(film.rate),
@@ -133,9 +134,14 @@ def join_segments(
         check=False,
         start_new_session=True,
     )
-    check_exit(f"on film.format={film.format}", process.stderr, process.returncode)
+    _check_exit(film, process.stderr, process.returncode)
     if film.file_format.add_comment is not None:
         film.file_format.add_comment(path, comment)
+
+
+def _check_exit(film: FilmSettings, stderr: bytes, status: int) -> None:
+    failure = f"the encoder failed on film.format={film.format}"
+    check_exit(failure, stderr, status, "another film.format may work")
 
 
 _APOSTROPHE = r"'\''"
@@ -168,5 +174,12 @@ def _soundtrack(film: FilmSettings, seconds: float) -> list[str]:
     filters = f"atrim=0:{seconds:.6f},apad=whole_dur={seconds:.6f},asetpts=PTS-STARTPTS"
     if fade > 0:
         filters += f",afade=t=in:d={fade:.6f},afade=t=out:st={seconds - fade:.6f}:d={fade:.6f}"
-    source = ["-protocol_whitelist", "file", "-i", f"file:{Path(film.audio).expanduser()}"]
-    return [*source, "-map", "0:v:0", "-map", "1:a:0", "-af", filters]
+    return [
+        *file_source(Path(film.audio).expanduser()),
+        "-map",
+        "0:v:0",
+        "-map",
+        "1:a:0",
+        "-af",
+        filters,
+    ]

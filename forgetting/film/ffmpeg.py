@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import subprocess
+from pathlib import Path
 
 import imageio_ffmpeg
 
@@ -22,13 +23,35 @@ DECLARE_BT709 = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color
 """The filter that marks frames as BT.709, so that the file declares it."""
 
 
+MEDIA = (
+    "mov,matroska,gif,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,obu,ivf,flv,asf,ogg,dv,mxf,apng,"
+    "yuv4mpegpipe,wav,w64,aiff,mp3,flac,aac,ac3,caf,amr,tta,wv"
+)
+"""The formats of files that are opened: pictures and sound themselves. Playlists and scripts, which
+name further files, are not among them."""
+
+
+def file_source(path: Path | str) -> list[str]:
+    """Return ffmpeg's arguments that open a film or a soundtrack, which may be a stranger's."""
+    return ["-protocol_whitelist", "file,pipe", "-format_whitelist", MEDIA, "-i", f"file:{path}"]
+
+
+def stills_source(pattern: str) -> list[str]:
+    """Return ffmpeg's arguments that open a folder of stills; ``pattern`` holds ``%05d``."""
+    return ["-protocol_whitelist", "file", "-f", "image2", "-i", f"file:{pattern}"]
+
+
 def ffmpeg_command(*arguments: str) -> list[str]:
     """Return the command that runs ffmpeg and lets it print nothing but errors."""
     return [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-nostdin", "-loglevel", "error", *arguments]
 
 
-def run_ffmpeg(*arguments: str) -> None:
+def run_ffmpeg(failure: str, *arguments: str) -> None:
     """Run ffmpeg on existing films.
+
+    Args:
+        failure: what is the matter if it fails, for the message.
+        arguments: of ffmpeg.
 
     Raises:
         OSError: the disk is full.
@@ -41,16 +64,17 @@ def run_ffmpeg(*arguments: str) -> None:
         check=False,
         start_new_session=True,
     )
-    check_exit("on a film made of others", process.stderr, process.returncode)
+    check_exit(failure, process.stderr, process.returncode)
 
 
-def check_exit(task: str, stderr: bytes, status: int) -> None:
+def check_exit(failure: str, stderr: bytes, status: int, remedy: str = "") -> None:
     """Raise unless ffmpeg succeeded.
 
     Args:
-        task: what it worked on, for the message: ``on film.format=mp4``.
+        failure: what is the matter otherwise, for the message.
         stderr: what it printed.
         status: its exit status.
+        remedy: what to do, for the message.
 
     Raises:
         OSError: the disk is full.
@@ -62,4 +86,4 @@ def check_exit(task: str, stderr: bytes, status: int) -> None:
     if "No space left on device" in printed:
         raise OSError(errno.ENOSPC, "No space left on device")
     reason = "; ".join(printed.splitlines()[:3]) or "it printed no reason"
-    raise ForgettingError(f"the encoder failed {task}: {reason}; another film.format may work")
+    raise ForgettingError(f"{failure}: {reason}{remedy and '; '}{remedy}")

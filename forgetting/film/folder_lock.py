@@ -48,6 +48,7 @@ class FolderLock:
             held = self._held()
             if held if shard is None else held & {_WHOLE, name}:
                 raise self._busy()
+            self._check_file(self.path / name)
             lock = FileLock(self.path / name)
             lock.acquire(timeout=0)
         try:
@@ -95,7 +96,22 @@ class FolderLock:
                 self.path.rmdir()
 
     def _files(self) -> Iterator[Path]:
-        return (path for path in self.path.glob("lock*") if path.name != _GUARD)
+        """Return the lock files; what is anything but a file was made by no lock of ours."""
+        return (
+            path
+            for path in self.path.glob("lock*")
+            if path.name != _GUARD and path.is_file() and not files.is_link(path)
+        )
+
+    @staticmethod
+    def _check_file(path: Path) -> None:
+        """Raise if something else than a file has the name of a lock file.
+
+        Raises:
+            RequestError: a link, a pipe or a folder has it.
+        """
+        if os.path.lexists(path):
+            files.check_own(path)
 
     def _held(self) -> set[str]:
         """Return the names of the locks that processes hold; the guard must be held."""
@@ -131,7 +147,9 @@ class FolderLock:
             guard = FileLock(path)
             try:
                 if create:
-                    path.parent.mkdir(parents=True, exist_ok=True)
+                    files.make_own_folder(path.parent)
+                self._check_file(path)
+                if create:
                     path.touch()
                 before = path.stat()
                 guard.acquire(timeout=GUARD_SECONDS)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from forgetting.engines.engine import Frame
 from forgetting.errors import RequestError, one_line
-from forgetting.files import open_regular
+from forgetting.files import open_own, open_regular
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 """The formats that are opened, by their names in Pillow."""
@@ -50,21 +50,26 @@ def read_image(path: Path, longest: int | None = None) -> Tensor:
     return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
-def read_still(path: Path) -> Frame:
+def read_still(path: Path, links: bool = True, most: int = MAX_PIXELS) -> Frame:
     """Return a still of a film as [H, W, 3].
+
+    Args:
+        path: of the file.
+        links: whether it may be a link; in folders that may be a stranger's, links are refused.
+        most: pixels.
 
     Raises:
         RequestError: the file is no picture, or too large.
     """
-    return np.asarray(_read(path, "RGB"))
+    return np.asarray(_read(path, "RGB", links, most))
 
 
-def _read(path: Path, mode: str) -> Image.Image:
+def _read(path: Path, mode: str, links: bool = True, most: int = MAX_PIXELS) -> Image.Image:
     """Return the first picture of a file, upright, in a mode of Pillow."""
     try:
         # Opened here: imageio would take some names for addresses or for paths in archives.
         with (
-            open_regular(path) as file,
+            (open_regular if links else open_own)(path) as file,
             warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
         ):
             if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
@@ -72,10 +77,10 @@ def _read(path: Path, mode: str) -> Image.Image:
                     f"{path} has {size:,} bytes; pictures up to {MAX_BYTES:,} bytes are opened"
                 )
             with Image.open(file, formats=FORMATS) as header:
-                if header.width * header.height > MAX_PIXELS:
+                if header.width * header.height > most:
                     raise RequestError(
                         f"{path} claims to be {header.width} x {header.height}; "
-                        f"pictures up to {MAX_PIXELS:,} pixels are opened"
+                        f"pictures up to {most:,} pixels are opened"
                     )
             file.seek(0)
             with iio.imopen(file, "r", plugin="pillow") as source:

@@ -220,22 +220,27 @@ def engine_config(recipe: DictConfig) -> dict[str, Any]:
     return {TARGET: name, **node, **options}
 
 
-def segment_key(plan: Plan) -> str:
-    """Return the name of the folder of a film's segments: equal keys mean equal films."""
-    text = OmegaConf.to_yaml(OmegaConf.create(film_identity(plan)), sort_keys=True)
+def segment_key(plan: Plan, recipe: DictConfig | None = None) -> str:
+    """Return the name of the folder of a film's segments: equal keys mean equal films.
+
+    Args:
+        plan: of the film.
+        recipe: of the plan, if it has been read already.
+    """
+    text = OmegaConf.to_yaml(OmegaConf.create(film_identity(plan, recipe)), sort_keys=True)
     return hashlib.sha256((text + plan.digest()).encode()).hexdigest()[:16]
 
 
-def film_identity(plan: Plan) -> dict[str, Any]:
+def film_identity(plan: Plan, recipe: DictConfig | None = None) -> dict[str, Any]:
     """Return the recipe of a plan without what changes no picture.
 
     Why its engine was chosen, and measures.
     """
-    recipe = read_recipe(plan, "of this run")
-    recipe["config"].pop("measure", None)
-    if isinstance(recipe.get("engine"), DictConfig):
-        recipe["engine"].pop("why", None)
-    return plain_values(recipe)
+    identity = plain_values(read_recipe(plan, "of this run") if recipe is None else recipe)
+    identity["config"].pop("measure", None)
+    if isinstance(identity.get("engine"), dict):
+        identity["engine"].pop("why", None)
+    return identity
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], parent: str = "") -> list[str]:

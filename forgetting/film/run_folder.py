@@ -13,12 +13,15 @@ film is the film of the plan.
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
+
+from omegaconf import DictConfig
 
 from forgetting import files
 from forgetting.ablation.plan import Plan, load_plan
@@ -30,6 +33,13 @@ from forgetting.film.images import read_still, save_png
 from forgetting.film.segments import SegmentStore
 from forgetting.film.settings import FilmSettings
 from forgetting.printable import shell_command
+from forgetting.safe_yaml import MAX_BYTES
+
+PLAN, RECIPE = "plan.npz", "recipe.yaml"
+"""The files of a plan, and of the recipe of a finished film."""
+
+MAX_SIDE = 65_536
+"""The largest height and width of a film in a recipe."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +50,10 @@ class RunFolder:
 
     def existing_plan(self) -> Plan | None:
         """Return the plan of the run, or None where none was begun."""
-        path = self.path / "plan.npz"
-        if not path.exists():
+        path = self.path / PLAN
+        if not os.path.lexists(path):
             return None
-        plan = load_plan(path)
+        plan = load_plan(path, links=False)
         return plan if plan.recipe else None
 
     def required_plan(self) -> Plan:
@@ -59,13 +69,17 @@ class RunFolder:
             )
         return plan
 
-    def store(self, plan: Plan) -> SegmentStore:
+    def store(self, plan: Plan, recipe: DictConfig | None = None) -> SegmentStore:
         """Return the segments of the film of ``plan``, written as its recipe describes.
+
+        Args:
+            plan: of the film.
+            recipe: of the plan, if it has been read already.
 
         Raises:
             RequestError: the recipe does not describe how the film is written.
         """
-        recipe = recipes.read_recipe(plan, self.path)
+        recipe = recipes.read_recipe(plan, self.path) if recipe is None else recipe
         written = recipes.plain_values(recipe).get("film")
         written = written if isinstance(written, dict) else {}
         settings = recipes.config_of(recipe)["film"] | {"encoder": str(written.get("encoder"))}
@@ -75,17 +89,30 @@ class RunFolder:
                 f"the recipe of the plan in {self.path} does not describe how its film is written; "
                 "render it again in another folder"
             )
-        folder = self._segments / recipes.segment_key(plan)
+        folder = self._segments / recipes.segment_key(plan, recipe)
         comment = json.dumps(recipes.public_recipe(recipe))
         return SegmentStore(folder, film, (shape[0], shape[1]), comment)
 
-    def finished_film(self, plan: Plan) -> Path | None:
-        """Return the path of the film of ``plan``, or None where something is left to do."""
-        store, recipe = self.store(plan), self.path / "recipe.yaml"
+    def finished_film(self, plan: Plan, store: SegmentStore | None = None) -> Path | None:
+        """Return the path of the film of ``plan``, or None where something is left to do.
+
+        Args:
+            plan: of the film.
+            store: its segments, if they are known already.
+
+        Raises:
+            RequestError: the film or the recipe beside it is a link or no regular file.
+        """
+        store = self.store(plan) if store is None else store
         film = self.path / store.film.name
-        if not film.exists() or not recipe.exists() or store.folder.exists():
+        try:
+            recipe = files.read_text(self.path / RECIPE, MAX_BYTES)
+            if os.path.lexists(store.folder) or recipe != plan.recipe:
+                return None
+            _check_film(film, store)
+        except FileNotFoundError:
             return None
-        return film if recipe.read_text(encoding="utf-8") == plan.recipe else None
+        return film
 
     def finish(self, stores: Sequence[SegmentStore], plan: Plan) -> Path:
         """Join segments to the film, write what belongs to it, and return the film's path.
@@ -106,17 +133,17 @@ class RunFolder:
             ordered = [(segments[segment], len(segment)) for segment in store.segments()]
             encoder.join_segments(store.film, ordered, part, store.comment)
         with files.atomic_write(self.path / "poster.png") as part:
-            shutil.copyfile(_first_existing(store.poster_path for store in stores), part)
+            files.copy_own(_first_existing(store.poster_path for store in stores), part)
         thumbnails = {
             store.film.indices[position]: read_still(
-                _first_existing(store.sample_path(position) for store in stores)
+                _first_existing(store.sample_path(position) for store in stores), links=False
             )
             for position in store.sample_positions
         }
         with files.atomic_write(self.path / "sheet.png") as part:
             sheet = contact_sheet.draw_sheet(thumbnails, plan, store.film.fps)
             save_png(sheet, part, store.comment)
-        with files.atomic_write(self.path / "recipe.yaml") as part:
+        with files.atomic_write(self.path / RECIPE) as part:
             part.write_text(plan.recipe, encoding="utf-8")
         return film
 
@@ -134,6 +161,18 @@ class RunFolder:
         with friendly_os_errors(self.path):
             self._folder_lock.remove_folder()
 
+    def check_segments(self) -> None:
+        """Raise if the folders of segments are links, which could lead anywhere.
+
+        Raises:
+            RequestError: one of them is.
+        """
+        files.check_own_folder(self._segments)
+        if self._segments.exists():
+            for path in self._segments.iterdir():
+                if files.is_link(path):
+                    files.check_own_folder(path)
+
     @contextmanager
     def lock(self, shard: str | None = None) -> Iterator[None]:
         """Hold the folder for a whole render or a join, or for the shard ``K/N``.
@@ -143,7 +182,9 @@ class RunFolder:
 
         Raises:
             ForgettingError: another process works in the folder.
+            RequestError: the folder of segments is a link.
         """
+        self.check_segments()
         with self._folder_lock.hold(shard):
             if shard is None:
                 self._remove_unfinished_files()
@@ -171,26 +212,54 @@ class RunState:
     """The state of a run.
 
     Args:
+        plan: of its film.
+        recipe: of the plan.
         store: its segments.
-        config: of its recipe, as plain values.
         film: path of the film, or None where something is left to do.
     """
 
+    plan: Plan
+    recipe: DictConfig
     store: SegmentStore
-    config: Mapping[str, Any]
     film: Path | None
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """The config in the recipe, as plain values."""
+        return recipes.config_of(self.recipe)
 
 
 def read_run(folder: Path) -> RunState:
     """Return the state of the run in ``folder``.
 
     Raises:
-        RequestError: there is none, or its recipe cannot be read.
+        RequestError: there is none, or a file of it cannot be read.
     """
     run = RunFolder(folder)
     plan = run.required_plan()
-    config = recipes.config_of(recipes.read_recipe(plan, folder))
-    return RunState(run.store(plan), config, run.finished_film(plan))
+    recipe = recipes.read_recipe(plan, folder)
+    store = run.store(plan, recipe)
+    return RunState(plan, recipe, store, run.finished_film(plan, store))
+
+
+def _check_film(film: Path, store: SegmentStore) -> None:
+    """Raise unless a film is a regular file, or a folder of as many stills as it has frames.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        RequestError: it is a link, no regular file, or incomplete.
+    """
+    if not store.film.file_format.stills:
+        return files.check_own(film)
+    files.check_own_folder(film)
+    film.stat()
+    try:
+        for number in range(store.count):
+            files.check_own(film / f"{number:05d}.png")
+    except FileNotFoundError:
+        raise RequestError(
+            f"{film} lacks {number:05d}.png; remove recipe.yaml and run 'forgetting resume' there"
+        ) from None
 
 
 def _is_shape(shape: object) -> TypeGuard[list[int]]:
@@ -198,7 +267,7 @@ def _is_shape(shape: object) -> TypeGuard[list[int]]:
     return (
         isinstance(shape, list)
         and len(shape) == 2
-        and all(type(side) is int and side > 0 for side in shape)
+        and all(type(side) is int and 0 < side <= MAX_SIDE for side in shape)
     )
 
 
@@ -214,4 +283,12 @@ def _check_complete(store: SegmentStore, segments: dict[range, Path]) -> None:
 
 
 def _first_existing(paths: Iterable[Path]) -> Path:
-    return next(path for path in paths if path.exists())
+    """Return the first path that exists.
+
+    Raises:
+        RequestError: none does.
+    """
+    for path in (tried := list(paths)):
+        if os.path.lexists(path):
+            return path
+    raise RequestError(f"{tried[0]} is missing; remove the segments beside it to render them again")

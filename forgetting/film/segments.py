@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ class SegmentStore:
         for path in sorted(self.folder.glob("*-*.*.*")) if self.folder.exists() else []:
             if match := re.fullmatch(rf"(\d+)-(\d+)\.[0-9a-f]{{{HASH}}}\.\w+", path.name):
                 segment = range(int(match[1]), int(match[2]) + 1)
-                if segment in expected:
+                if segment in expected and not files.is_link(path):
                     named[segment] = path
         return named
 
@@ -91,9 +92,9 @@ class SegmentStore:
         """Return the segments whose files hold the bytes that were written; remove damaged ones."""
         finished = self.named()
         for segment, path in list(finished.items()):
-            if f".{_hash(path)}." not in path.name:
+            if not path.is_file() or f".{_hash(path)}." not in path.name:
                 log.info("segment %s is damaged; it is rendered again", path)
-                path.unlink(missing_ok=True)
+                files.remove_path(path)
                 del finished[segment]
         return finished
 
@@ -110,7 +111,7 @@ class SegmentStore:
             frames: its frames in order; frames of later segments may follow.
             before_naming: called when all bytes are written and before the file gets its name.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        files.make_own_folder(self.folder)
         suffix = self.film.file_format.suffix
         path = self.folder / f"{segment.start:07d}-{segment.stop - 1:07d}.{suffix}"
         with files.temporary_path(path) as part:
@@ -123,7 +124,7 @@ class SegmentStore:
     @property
     def seconds(self) -> float:
         """How long rendering took, summed over all processes that wrote segments here."""
-        return sum(float(path.read_text()) for path in self.folder.glob("*.seconds"))
+        return sum(map(_recorded_seconds, self.folder.glob("*.seconds")))
 
     def record_seconds(self, first: range, seconds: float) -> None:
         """Record how long a process has rendered by now; ``first`` is its first segment."""
@@ -170,6 +171,15 @@ def parse_shard(shard: str) -> tuple[int, int]:
     return k, n
 
 
+def _recorded_seconds(path: Path) -> float:
+    """Return the number in a file; 0 if it holds none, as nothing depends on it."""
+    try:
+        seconds = float(files.read_text(path, 100))
+    except (ValueError, OSError):
+        return 0.0
+    return seconds if math.isfinite(seconds) else 0.0
+
+
 def _hash(path: Path) -> str:
-    with path.open("rb") as file:
+    with files.open_own(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:HASH]

@@ -10,9 +10,11 @@ others are resumed.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -22,8 +24,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from forgetting.errors import ForgettingError, RequestError
-from forgetting.files import read_json, write_json
-from forgetting.film.run_folder import RunFolder, read_run
+from forgetting.files import is_link, make_own_folder, read_json, write_json
+from forgetting.film.run_folder import PLAN, RunFolder, read_run
+from forgetting.film.unreadable_runs import UnreadableRuns
 from forgetting.jobs import foreign_configs, run
 from forgetting.jobs.config_groups import CONFIGS
 from forgetting.jobs.executor import start_executor
@@ -107,7 +110,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 
 def record_failure(folder: Path, error: Exception, overrides: Sequence[str] = ()) -> None:
     """Write why a run failed, and its overrides, into its folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_own_folder(folder)
     code = error.exit_code if isinstance(error, ForgettingError) else 1
     failure = {"why": str(error), "code": code, "time": time.time(), "overrides": list(overrides)}
     write_json(folder / FAILURE, failure)
@@ -122,7 +125,8 @@ def failures(folder: Path, since: float = 0.0) -> Iterator[tuple[Path, Mapping[s
     """Yield the runs that failed since a time (seconds since the epoch), and their failures."""
     for path in sorted(folder.glob(f"*/{FAILURE}")):
         failure = read_json(path)
-        if float(failure.get("time", 0)) >= since:
+        failed_at = failure.get("time", 0)
+        if isinstance(failed_at, float | int) and failed_at >= since:
             yield path.parent, failure
 
 
@@ -182,44 +186,57 @@ def raise_failures(folder: Path, since: float) -> None:
 
 def expected_runs(folder: Path) -> int | None:
     """Return how many runs the sweep in a folder has, if its file says so."""
-    return int(read_json(folder / SWEEP).get("runs", 0)) or None
+    runs = read_json(folder / SWEEP).get("runs")
+    return runs if isinstance(runs, int) and 0 < runs < 10**9 else None
 
 
-def run_statuses(folder: Path) -> list[RunStatus]:
+def run_statuses(folder: Path, unreadable: UnreadableRuns | None = None) -> list[RunStatus]:
     """Return how far every run in a folder is; the folder may also be that of a single run.
+
+    Args:
+        folder: of the sweep, or of a run. Links in it are not followed.
+        unreadable: gets the runs that cannot be read; without it the first of them is an error.
 
     Raises:
         RequestError: there are no runs.
     """
-    folders = [folder] if (folder / "plan.npz").exists() else []
+    folders = [folder] if os.path.lexists(folder / PLAN) else []
     folders = folders or [path for path in sorted(folder.glob("*/")) if _has_run(path)]
     if not folders:
         raise RequestError(
             f"there is no sweep in {folder}: no folder in it holds a run; to start one, run: "
             f"{shell_command('render', '-m', f'hydra.sweep.dir={folder}')}"
         )
-    overrides = read_json(folder / SWEEP).get("overrides", [])
     varied = [
         override.partition("=")[0]
-        for override in overrides
+        for override in _texts(read_json(folder / SWEEP), "overrides")
         if "," in override or "range(" in override
     ]
-    return [_status(path, varied) for path in folders]
+    statuses = []
+    for path in folders:
+        with nullcontext() if unreadable is None else unreadable.leave_out(path):
+            statuses.append(_status(path, varied))
+    return statuses
 
 
 def _has_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("plan.npz", FAILURE))
+    """Return whether a folder, and no link to a folder, holds a run or the reason of a failure."""
+    return not is_link(folder) and any(os.path.lexists(folder / name) for name in (PLAN, FAILURE))
+
+
+def _texts(values: Mapping[str, Any], key: str) -> list[str]:
+    """Return the list of strings that a file holds under a key."""
+    texts = values.get(key)
+    return [text for text in texts if isinstance(text, str)] if isinstance(texts, list) else []
 
 
 def _status(folder: Path, varied: Sequence[str]) -> RunStatus:
     failure = read_json(folder / FAILURE)
-    reason = str(failure.get("why", ""))
-    overrides = [str(override) for override in failure.get("overrides", [])]
+    reason, overrides = str(failure.get("why", "")), _texts(failure, "overrides")
     settings = ", ".join(override for override in overrides if override.partition("=")[0] in varied)
-    try:
-        state = read_run(folder)
-    except ForgettingError as error:
-        return RunStatus(folder, "failed", 0, 0, reason or str(error), settings)
+    if RunFolder(folder).existing_plan() is None:  # it failed before it had a plan
+        return RunStatus(folder, "failed", 0, 0, reason, settings)
+    state = read_run(folder)
     settings = ", ".join(f"{key}={_value(state.config, key)}" for key in varied)
     frames = state.store.count
     done = sum(len(segment) for segment in state.store.named())

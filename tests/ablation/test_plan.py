@@ -72,7 +72,7 @@ def test_a_plan_for_another_network_is_refused():
 
 def test_the_number_of_frames_must_be_possible(toy):
     for frames in (0, -1, 10**9):
-        with pytest.raises(RequestError, match=f"must lie between 1 and 10000000, got {frames}"):
+        with pytest.raises(RequestError, match=f"must lie between 1 and 20736000, got {frames}"):
             make(toy, frames)
 
 

@@ -32,7 +32,7 @@ SMALL = [
 
 def finished(strategy, face, summary, **more):
     settings = {"ordering": strategy, "latent.seed": str(face), **more}
-    return FinishedRun(Path(), f"{strategy}-{face}", Path(), None, {}, summary, settings)
+    return FinishedRun(Path(), f"{strategy}-{face}", None, summary, None, settings)
 
 
 def summary_of(half, person=None, to_the_end=False):

@@ -48,10 +48,9 @@ def test_the_labels_of_faces_and_strategies():
     run = FinishedRun(
         Path(),
         "x",
-        Path(),
         None,
         {},
-        {},
+        None,
         {"latent.seed": "3", "ordering": "random", "ordering.seed": "1", "film.size": "64"},
     )
     assert (run.face, run.strategy, run.title) == (
@@ -59,5 +58,5 @@ def test_the_labels_of_faces_and_strategies():
         "random, size 64",
         "random, seed 1, size 64, seed 3",
     )
-    bare = FinishedRun(Path(), "x", Path(), None, {}, {}, {})
+    bare = FinishedRun(Path(), "x", None, {}, None, {})
     assert (bare.face, bare.strategy, bare.title) == ("one face", "one strategy", "x")

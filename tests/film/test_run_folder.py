@@ -149,3 +149,48 @@ def test_the_state_of_a_run(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(recipe.read_text() + "# of another film\n")
     assert read_run(tmp_path).film is None
+
+
+@pytest.mark.parametrize(
+    "name", ["segments", "segments/0123", "segments/lock", "segments/lock-guard"]
+)
+def test_nothing_is_written_through_a_link(tmp_path, name):
+    """A stranger's folder of segments may lead anywhere, and so may a lock in it."""
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "film").write_bytes(b"precious")
+    target = elsewhere / "film" if "lock" in name else elsewhere
+    (run / name).parent.mkdir(parents=True)
+    (run / name).symlink_to(target)
+    with pytest.raises(RequestError, match="is a link"), RunFolder(run).lock():
+        pass
+    assert [path.name for path in elsewhere.iterdir()] == ["film"]
+    assert (elsewhere / "film").read_bytes() == b"precious"
+    assert not RunFolder(run).is_locked()
+
+
+def test_leftovers_that_are_links_are_removed_and_not_what_they_lead_to(tmp_path):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    for folder in (run, elsewhere):
+        folder.mkdir()
+    (elsewhere / "film").write_bytes(b"precious")
+    (run / "film.mp4.12-ab.part").symlink_to(elsewhere)
+    (run / "poster.png.12-ab.part").symlink_to(elsewhere / "film")
+    RunFolder(run).remove_leftovers()
+    assert not list(run.iterdir())
+    assert (elsewhere / "film").read_bytes() == b"precious"
+
+
+def test_a_linked_segment_is_rendered_again(tmp_path):
+    """Even if the file that it leads to has the hash in its name."""
+    config = compose_config(*THREE_FRAMES, "film.segment=1")
+    config["render"] = {"shard": "1/3"}
+    render_config(config, tmp_path / "run")
+    (segment,) = tmp_path.glob("run/segments/*/*.mp4")
+    elsewhere = tmp_path / segment.name
+    segment.rename(elsewhere)
+    segment.symlink_to(elsewhere)
+    assert not read_run(tmp_path / "run").store.finished()
+    render_config(config, tmp_path / "run")
+    assert not segment.is_symlink()
+    assert elsewhere.exists()

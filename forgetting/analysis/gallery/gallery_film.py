@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from forgetting.ablation import plan as plans
 from forgetting.ablation.plan import Plan, share_of_units
-from forgetting.analysis.curve import censored_figures, read_curve
+from forgetting.analysis.curve import censored_figures
 from forgetting.analysis.finished_runs import FinishedRun
-from forgetting.analysis.measure import CURVE
 from forgetting.analysis.metrics.registry import known_metrics
 from forgetting.film import recipe as recipes
 from forgetting.parts import TARGET, part_label
@@ -32,15 +30,15 @@ class GalleryFilm:
 
     run: FinishedRun
 
-    @cached_property
+    @property
     def plan(self) -> Plan:
         """The plan of the film."""
-        return plans.load_plan(self.run.folder / "plan.npz")
+        return self.run.state.plan
 
-    @cached_property
+    @property
     def key(self) -> str:
         """The key of the film's segments: equal keys mean equal films."""
-        return recipes.segment_key(self.plan)
+        return self.run.store.folder.name
 
     @property
     def title(self) -> str:
@@ -77,7 +75,7 @@ class GalleryFilm:
     @cached_property
     def recipe(self) -> dict[str, Any]:
         """The recipe, without the paths of its files."""
-        return recipes.public_recipe(recipes.read_recipe(self.plan, self.run.folder))
+        return recipes.public_recipe(self.run.state.recipe)
 
     @property
     def yaml(self) -> str:
@@ -128,9 +126,7 @@ class GalleryFilm:
             "curve": {},
             "metrics": {},
         }
-        path = self.run.folder / CURVE
-        if path.exists():
-            curve = read_curve(path)
+        if (curve := self.run.curve) is not None:
             timeline["measured"] = [round(float(second), 4) for second in curve.seconds]
             timeline["curve"] = {
                 name: [round(float(value), 4) if np.isfinite(value) else None for value in values]

@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from forgetting.analysis.finished_runs import finished_runs
 from forgetting.analysis.gallery.gallery_film import WALL, GalleryFilm
 from forgetting.analysis.measure import CURVE
 from forgetting.errors import RequestError, friendly_os_errors
-from forgetting.film import copies
+from forgetting.film import copies, decoder
+from forgetting.film.images import read_still
+from forgetting.film.unreadable_runs import UnreadableRuns
 from forgetting.progress import track
 
 STATIC = Path(__file__).parent / "static"
@@ -39,27 +42,46 @@ STATIC = Path(__file__).parent / "static"
 STILLS = {"poster.jpg": 1440, "thumb.jpg": WALL}
 """The largest height of a film's stills, by file name."""
 
+MAX_PIXELS = 2**25
+"""The most pixels of a film that is shown: those of 8K."""
 
-def make_gallery(folder: Path, out: Path | None = None) -> Path:
+
+def make_gallery(
+    folder: Path, out: Path | None = None, unreadable: UnreadableRuns | None = None
+) -> Path:
     """Make a gallery of the finished films below a folder; return the path of its index.html.
 
     Args:
         folder: with the runs.
         out: the folder of the gallery; FOLDER/gallery by default. An earlier gallery is replaced.
+        unreadable: gets the runs that cannot be read; without it the first of them is an error.
 
     Raises:
-        RequestError: there are no films, or ``out`` is a folder that holds something else.
+        RequestError: there are no films, or ``out`` is a link or a folder that holds something
+            else.
     """
     site = out or folder / "gallery"
+    if files.is_link(site):
+        raise RequestError(f"{site} is a link; name the folder itself with --out PATH")
     is_gallery = (site / "runs.js").exists()
     if site.exists() and not is_gallery and (not site.is_dir() or any(site.iterdir())):
         raise RequestError(f"{site} is there and is no gallery; name another with --out PATH")
-    works = list({work.key: work for work in map(GalleryFilm, finished_runs(folder))}.values())
+    films, works = [GalleryFilm(run) for run in finished_runs(folder, unreadable)], {}
     with friendly_os_errors(site), files.atomic_write(site) as part:
         (part / "film").mkdir(parents=True)
-        for work in track(works, "making pages", len(works)):
-            _write_film(work, part / "films" / work.key, site / "films" / work.key)
-        _write_pages(works, part)
+        for work in track(films, "making pages", len(films)):
+            if work.key in works:  # the same film
+                continue
+            with nullcontext() if unreadable is None else unreadable.leave_out(work.run.folder):
+                files.remove_path(part / "films" / work.key)  # of a copy that could not be shown
+                _write_film(work, part / "films" / work.key, site / "films" / work.key)
+                works[work.key] = work
+        if not works:
+            raise RequestError(f"none of the films in {folder} can be shown; render them again")
+        for unfinished in (part / "films").iterdir():
+            if unfinished.name not in works:
+                files.remove_path(unfinished)
+        _write_pages(list(works.values()), part)
     return site / "index.html"
 
 
@@ -71,15 +93,15 @@ def _write_film(work: GalleryFilm, folder: Path, earlier: Path) -> None:
     """
     folder.mkdir(parents=True)
     names = {work.film, work.wall, *STILLS}
-    if all((earlier / name).exists() for name in names):
+    if all(_is_own_file(earlier / name) for name in names):
         for name in names:
             _link_or_copy(earlier / name, folder / name)
     else:
         _write_copies(work, folder)
         _write_stills(work, folder)
     plans.save_plan(replace(work.plan, recipe=work.yaml), folder / "plan.npz")
-    if (curve := work.run.folder / CURVE).exists():
-        _link_or_copy(curve, folder / CURVE)
+    if work.run.curve is not None:
+        _link_or_copy(work.run.folder / CURVE, folder / CURVE)
     _write_script(
         folder / "life.js", f"FORGETTING.timelines[{json.dumps(work.key)}]", work.timeline
     )
@@ -89,21 +111,24 @@ def _write_copies(work: GalleryFilm, folder: Path) -> None:
     """Write the film as browsers play it, and a smaller copy for the wall if the film is high."""
     film, run, (width, height) = work.run.store.film, work.run, work.size
     if film.file_format.plays_in_browsers:
+        decoder.frame_rate(run.film)  # raises if it is no film, which browsers would show as black
         _link_or_copy(run.film, folder / work.film)
     else:
-        copies.rescale(run.film, film, folder / work.film, work.size, film.rate, run.seconds)
+        copies.rescale(run.film, run.store, folder / work.film, work.size, film.rate, run.seconds)
     if work.wall != work.film:
         small = 2 * round(WALL * width / height / 2), WALL
         rate = min(film.rate, 30)
-        copies.rescale(run.film, film, folder / work.wall, small, rate, run.seconds, crf=24)
+        copies.rescale(run.film, run.store, folder / work.wall, small, rate, run.seconds, crf=24)
 
 
 def _write_stills(work: GalleryFilm, folder: Path) -> None:
-    with Image.open(work.run.folder / "poster.png") as poster:
-        for name, height in STILLS.items():
-            still = poster.convert("RGB")
-            still.thumbnail((4 * height, height))
-            still.save(folder / name, quality=84)
+    height, width = work.run.store.shape
+    most = min(height * width, MAX_PIXELS)
+    poster = read_still(work.run.folder / "poster.png", links=False, most=most)
+    for name, most in STILLS.items():
+        still = Image.fromarray(poster)
+        still.thumbnail((4 * most, most))
+        still.save(folder / name, quality=84)
 
 
 def _write_pages(works: Sequence[GalleryFilm], site: Path) -> None:
@@ -159,8 +184,18 @@ def _write_script(path: Path, name: str, data: Mapping[str, Any]) -> None:
 
 
 def _link_or_copy(path: Path, copy: Path) -> None:
-    """Give a file another name; it is copied only where the file system has no links."""
+    """Give a file another name; it is copied only where the file system has no links.
+
+    Raises:
+        RequestError: it is a link or no regular file.
+    """
+    files.check_own(path)
     try:
         os.link(path, copy)
     except OSError:
-        shutil.copyfile(path, copy)
+        files.copy_own(path, copy)
+
+
+def _is_own_file(path: Path) -> bool:
+    """Return whether a path is a regular file and no link."""
+    return path.is_file() and not files.is_link(path)
