@@ -15,25 +15,32 @@ WIDTH = 1568
 """Of the sheets, in pixels."""
 
 CAT = ["source=photograph", "source.path=tests/data/photographs/cat.jpg"]
-LITE2 = ["classifier=efficientnet-lite2", "film.size=384"]
+SQUEEZENET = ["classifier=squeezenet-imagenet"]
+SMALLER = ["film.size=384"]
 EIGHT_SECONDS = ["film.duration=8", "film.stations=8"]
 
 DARKNESS = FILMS / "decay"
 """The run of the film that ``over`` dreams upon."""
 
 DREAMS = {
-    "journey": [],
-    "journey-lite2": [*LITE2, "source.seed=3"],
-    "dive": ["dream=dive", *CAT, *EIGHT_SECONDS],
-    "still": ["dream=still", "classifier=efficientnet-lite2", *CAT, *EIGHT_SECONDS],
-    "breathe": ["dream=breathe", "source=face", "dream.amount.periods=1", *EIGHT_SECONDS],
+    "journey": [*SMALLER, "source.seed=3"],
+    "journey-squeezenet": SQUEEZENET,
+    "dive": ["dream=dive", *SQUEEZENET, *CAT, *EIGHT_SECONDS],
+    "still": ["dream=still", *CAT, *EIGHT_SECONDS],
+    "breathe": [
+        "dream=breathe",
+        *SQUEEZENET,
+        "source=face",
+        "dream.amount.periods=1",
+        *EIGHT_SECONDS,
+    ],
     "dive-lite2": [
-        *LITE2,
+        *SMALLER,
         "dream=dive",
         "objective.layers=blocks.15.depthwise.0",
         *EIGHT_SECONDS,
     ],
-    "over": ["dream=over", "source=film", f"source.path={DARKNESS}"],
+    "over": ["dream=over", *SQUEEZENET, "source=film", f"source.path={DARKNESS}"],
     "last_dream": ["experiment=last_dream", "film.layout=diptych", "film.size=384"],
 }
 """The settings of every dream, by the name of its sheet."""

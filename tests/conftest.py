@@ -24,7 +24,7 @@ from forgetting.film.encoder import encode
 from forgetting.film.settings import FilmSettings
 from forgetting.models import generator_zoo
 from forgetting.models.architectures.toy import Toy
-from forgetting.models.classifier_zoo import CLASSIFIERS
+from forgetting.models.classifier_networks import CLASSIFIERS
 from helpers import TINY, compose_config, randomised
 
 PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
@@ -140,7 +140,12 @@ def dream_config(classifier_weights):
             "engine.precision=float32",
         ]
         return compose_config(
-            f"classifier.weights='{classifier_weights}'", *small, *light, *settings, root="dream"
+            "classifier=squeezenet-imagenet",
+            f"classifier.weights='{classifier_weights}'",
+            *small,
+            *light,
+            *settings,
+            root="dream",
         )
 
     return compose

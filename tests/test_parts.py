@@ -44,7 +44,7 @@ CHOSEN = {
     **{
         f"classifier/{name}": {"name"}
         for group, name in OPTIONS
-        if group == "classifier" and name != "squeezenet-imagenet"
+        if group == "classifier" and name not in ("efficientnet-lite2", "file")
     },
     **{f"generator/{name}": {"name"} for name in ("digiface-dcgan", "painted-eyes", "toy")},
 }

@@ -38,7 +38,7 @@ _EXAMPLES = {
     "dream": (
         ("forgetting dream", "a short journey from strokes to things"),
         (
-            "forgetting dream dream=dive objective.layers=features.11.expand3x3 film.duration=30",
+            "forgetting dream dream=dive objective.layers=blocks.15.depthwise.0 film.duration=30",
             "a dive into one layer",
         ),
         ("forgetting dream dream=still source=photograph source.path=PICTURE", "upon a picture"),

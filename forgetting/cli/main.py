@@ -303,8 +303,9 @@ def inspect(
 ) -> None:
     with report_errors([]):
         from forgetting.models.checkpoints.inspect import inspect_file
+        from forgetting.models.classifier_file import inspect_classifiers
 
-        for title, text in inspect_file(file, network):
+        for title, text in (*inspect_file(file, network), *inspect_classifiers(file)):
             lines = f"\n{text}".replace("\n", "\n  ") if "\n" in text else text
             out.print(Text.assemble((title, "bold"), "  ", lines), soft_wrap=True)
 

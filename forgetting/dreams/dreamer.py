@@ -18,8 +18,8 @@ from forgetting.ablation.edits import (
 from forgetting.ablation.plan import Plan
 from forgetting.dreams.ascent import GradientAscent
 from forgetting.dreams.objective_gradient import ObjectiveGradient, WeightedObjective
-from forgetting.dreams.objectives import LayerSequence
 from forgetting.dreams.resizing import resize
+from forgetting.dreams.sequences import ObjectiveSequence, objectives_of_frame
 from forgetting.dreams.sources import FrameProvider
 from forgetting.models.activity import Activity
 from forgetting.models.classifier import Classifier
@@ -36,7 +36,7 @@ class Dreamer:
         classifier: the network.
         ascent: how a picture is changed.
         objectives: those that are the same in all frames.
-        sequences: those that change from layer to layer.
+        sequences: those that change in the course of the film.
         provider: the pictures of the source.
         operators: the bound operators of the plan's tracks, in the order of a row.
         plan: how far each unit is ablated in each frame.
@@ -49,7 +49,7 @@ class Dreamer:
     classifier: Classifier
     ascent: GradientAscent
     objectives: Sequence[WeightedObjective]
-    sequences: Sequence[LayerSequence]
+    sequences: Sequence[ObjectiveSequence]
     provider: FrameProvider
     operators: Sequence[BoundOperator]
     plan: Plan
@@ -102,8 +102,8 @@ class Dreamer:
         """Return the gradient that the dream follows in a frame."""
         objectives = list(self.objectives)
         for sequence in self.sequences:
-            for energy in sequence.energies(self.classifier, index, self.frames):
-                objectives.append((energy.weight, energy.bind(self.classifier)))
+            for objective in objectives_of_frame(sequence, self.classifier, index, self.frames):
+                objectives.append((objective.weight, objective.bind(self.classifier)))
         edit, weights = self._edit(index)
         return ObjectiveGradient(
             self.classifier,

@@ -99,9 +99,14 @@ class Dive:
     ) -> Iterator[Tensor]:
         """Yield these frames [1, 3, H, W], in order.
 
-        In a loop the last ``fade`` frames blend into as many frames that precede the first.
+        In a loop the last ``fade`` frames blend into as many frames that precede the first. If the
+        source is an image, the first frame is that image, and before it the image comes nearer.
+        Otherwise the frames before the first are dreamed too.
         """
         fade = min(round(self.loop * dreamer.fps), dreamer.frames // 2)
+        if dreamer.provider.is_image:
+            yield from self._frames_from_image(dreamer, indices, checkpoints, fade)
+            return
 
         def first_state() -> State:
             picture = dreamer.source_picture(-fade)
@@ -126,10 +131,35 @@ class Dive:
                 share = (index - dreamer.frames + fade + 1) / (fade + 1)
                 yield torch.lerp(state[0], state[1], share)
 
+    def _frames_from_image(
+        self,
+        dreamer: Dreamer,
+        indices: Sequence[int],
+        checkpoints: FrameCheckpoints,
+        fade: int,
+    ) -> Iterator[Tensor]:
+        """Yield these frames of a dive that begins with an image; see :meth:`frames`."""
+        image = dreamer.source_picture(0)
+
+        def next_state(state: State, index: int) -> State:
+            return (self._next(dreamer, state[0], index),)
+
+        for index, state in _states(dreamer, indices, checkpoints, lambda: (image,), next_state):
+            early_index = index - dreamer.frames
+            if early_index < -fade:
+                yield state[0]
+            else:
+                before = self._motion.move(image, early_index / dreamer.fps)
+                yield torch.lerp(state[0], before, (early_index + fade + 1) / (fade + 1))
+
+    @property
+    def _motion(self) -> Motion:
+        return Motion(self.zoom, self.rotation, self.drift)
+
     def _next(self, dreamer: Dreamer, picture: Tensor, index: int) -> Tensor:
         """Return the frame that follows a picture."""
         pace = PACE / dreamer.fps  # how many 24ths of a second a frame takes
-        picture = Motion(self.zoom, self.rotation, self.drift).move(picture, 1 / dreamer.fps)
+        picture = self._motion.move(picture, 1 / dreamer.fps)
         picture = stabilise(picture, self.contrast, 1 - (1 - self.steady) ** pace)
         if self.feed:
             source = dreamer.source_picture(index)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from forgetting.errors import RequestError, check_int, check_range, unknown_name
+from forgetting.errors import RequestError, check_range, unknown_name
 from forgetting.film.images import read_image
 from forgetting.models.classifier import Classifier
 from forgetting.models.units import Units
@@ -60,7 +60,8 @@ class Objective(Protocol):
         ...
 
 
-def _check_weight(weight: float) -> None:
+def check_weight(weight: float) -> None:
+    """Raise unless an objective can have this weight."""
     check_range("objective.weight", weight, -1e3, 1e3)
 
 
@@ -81,12 +82,11 @@ class Energy:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_weight(self.weight)
+        check_weight(self.weight)
 
     def bind(self, classifier: Classifier) -> BoundObjective:
         """Return the objective for a network."""
-        sequence = classifier.layer_sequence
-        selected = _select_units(classifier, self.layers or sequence[len(sequence) // 2])
+        selected = _select_units(classifier, self.layers or _middle(classifier))
         return BoundObjective(
             tuple(selected),
             lambda activations: _sum(
@@ -99,17 +99,22 @@ class Energy:
 @part("objective/channel")
 @dataclass(frozen=True)
 class ChannelMean:
-    """The mean activation of some units over the picture: their patterns appear everywhere."""
+    """The mean activation of some units over the picture: their patterns appear everywhere.
 
-    units: str | Sequence[str] = "features.9.expand3x3:0"
+    Args:
+        units: addresses; None is the first unit of the network's middle layer.
+        weight: see :attr:`Objective.weight`.
+    """
+
+    units: str | Sequence[str] | None = None
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_weight(self.weight)
+        check_weight(self.weight)
 
     def bind(self, classifier: Classifier) -> BoundObjective:
         """Return the objective for a network."""
-        selected = _select_units(classifier, self.units)
+        selected = _select_units(classifier, self.units or f"{_middle(classifier)}:0")
         return BoundObjective(
             tuple(selected),
             lambda activations: _sum(
@@ -125,17 +130,17 @@ class SingleUnit:
     """The activation of some units at a single position.
 
     Args:
-        units: addresses.
+        units: addresses; None is the first unit of the network's middle layer.
         at: the position, across and down, as shares of the picture.
         weight: see :attr:`Objective.weight`.
     """
 
-    units: str | Sequence[str] = "features.9.expand3x3:0"
+    units: str | Sequence[str] | None = None
     at: Sequence[float] = (0.5, 0.5)
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_weight(self.weight)
+        check_weight(self.weight)
         if len(self.at) != 2:
             raise RequestError(
                 f"objective.at must be two numbers, across and down, got {[*self.at]}"
@@ -145,7 +150,7 @@ class SingleUnit:
 
     def bind(self, classifier: Classifier) -> BoundObjective:
         """Return the objective for a network."""
-        selected = _select_units(classifier, self.units)
+        selected = _select_units(classifier, self.units or f"{_middle(classifier)}:0")
 
         def at_position(x: Tensor) -> Tensor:
             height, width = x.shape[2:]
@@ -165,18 +170,24 @@ class SingleUnit:
 @part("objective/direction")
 @dataclass(frozen=True)
 class Direction:
-    """How far the activations of a layer point in a direction, which is drawn from ``seed``."""
+    """How far the activations of a layer point in a direction, which is drawn from ``seed``.
 
-    layer: str = "features.12.expand3x3"
+    Args:
+        layer: its name; None is the middle layer of the network's own sequence.
+        seed: draws the direction.
+        weight: see :attr:`Objective.weight`.
+    """
+
+    layer: str | None = None
     seed: int = 0
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_weight(self.weight)
+        check_weight(self.weight)
 
     def bind(self, classifier: Classifier) -> BoundObjective:
         """Return the objective for a network."""
-        layer = classifier.layer(self.layer)
+        layer = classifier.layer(self.layer or _middle(classifier))
         drawn = torch.from_numpy(np.random.RandomState(self.seed).randn(layer.channels)).float()
         direction = (drawn / drawn.norm()).view(1, -1, 1, 1)
 
@@ -201,25 +212,16 @@ class ClassLogit:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_weight(self.weight)
+        check_weight(self.weight)
 
     def bind(self, classifier: Classifier) -> BoundObjective:
         """Return the objective for a network."""
-        number = self._class_number(classifier.classes)
+        number = class_number(self.name, classifier)
         last = classifier.layers[-1].name
         return BoundObjective(
             (last,),
             lambda activations: _sum_positions(activations[last][:, [number]], classifier, last),
         )
-
-    def _class_number(self, classes: Sequence[str]) -> int:
-        wanted = str(self.name)
-        if wanted.isdecimal() and int(wanted) < len(classes):
-            return int(wanted)
-        names = [name.lower() for name in classes]
-        if not wanted.isdecimal() and wanted.lower() in names:
-            return names.index(wanted.lower())
-        raise unknown_name("class", wanted, classes, "this network knows")
 
 
 @part("objective/guide")
@@ -231,16 +233,16 @@ class Guide:
 
     Args:
         path: of the guide picture.
-        layer: the layer whose features are compared.
+        layer: the layer whose features are compared; None is the middle of the network's sequence.
         weight: see :attr:`Objective.weight`.
     """
 
     path: str = ""
-    layer: str = "features.9.expand3x3"
+    layer: str | None = None
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_weight(self.weight)
+        check_weight(self.weight)
         if not self.path:
             raise RequestError("objective=guide needs a picture: set objective.path=PICTURE")
 
@@ -250,7 +252,7 @@ class Guide:
         Raises:
             RequestError: the picture cannot be read, or there is no such layer.
         """
-        layer = classifier.layer(self.layer)
+        layer = classifier.layer(self.layer or _middle(classifier))
         with torch.no_grad():
             picture = read_image(Path(self.path).expanduser(), longest=2 * classifier.shape[1])
             picture = picture.to(next(classifier.parameters()).device)
@@ -267,59 +269,35 @@ class Guide:
         return BoundObjective((layer.name,), value)
 
 
-@part("objective/ladder")
-@dataclass(frozen=True)
-class LayerSequence:
-    """The energy of one layer after another, from low to high.
+def class_number(name: str | int, classifier: Classifier) -> int:
+    """Return the number of a class, which is given by its name or its number.
 
-    Args:
-        layers: addresses in their order; None is the network's own sequence.
-        frames: how many frames each layer takes; None divides the film evenly.
-        blend: the share of these frames in which a layer blends into the next.
-        captions: whether the name of the layer is written under the picture.
-        weight: see :attr:`Objective.weight`.
+    Raises:
+        RequestError: the network has no such class, or its classes have no names.
     """
+    wanted, classes = str(name), classifier.classes
+    if wanted.isdecimal() and int(wanted) < len(classes):
+        return int(wanted)
+    names = [_plain_name(name) for name in classes]
+    if not wanted.isdecimal() and _plain_name(wanted) in names:
+        return names.index(_plain_name(wanted))
+    if all(name.isdecimal() for name in names):
+        raise RequestError(
+            f"this network has no class {wanted!r}: its {len(classes)} classes have no names; set "
+            f"objective.name to a number up to {len(classes) - 1}, or classifier.labels=FILE to "
+            "the file of their names"
+        )
+    raise unknown_name("class", wanted, classes, "this network knows")
 
-    layers: Sequence[str] | None = None
-    frames: int | None = None
-    blend: float = 0.6
-    captions: bool = False
-    weight: float = 1.0
 
-    def __post_init__(self) -> None:
-        _check_weight(self.weight)
-        check_range("objective.blend", self.blend, 0.0, 1.0)
-        if self.frames is not None:
-            check_int("objective.frames", self.frames, 1, 1_000_000)
+def _plain_name(name: str) -> str:
+    """Return the name of a class without differences of case and of word separators."""
+    return name.lower().replace("_", " ").strip()
 
-    def steps(self, classifier: Classifier) -> list[str]:
-        """Return the addresses of the sequence, in order."""
-        return list(self.layers or classifier.layer_sequence)
 
-    def turn(self, classifier: Classifier, frames: int) -> float:
-        """Return how many frames each layer takes in a film of ``frames`` frames."""
-        return self.frames or max(1, frames) / len(self.steps(classifier))
-
-    def energies(self, classifier: Classifier, index: int, frames: int) -> list[Energy]:
-        """Return the objectives of a frame: the energy of a layer, or of two that blend.
-
-        Args:
-            classifier: the network.
-            index: of the frame; negative ones count as 0.
-            frames: the number of frames of the film.
-        """
-        steps = self.steps(classifier)
-        position = max(0, index) / self.turn(classifier, frames)
-        number = min(int(position), len(steps) - 1)
-        if number == len(steps) - 1 or not self.blend:
-            share = 0.0
-        else:
-            share = max(0.0, (position - number - 1) / self.blend + 1)
-        share = share * share * (3 - 2 * share)
-        energies = [Energy(steps[number], self.weight * (1 - share))]
-        if share:
-            energies.append(Energy(steps[number + 1], self.weight * share))
-        return energies
+def _middle(classifier: Classifier) -> str:
+    """Return the name of the middle layer of a network's own sequence."""
+    return classifier.layer_sequence[len(classifier.layer_sequence) // 2]
 
 
 def _select_units(classifier: Classifier, addresses: str | Sequence[str]) -> dict[str, Tensor]:

@@ -34,10 +34,12 @@ class FrameProvider:
     Args:
         size: height and width of its pictures.
         picture: returns the picture [1, 3, H, W] in [-1, 1] for a frame, by the frame's index.
+        is_image: whether it always is the same image of something, with which every dive begins.
     """
 
     size: tuple[int, int]
     picture: Callable[[int], Tensor]
+    is_image: bool = False
 
 
 class DreamSource(Protocol):
@@ -250,7 +252,7 @@ def _constant(picture: Tensor, height: int | None) -> FrameProvider:
     high, wide = picture.shape[2:]
     size = _even_size(high, wide, height or min(high, HEIGHT))
     resized = resize(picture, size)
-    return FrameProvider(size, lambda _: resized)
+    return FrameProvider(size, lambda _: resized, is_image=True)
 
 
 def _even_size(high: int, wide: int, height: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from forgetting.errors import RequestError
 from forgetting.files import open_regular
 from forgetting.printable import shell_command
 
-FILES = ("path", "audio", "mask", "weights")
+FILES = ("path", "audio", "mask", "weights", "labels")
 """Keys of parts under which a config names a file."""
 
 NOT_INPUT = ("plan", "render", "measure", "cluster", "hydra")

@@ -17,8 +17,9 @@ from forgetting.dreams.dreamer import Dreamer, bind_operators, record_activity
 from forgetting.dreams.frame_source import DreamFrames, TorchInfo
 from forgetting.dreams.modes import DreamMode
 from forgetting.dreams.objective_gradient import ObjectiveGradient
-from forgetting.dreams.objectives import Energy, LayerSequence, Objective
+from forgetting.dreams.objectives import Energy, Objective
 from forgetting.dreams.resizing import resize
+from forgetting.dreams.sequences import ObjectiveSequence, frames_per_step
 from forgetting.dreams.sources import DreamSource, GeneratedFace, VideoSource
 from forgetting.engines.auto import AutoConfig
 from forgetting.engines.precision import MIN_SPEEDUP
@@ -30,7 +31,7 @@ from forgetting.film.settings import FilmSettings
 from forgetting.jobs.configs import Execution, build_key, build_part, check_group, track_specs
 from forgetting.jobs.plans import check_plan_matches, existing_plan, with_recipe
 from forgetting.models.activity import Activity, map_layers
-from forgetting.models.classifier_zoo import NamedClassifier
+from forgetting.models.classifier import ClassifierLoader
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +56,10 @@ class DreamJob:
 
     verb: ClassVar[str] = "dream"
     config: dict[str, Any]
-    classifier: NamedClassifier
+    classifier: ClassifierLoader
     dream: DreamMode
     source: DreamSource
-    objectives: tuple[Objective | LayerSequence, ...]
+    objectives: tuple[Objective | ObjectiveSequence, ...]
     ascent: GradientAscent
     tracks: tuple[TrackSpec, ...]
     film: FilmSettings
@@ -132,14 +133,14 @@ class DreamJob:
         device = resolve_device(engine_config.device)
         bound, mask = bind_operators(task, device), self.ascent.area(provider.size)
         classifier.to(device)
-        sequences = [part for part in self.objectives if isinstance(part, LayerSequence)]
+        sequences = [part for part in self.objectives if isinstance(part, ObjectiveSequence)]
         dreamer = Dreamer(
             classifier,
             self.ascent,
             [
                 (part.weight, part.bind(classifier))
                 for part in self.objectives
-                if not isinstance(part, LayerSequence)
+                if not isinstance(part, ObjectiveSequence)
             ],
             sequences,
             provider,
@@ -150,8 +151,9 @@ class DreamJob:
             device,
             mask,
         )
-        for name in (name for sequence in sequences for name in sequence.steps(classifier)):
-            Energy(name).bind(classifier)  # raises where a layer of the sequence does not exist
+        for sequence in sequences:
+            for step in sequence.steps(classifier):
+                sequence.member(step, 1.0).bind(classifier)  # raises where there is no such step
         gradient = dreamer.objective_gradient(len(plan) // 2)
         precision, why = _choose_precision(engine_config.precision, gradient, first.to(device))
         dreamer = replace(dreamer, precision=getattr(torch, precision))
@@ -159,7 +161,7 @@ class DreamJob:
         log.info("%s", f"torch in {precision} on {device}: {why}")
         plan, film = with_recipe(plan, self.config, classifier, engine, why, film, provider.size)
         reference = self._reference_activity(dreamer, first) if film.layout != "face" else None
-        captions = [caption for part in sequences for caption in _layer_captions(part, dreamer)]
+        captions = [caption for part in sequences for caption in _captions(part, dreamer)]
         captions += act_captions([spec.schedule for spec in self.tracks], film)
         dreamer = replace(dreamer, plan=plan)
         return DreamFrames(dreamer, self.dream, engine, film, captions, reference)
@@ -222,11 +224,11 @@ def _choose_precision(
     return chosen, f"bfloat16 takes {1 / ratio:.2f} times as long as float32 here"
 
 
-def _layer_captions(sequence: LayerSequence, dreamer: Dreamer) -> Iterator[Caption]:
-    """Yield the names of the layers of a sequence as captions."""
+def _captions(sequence: ObjectiveSequence, dreamer: Dreamer) -> Iterator[Caption]:
+    """Yield the names of the members of a sequence as captions."""
     if not sequence.captions:
         return
-    seconds = sequence.turn(dreamer.classifier, dreamer.frames) / dreamer.fps
+    seconds = frames_per_step(sequence, dreamer.classifier, dreamer.frames) / dreamer.fps
     length = dreamer.frames / dreamer.fps
     names = sequence.steps(dreamer.classifier)
     for number, name in enumerate(names):

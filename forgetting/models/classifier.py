@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -153,6 +154,14 @@ class Classifier(Hooked):
     def probabilities(self, picture: Tensor) -> Tensor:
         """Return the probabilities [B, classes] of a picture [B, 3, H, W] in [-1, 1]."""
         return HookedSynthesis(self, picture)().flatten(1).softmax(1)
+
+
+class ClassifierLoader(Protocol):
+    """A part of the group ``classifier``."""
+
+    def load(self) -> Classifier:
+        """Load the classifier."""
+        ...
 
 
 def natural_noise(noise: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ def test_help_lists_the_groups_and_experiments_of_dreams(command_line):
     output = " ".join(result.output.split())
     assert result.exit_code == 0
     for text in (
-        "5 MB) (default)",
+        "22 MB) (default)",
         "dream.zoom=1.8",
         "experiment=last_dream",
         "objective=class",
@@ -51,15 +51,18 @@ def test_wrong_requests_get_one_sentence(command_line, argument, sentence):
 
 
 def test_layers_of_a_classifier(command_line, classifier_weights):
-    result = command_line("layers", f"classifier.weights={classifier_weights}")
+    result = command_line(
+        "layers", "classifier=squeezenet-imagenet", f"classifier.weights={classifier_weights}"
+    )
     assert result.exit_code == 0, result.output
     assert re.search(r"features.12.expand3x3 +\d+ x \d+ +256", result.output)
 
 
 def test_dreams_of_a_sweep_are_compared_and_shown(command_line, tmp_path, classifier_weights):
     weights, folder = f"classifier.weights={classifier_weights}", tmp_path / "sweep"
+    network = "classifier=squeezenet-imagenet"
     varied = ["source.seed=1,2", "measure.names=plain", f"hydra.sweep.dir={folder}"]
-    result = command_line("dream", "-m", weights, *SMALL, *varied)
+    result = command_line("dream", "-m", network, weights, *SMALL, *varied)
     assert result.exit_code == 0, result.output
     assert [run.face for run in finished_runs(folder)] == ["seed 1", "seed 2"]
     comparison.compare(folder, "half_life.structure")

@@ -48,6 +48,26 @@ def test_a_loop_ends_near_its_first_frame(dream_config):
     assert float((last - before).abs().mean()) < 0.75 * float((last - first).abs().mean())
 
 
+@pytest.mark.parametrize("dream", ["dive", "journey"])
+@pytest.mark.parametrize("loop", [0, 0.5])
+def test_a_dive_from_a_photograph_begins_with_the_photograph(dream_config, photograph, dream, loop):
+    """Also in a loop, whose end fades into the photograph as it comes nearer."""
+    settings = dream_config(
+        f"dream={dream}",
+        f"dream.loop={loop}",
+        "source=photograph",
+        f"source.path='{photograph}'",
+        "film.duration=3",
+    )
+    frames = dream_frames(settings).astype(int)
+    fitted = to_bytes(resize(images.read_image(photograph), (48, 64)))[0].numpy()
+    assert np.array_equal(frames[0], fitted)
+    assert not np.array_equal(frames[1], fitted)
+    if loop:
+        away = np.abs(frames - frames[0]).mean((1, 2, 3))
+        assert away[-1] < 0.7 * away[-4]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [120, pytest.param(900, marks=pytest.mark.soak)])
 def test_the_memory_of_a_long_dive_is_flat(dream_config, count):

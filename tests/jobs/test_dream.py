@@ -136,6 +136,7 @@ def test_every_option_of_every_group_dreams(tmp_path, dream_config, group, photo
             "over": ["source=film", f"source.path='{footage}'"],
             "guide": [f"objective.path='{photograph}'"],
             "class": ["objective.name=1"],
+            "places": ["objective.scenes=[0,2]"],
             "openvino": [],
         }.get(option.name, [])
         settings = dream_config(

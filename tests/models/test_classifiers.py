@@ -16,7 +16,8 @@ from forgetting.ablation.orderings.basic import Random
 from forgetting.ablation.orderings.scores import Activation, Magnitude
 from forgetting.errors import CheckpointError, FetchError, RequestError
 from forgetting.models.classifier import Classifier, Preparation, natural_noise
-from forgetting.models.classifier_zoo import CLASSIFIERS, NamedClassifier, load_network
+from forgetting.models.classifier_networks import CLASSIFIERS
+from forgetting.models.classifier_zoo import NamedClassifier, load_network
 from forgetting.models.units import Units
 from helpers import DATA, rank
 

@@ -39,7 +39,7 @@ class SameConv(nn.Conv2d):
         (k, _), (s, _) = self.kernel_size, self.stride
         high, wide = (max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[2:])
         padded = F.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
-        return F.conv2d(padded, self.weight, None, self.stride, groups=self.groups)
+        return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
 
 class NormalisedConv(nn.Sequential):

@@ -55,6 +55,13 @@ _BEGINNINGS = {
         "an HDF5 file, as Keras writes them; "
         "export its weights to safetensors with the program that made it"
     ),
+    rb"\x08\x01\x12|\n.{1,5}\n.[\w./:-]+\x12.[A-Z]\w": (
+        "a TensorFlow graph, which is a program; take a conversion of it for PyTorch, such as "
+        "inception5h.pth for tensorflow_inception_graph.pb"
+    ),
+    rb"\n.[\w -]{1,60}(\x12|\x1a|\xa2\x06)": (
+        "a Caffe network; take a conversion of it for PyTorch, such as googlenet_places365.pth"
+    ),
     rb"\x08.\x12": "an ONNX graph; take the checkpoint that it was exported from",
     rb"\x89PNG|\xff\xd8\xff": f"a picture; {_FORMATS}",
     rb"\x93NUMPY": f"a numpy array and no network; {_FORMATS}",

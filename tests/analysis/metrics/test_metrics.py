@@ -14,7 +14,7 @@ from forgetting.analysis.metrics import faces, features, plain, registry
 from forgetting.analysis.metrics.weights import _dequantised
 from forgetting.engines.engine import to_bytes
 from forgetting.errors import RequestError
-from forgetting.models.classifier_zoo import CLASSIFIERS
+from forgetting.models.classifier_networks import CLASSIFIERS
 from forgetting.models.latents import Seed
 from helpers import noise_frame, randomised
 
