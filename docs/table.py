@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from forgetting.engines.allocator import keep_memory
 from forgetting.engines.engine import Frame
 from forgetting.film.contact_sheet import BACKGROUND, sample_positions
+from forgetting.film.fonts import Font
 from forgetting.film.images import fit
 from forgetting.film.render import composed_frames
 from forgetting.jobs.config_groups import CONFIGS, group_options
@@ -135,7 +136,7 @@ def draw_table(name: str) -> Image.Image:
     top = HEAD_HEIGHT if heads else 0
     width = LABEL_WIDTH + next(iter(rows.values())).shape[1]
     table = Image.new("RGB", (width, top + len(rows) * SIZE), BACKGROUND)
-    pen, font = ImageDraw.Draw(table), ImageFont.load_default(17)
+    pen, font = ImageDraw.Draw(table), Font().at(19)
     for number, head in enumerate(heads):
         position = (LABEL_WIDTH + (2 * number + 1) * SIZE, top // 2)
         pen.text(position, head, TEXT_COLOUR, font, anchor="mm")

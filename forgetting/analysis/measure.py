@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from forgetting.analysis.metrics import registry
 from forgetting.engines.engine import Frame
 from forgetting.errors import RequestError, check_range
 from forgetting.film import contact_sheet, decoder
+from forgetting.film.metadata import title_frames
 from forgetting.film.render import FrameSource
 from forgetting.progress import track
 
@@ -95,7 +97,7 @@ def measure_film(
 
 
 def measure_file(path: Path, settings: MeasureSettings) -> Path | None:
-    """Measure a film file without its run, against the file's first frame.
+    """Measure a film file without its run, against the first frame after its title.
 
     The results are written beside the file; their names begin with the file's name.
 
@@ -104,11 +106,11 @@ def measure_file(path: Path, settings: MeasureSettings) -> Path | None:
     """
     names = registry.select_metrics(settings.names)
     fps = decoder.frame_rate(path)
-    step = settings.step(fps)
+    step, title = settings.step(fps), title_frames(path)
 
     def comparisons() -> Iterator[tuple[int, Frame, Frame]]:
         first: Frame | None = None
-        for index, frame in enumerate(decoder.decode_frames(path)):
+        for index, frame in enumerate(islice(decoder.decode_frames(path), title, None)):
             if first is None:
                 first = frame
             if index % step == 0:
@@ -122,7 +124,7 @@ def measure_file(path: Path, settings: MeasureSettings) -> Path | None:
     # frames together may not fit into memory.
     stills = [
         contact_sheet.thumbnail(frame)
-        for index, frame in enumerate(decoder.decode_frames(path))
+        for index, frame in enumerate(islice(decoder.decode_frames(path), title, None))
         if index in with_still
     ]
     curve = ForgettingCurve.of(measured, fps, [float("nan")] * len(measured))

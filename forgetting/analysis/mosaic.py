@@ -9,14 +9,16 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from forgetting import files
 from forgetting.analysis.finished_runs import FinishedRun
 from forgetting.engines.engine import Frame
 from forgetting.errors import RequestError
 from forgetting.film import contact_sheet, copies, decoder
+from forgetting.film.fonts import Font
 from forgetting.film.images import fit, save_png
+from forgetting.film.typesetting import wrap
 from forgetting.film.unreadable_runs import UnreadableRuns
 from forgetting.progress import track
 
@@ -150,7 +152,8 @@ def make_mosaic(
 ) -> None:
     """Write the mosaic of some runs, as .mp4, and their contact sheet, as .png.
 
-    All films begin at the same time; the last picture of a shorter film stays.
+    All films begin at the same time, without their titles; the last picture of a shorter film
+    stays.
 
     Args:
         runs: with the films.
@@ -171,7 +174,8 @@ def make_mosaic(
         cells = [folder / f"{number}.mp4" for number in range(len(runs))]
         for run, cell in zip(track(runs, "gathering films", len(runs)), cells, strict=True):
             with nullcontext() if unreadable is None else unreadable.leave_out(run.folder):
-                copies.rescale(run.film, run.store, cell, layout.cell, rate, seconds)
+                start = run.store.film.title_seconds
+                copies.rescale(run.film, run.store, cell, layout.cell, rate, seconds, start=start)
                 rows.append(_sheet_row(cell, round(run.seconds * rate), run))
                 gathered.append(run)
         if not gathered:
@@ -233,9 +237,9 @@ def _draw_label(pen: ImageDraw.ImageDraw, label: Label, size: int) -> None:
     """Draw a label; if it is too long, in up to three lines or in a smaller font."""
     width = label.width - 2 * GAP
     while True:
-        font = ImageFont.load_default(size)
-        lines = _wrap(pen, label.text, width, font)
-        fits = len(lines) <= 3 and all(pen.textlength(line, font) <= width for line in lines)
+        font = Font().at(size)
+        lines = wrap(Font().replaced(label.text), width, font.getlength)
+        fits = len(lines) <= 3 and all(font.getlength(line) <= width for line in lines)
         if fits or size <= 10:
             break
         size -= 1
@@ -247,20 +251,3 @@ def _draw_label(pen: ImageDraw.ImageDraw, label: Label, size: int) -> None:
         anchor="mm",
         align="center",
     )
-
-
-def _wrap(
-    pen: ImageDraw.ImageDraw,
-    text: str,
-    width: int,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-) -> list[str]:
-    """Return the lines of a text; a word that is too long has a line of its own."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if pen.textlength(longer, font) <= width or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines

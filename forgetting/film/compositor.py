@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from forgetting.ablation.plan import Plan
 from forgetting.ablation.tracks import ENDINGS
 from forgetting.engines.engine import Frame
-from forgetting.film.captions import FADE, Caption, draw_caption, draw_title
+from forgetting.film.captions import Box, Caption, CaptionSetter
+from forgetting.film.fonts import Font
 from forgetting.film.images import cropped, fit
 from forgetting.film.memory_map import MemoryMap
 from forgetting.film.settings import FilmSettings
+from forgetting.film.title_card import TitleCard
 from forgetting.models.activity import Activity, map_layers
 from forgetting.models.units import PICTURE
 
-INSET = 0.3
-"""Height of the map in the layout ``inset``, as a share of the picture's."""
-
-TITLE = 3.0
-"""Seconds that a title is shown before the film."""
+INSET, INSET_MARGIN = 0.3, 0.03
+"""Height of the map in the layout ``inset``, and its distance from the edges, as shares of the
+picture's height."""
 
 POINTS = 400
 """The most frames at which the forgetting curve is computed; it is linear between them."""
@@ -41,7 +41,7 @@ class Compositor:
         film: how the film is written.
         plan: of the film.
         size: height and width of the network's pictures.
-        captions: shown in the panel of the face.
+        captions: of the film.
         reference: activity [M] of the memory map's cells without any ablation; None without a map.
     """
 
@@ -59,17 +59,45 @@ class Compositor:
             picture: of the network, [h, w, 3].
             activity: [M] of the memory map's cells; None in films without a map.
         """
-        face = self._add_captions(index, self._add_alpha(fit(picture, self._panel)))
+        face = self._add_alpha(fit(picture, self._panel))
         frame = face if self.film.layout == "face" else self._arrange(index, face, activity)
         if self.film.ending == "clear":
             frame = frame.copy()
             opacity = 1 - self._fade(self.plan.ablation_by_layer(index))
             frame[..., 3] = np.round(frame[..., 3] * opacity)
-        second = index / self.film.fps
-        if self.film.title and second < TITLE:
-            strength = float(np.clip((TITLE - second) / FADE, 0, 1))
-            frame = draw_title(frame, self.film.title, strength)
-        return on_canvas(frame, self.film)
+        return self._caption_setter.draw(on_canvas(frame, self.film), index / self.film.fps)
+
+    def title_frames(self, first: Frame) -> Iterator[Frame]:
+        """Yield the frames of the title, which stand before the ``first`` frame of the film."""
+        yield from self._title_card.frames(first)
+
+    def check_texts(self) -> None:
+        """Raise where the title or a caption does not fit into the frames.
+
+        Raises:
+            RequestError: a text does not fit at the smallest size.
+        """
+        self._caption_setter.check()
+        if self.film.title_frames:
+            self._title_card.check()
+
+    @cached_property
+    def _title_card(self) -> TitleCard:
+        return TitleCard(self.film, self.film.text_font, self.film.shape(*self.size))
+
+    @cached_property
+    def _caption_setter(self) -> CaptionSetter:
+        film = self.film
+        picture = picture_box(film, film.uncropped_shape(*self.size))
+        inset = map_shape(film, self.size)[1] / self._panel[1] if film.layout == "inset" else 0.0
+        return CaptionSetter(
+            self.captions,
+            film.text_font,
+            film.shape(*self.size),
+            picture,
+            round((inset + INSET_MARGIN) * picture.width) if inset else 0,
+            film.background_colour,
+        )
 
     @property
     def _panel(self) -> tuple[int, int]:
@@ -90,17 +118,17 @@ class Compositor:
         memory = self._add_alpha(self._add_ending(ablation, memory))
         match self.film.layout:
             case "map":
-                return self._add_captions(index, memory)
+                return memory
             case "inset":
-                frame, margin = face.copy(), round(0.03 * face.shape[0])
+                frame, margin = face.copy(), round(INSET_MARGIN * face.shape[0])
                 bottom, right = frame.shape[0] - margin, frame.shape[1] - margin
                 height, width = memory.shape[:2]
                 frame[bottom - height : bottom, right - width : right] = memory
                 return frame
             case "diptych":
-                return _side_by_side([face, memory])
+                return _side_by_side([face, memory], self.film.background_colour)
         curve = self._add_alpha(self._add_ending(ablation, self._draw_curve(index)))
-        return _side_by_side([face, memory, curve])
+        return _side_by_side([face, memory, curve], self.film.background_colour)
 
     @staticmethod
     def _fade(ablation: Mapping[str, Tensor]) -> float:
@@ -140,7 +168,7 @@ class Compositor:
         x = margin + (width - 2 * margin) * frames / max(len(self.plan) - 1, 1)
         y = height - margin - (height - 2 * margin) * shares
         panel = Image.new("RGB", (width, height), (0, 0, 0))
-        draw, font = ImageDraw.Draw(panel), ImageFont.load_default(max(10, round(0.028 * height)))
+        draw, font = ImageDraw.Draw(panel), Font().at(max(10, round(0.032 * height)))
         corners = [(margin, margin), (margin, height - margin), (width - margin, height - margin)]
         draw.line(corners, _AXES, max(1, thickness // 2))
         draw.text((margin, margin * 0.45), "units left", _AXES, font)
@@ -153,16 +181,6 @@ class Compositor:
         draw.text((width - margin, margin * 0.45), percent, _CURVE, font, anchor="ra")
         return np.asarray(panel)
 
-    def _add_captions(self, index: int, panel: Frame) -> Frame:
-        """Return a panel with the captions of this moment.
-
-        Captions are drawn in one panel: across two of them they would cover the gap.
-        """
-        for caption in self.captions:
-            if (strength := caption.strength(index / self.film.fps)) > 0:
-                panel = draw_caption(panel, caption.text, strength)
-        return panel
-
 
 def map_shape(film: FilmSettings, size: tuple[int, int]) -> tuple[int, int]:
     """Return height and width of the memory map, for pictures of ``size`` (height, width)."""
@@ -172,30 +190,40 @@ def map_shape(film: FilmSettings, size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _side_by_side(panels: Sequence[Frame]) -> Frame:
-    """Return panels as one picture; the gaps between them are black, or transparent."""
+def _side_by_side(panels: Sequence[Frame], ground: Sequence[int]) -> Frame:
+    """Return panels as one picture; the gaps between them have the colour of the background."""
     height = panels[0].shape[0]
-    gap = np.zeros((height, FilmSettings.gap(height), panels[0].shape[2]), np.uint8)
+    gap = np.empty((height, FilmSettings.gap(height), panels[0].shape[2]), np.uint8)
+    gap[:] = ground
     columns = [panels[0]]
     for panel in panels[1:]:
         columns += [gap, panel]
     return np.concatenate(columns, axis=1)
 
 
+def picture_box(film: FilmSettings, shape: tuple[int, int]) -> Box:
+    """Return where a frame of this shape (height, width) lies in the finished frame."""
+    height, width = cropped(shape, film.crop) if film.crop else shape
+    if not film.canvas:
+        return Box(0, 0, width, height)
+    canvas_width, canvas_height = film.canvas
+    scale = min(canvas_width / width, canvas_height / height)
+    high, wide = min(canvas_height, round(height * scale)), min(canvas_width, round(width * scale))
+    return Box((canvas_width - wide) // 2, (canvas_height - high) // 2, wide, high)
+
+
 def on_canvas(frame: Frame, film: FilmSettings) -> Frame:
     """Return the frame cropped, and centred on the film's canvas as large as it fits."""
     height, width = frame.shape[:2]
+    box = picture_box(film, (height, width))
     if film.crop:
-        height, width = cropped((height, width), film.crop)
-        frame = _centre(frame, (height, width))
+        frame = _centre(frame, cropped((height, width), film.crop))
     if not film.canvas:
         return frame
     canvas_width, canvas_height = film.canvas
-    scale = min(canvas_width / width, canvas_height / height)
-    size = min(canvas_height, round(height * scale)), min(canvas_width, round(width * scale))
     canvas = np.empty((canvas_height, canvas_width, film.channels), np.uint8)
     canvas[:] = film.background_colour
-    _centre(canvas, size)[:] = fit(frame, size)
+    canvas[box.top : box.bottom, box.left : box.right] = fit(frame, (box.height, box.width))
     return canvas
 
 

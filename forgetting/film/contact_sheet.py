@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from forgetting.ablation.plan import Plan
 from forgetting.engines.engine import Frame
+from forgetting.film.fonts import Font
 from forgetting.film.images import fit
 
 CELL = 256
@@ -58,7 +59,7 @@ def draw_sheet(thumbnails: dict[int, Frame], plan: Plan, fps: float) -> Frame:
     rows = -(-len(thumbnails) // columns)
     size = columns * (width + GAP) + GAP, rows * (height + GAP) + GAP
     sheet = Image.new("RGB", size, BACKGROUND)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(17)
+    draw, font = ImageDraw.Draw(sheet), Font().at(19)
     for number, (index, picture) in enumerate(sorted(thumbnails.items())):
         row, column = divmod(number, columns)
         x, y = GAP + column * (width + GAP), GAP + row * (height + GAP)

@@ -23,6 +23,7 @@ def rescale(
     rate: float,
     seconds: float,
     crf: int = 14,
+    start: float = 0.0,
 ) -> None:
     """Write a copy of a film, as .mp4, centred in a cell; transparent pixels become black.
 
@@ -34,6 +35,7 @@ def rescale(
         rate: frames per second of the copy.
         seconds: length of the copy; the last frame is repeated until then.
         crf: quality of the copy, lower is better.
+        start: seconds of the film that are left out, such as those of its title.
 
     Raises:
         OSError: the disk is full.
@@ -49,6 +51,9 @@ def rescale(
     else:
         source += file_source(path)
     filters = [f"fps={rate:.10g}"]
+    if start:  # half a frame early, because times are rounded
+        begin = start - 0.5 / film.rate
+        filters = [f"trim=start={begin:.6f},setpts=PTS-STARTPTS", *filters]
     if film.channels == 4:
         filters += ["format=gbrap", "premultiply=inplace=1"]
     filters += [

@@ -7,20 +7,24 @@ recorded, or if the command line names it.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from forgetting.errors import RequestError
-from forgetting.files import open_regular
+from forgetting.files import is_link, open_regular
 from forgetting.printable import shell_command
 
-FILES = ("path", "audio", "mask", "weights", "labels")
+FILES = ("path", "audio", "mask", "weights", "labels", "font")
 """Keys of parts under which a config names a file."""
 
 NOT_INPUT = ("plan", "render", "measure", "cluster", "hydra")
 """Root keys whose values are not read into the pictures or the sound."""
+
+RECORDED = "a recorded file"
+"""What stands for the path of a file where only its content matters."""
 
 Record = dict[str, dict[str, Any]]
 """Dotted key -> {"sha256": 64 hexadecimal digits, "size": bytes}."""
@@ -81,6 +85,35 @@ def _digest(key: str, path: str) -> dict[str, Any] | None:
         raise RequestError(f"{key}={path} cannot be used: {error}") from None
     except (OSError, ValueError) as error:
         raise RequestError(f"{key}={path} cannot be read ({error}); check the path") from None
+
+
+def without_paths(config: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config without the paths of files whose content is recorded.
+
+    Films are the same wherever their files lie.
+    """
+    copied = copy.deepcopy(dict(config))
+    for parent, node, key in references(copied):
+        if f"{parent}.{key}" in recorded:
+            node[key] = RECORDED
+    return copied
+
+
+def kept_font(folder: Path) -> Path | None:
+    """Return the copy of a film's font in the folder of its run, if there is one."""
+    paths = (path for path in sorted(folder.glob("font.*")) if not is_link(path))
+    return next(filter(Path.is_file, paths), None)
+
+
+def with_kept_font(
+    config: Mapping[str, Any], recorded: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Return a config that names the copy of its font in ``folder``, if that is the same font."""
+    copy_of_font = kept_font(folder)
+    known = recorded.get("film.font")
+    if not copy_of_font or not known or _digest("film.font", str(copy_of_font)) != known:
+        return dict(config)
+    return {**config, "film": {**config["film"], "font": str(copy_of_font)}}
 
 
 def replaced(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

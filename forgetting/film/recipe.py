@@ -21,6 +21,7 @@ from forgetting.engines.engine import EngineInfo
 from forgetting.errors import RequestError, one_line
 from forgetting.film import input_files
 from forgetting.film.settings import FilmSettings
+from forgetting.film.texts import versions as typesetting_versions
 from forgetting.models.checkpoints.native import fingerprint
 from forgetting.models.generator import Generator
 from forgetting.parts import TARGET, find_part, part_fields, part_modules
@@ -43,6 +44,7 @@ def write_recipe(
     why: str,
     film: FilmSettings,
     shape: tuple[int, int],
+    texts: Iterable[str] = (),
 ) -> str:
     """Return the recipe of a film.
 
@@ -53,12 +55,14 @@ def write_recipe(
         why: the sentence that explains the choice of the engine.
         film: the settings, with their encoder resolved.
         shape: height and width of the film's pictures.
+        texts: that are set in the film.
     """
     versions = {
         "forgetting": version("forgetting"),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         **engine.versions(),
+        **typesetting_versions(texts),
         "python": platform.python_version(),
     }
     rendered_by = {
@@ -234,13 +238,15 @@ def segment_key(plan: Plan, recipe: DictConfig | None = None) -> str:
 def film_identity(plan: Plan, recipe: DictConfig | None = None) -> dict[str, Any]:
     """Return the recipe of a plan without what changes no picture.
 
-    Why its engine was chosen, and measures.
+    Why its engine was chosen, measures, and where the files lie whose content it records.
     """
-    identity = plain_values(read_recipe(plan, "of this run") if recipe is None else recipe)
+    recipe = read_recipe(plan, "of this run") if recipe is None else recipe
+    identity = plain_values(recipe)
     identity["config"].pop("measure", None)
     if isinstance(identity.get("engine"), dict):
         identity["engine"].pop("why", None)
-    return identity
+    config = input_files.without_paths(identity["config"], files_of(recipe))
+    return identity | {"config": config}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], parent: str = "") -> list[str]:
@@ -297,6 +303,8 @@ def config_with_plan(
         if not any(key.split(".")[0] == "engine" for key in overridden):
             base["engine"] = engine_config(recipe)
         config = plain_values(base)
+        if "film.font" not in overridden:
+            config = input_files.with_kept_font(config, files_of(recipe), Path(path).parent)
         chosen = overridden if explicit is None else explicit
         input_files.verify(config, files_of(recipe), Path(path), verb, chosen)
     settings = config["film"]

@@ -216,6 +216,7 @@ def render_segments(
                 segment,
                 composed,
                 lambda: store.record_seconds(segments[0], time.monotonic() - since),
+                source.compositor.title_frames,
             )
 
     consume_in_thread(track(source.frames(indices), "rendering frames", len(indices)), write)

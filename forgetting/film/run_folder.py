@@ -4,6 +4,7 @@
     segments/KEY/        while the film is rendered: its finished segments
     segments/lock*       the locks of the processes that work in the folder
     summary.json, curve.csv, curve.png, curve.svg         when all frames are rendered
+    font.ttf             a copy of the font, where film.font names one
     film.mp4, poster.png, sheet.png, recipe.yaml          at the end
 
 ``recipe.yaml`` is written last: where it equals the recipe of the plan, the
@@ -26,7 +27,7 @@ from omegaconf import DictConfig
 from forgetting import files
 from forgetting.ablation.plan import Plan, load_plan
 from forgetting.errors import RequestError, friendly_os_errors
-from forgetting.film import contact_sheet, encoder
+from forgetting.film import contact_sheet, encoder, input_files
 from forgetting.film import recipe as recipes
 from forgetting.film.folder_lock import FolderLock
 from forgetting.film.images import read_still, save_png
@@ -124,13 +125,15 @@ class RunFolder:
         Raises:
             RequestError: segments are missing.
         """
-        store, segments = stores[0], dict[range, Path]()
+        store, segments, title = stores[0], dict[range, Path](), dict[range, Path]()
         for other in stores:
             segments = other.finished() | segments
+            title = title or other.finished_title()
         _check_complete(store, segments)
         film = self.path / store.film.name
         with files.atomic_write(film) as part:
-            ordered = [(segments[segment], len(segment)) for segment in store.segments()]
+            ordered = [(path, len(segment)) for segment, path in sorted(title.items(), key=_start)]
+            ordered += [(segments[segment], len(segment)) for segment in store.segments()]
             encoder.join_segments(store.film, ordered, part, store.comment)
         with files.atomic_write(self.path / "poster.png") as part:
             files.copy_own(_first_existing(store.poster_path for store in stores), part)
@@ -146,6 +149,17 @@ class RunFolder:
         with files.atomic_write(self.path / RECIPE) as part:
             part.write_text(plan.recipe, encoding="utf-8")
         return film
+
+    def keep_font(self, film: FilmSettings) -> None:
+        """Keep a copy of the font of a film, so that it can be resumed where the font is not."""
+        if film.font is None:
+            return
+        font, kept = film.text_font, input_files.kept_font(self.path)
+        copied = self.path / f"font.{font.suffix}"
+        if kept is not None and kept.samefile(font.path):
+            return
+        with files.atomic_write(copied) as part:
+            part.write_bytes(font.content)
 
     def remove_leftovers(self) -> None:
         """Remove what killed processes left: unfinished files, and an empty folder of segments."""
@@ -254,7 +268,7 @@ def _check_film(film: Path, store: SegmentStore) -> None:
     files.check_own_folder(film)
     film.stat()
     try:
-        for number in range(store.count):
+        for number in range(store.film.file_frames):
             files.check_own(film / f"{number:05d}.png")
     except FileNotFoundError:
         raise RequestError(
@@ -280,6 +294,10 @@ def _check_complete(store: SegmentStore, segments: dict[range, Path]) -> None:
             f"frames {ranges} of {store.count} are missing; 'forgetting resume FOLDER' renders "
             "them, or join more folders"
         )
+
+
+def _start(segment: tuple[range, Path]) -> int:
+    return segment[0].start
 
 
 def _first_existing(paths: Iterable[Path]) -> Path:

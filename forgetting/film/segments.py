@@ -8,14 +8,17 @@ step:
     0000240-0000479.5f0c….mp4      frames 240 to 479
     sample-0000144.png             the contact sheet's picture of frame 144
     0000240.seconds                time taken by a process whose first segment began with frame 240
+    title-0000000-0000071.9b….mp4  the title, which stands before frame 0
     poster.png
 
-Two processes that render the same segment write the same name.
+The title ends with the first picture of the film, so the first segment is written with it. Two
+processes that render the same segment write the same name.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import math
 import re
@@ -69,10 +72,7 @@ class SegmentStore:
 
         A shard is the K-th of N consecutive parts of the list of segments.
         """
-        length = 1 if self.film.file_format.stills else self.film.segment
-        segments = [
-            range(start, min(start + length, self.count)) for start in range(0, self.count, length)
-        ]
+        segments = self._split(self.count)
         if shard is None:
             return segments
         k, n = parse_shard(shard)
@@ -80,29 +80,26 @@ class SegmentStore:
 
     def named(self) -> dict[range, Path]:
         """Return the segments whose files exist; their content is not checked."""
-        expected, named = set(self.segments()), dict[range, Path]()
-        for path in sorted(self.folder.glob("*-*.*.*")) if self.folder.exists() else []:
-            if match := re.fullmatch(rf"(\d+)-(\d+)\.[0-9a-f]{{{HASH}}}\.\w+", path.name):
-                segment = range(int(match[1]), int(match[2]) + 1)
-                if segment in expected and not files.is_link(path):
-                    named[segment] = path
-        return named
+        return self._named("", self.segments())
 
     def finished(self) -> dict[range, Path]:
         """Return the segments whose files hold the bytes that were written; remove damaged ones."""
-        finished = self.named()
-        for segment, path in list(finished.items()):
-            if not path.is_file() or f".{_hash(path)}." not in path.name:
-                log.info("segment %s is damaged; it is rendered again", path)
-                files.remove_path(path)
-                del finished[segment]
+        finished = _undamaged(self.named())
+        if self.film.title_frames and not self.finished_title():
+            finished.pop(self.segments()[0], None)
         return finished
+
+    def finished_title(self) -> dict[range, Path]:
+        """Return the files of the title by their ranges of its frames; none if one is missing."""
+        title = _undamaged(self._named("title-", self._title_segments))
+        return title if len(title) == len(self._title_segments) else {}
 
     def write(
         self,
         segment: range,
         frames: Iterable[Frame],
         before_naming: Callable[[], None] = lambda: None,
+        title: Callable[[Frame], Iterable[Frame]] = lambda first: (),
     ) -> None:
         """Write a segment; its file appears complete or not at all.
 
@@ -110,15 +107,15 @@ class SegmentStore:
             segment: the range of positions.
             frames: its frames in order; frames of later segments may follow.
             before_naming: called when all bytes are written and before the file gets its name.
+            title: returns the frames of the title, by the first frame of the film.
         """
         files.make_own_folder(self.folder)
-        suffix = self.film.file_format.suffix
-        path = self.folder / f"{segment.start:07d}-{segment.stop - 1:07d}.{suffix}"
-        with files.temporary_path(path) as part:
-            sampled = self._save_stills(segment, frames)
-            encoder.encode(self.film, sampled, part, self.shape, self.comment)
-            before_naming()
-            part.replace(path.with_suffix(f".{_hash(part)}.{suffix}"))
+        if self._title_segments and segment.start == 0:
+            first, frames = _peeked(frames)
+            of_title = iter(title(fit(first, self.shape)))
+            for part in self._title_segments:
+                self._encode("title-", part, itertools.islice(of_title, len(part)))
+        self._encode("", segment, self._save_stills(segment, frames), before_naming)
         log.debug("frames %d to %d are written", segment.start, segment.stop - 1)
 
     @property
@@ -139,6 +136,41 @@ class SegmentStore:
     def poster_path(self) -> Path:
         """The path of the poster."""
         return self.folder / POSTER
+
+    @property
+    def _title_segments(self) -> list[range]:
+        """The ranges of the title's frames that are files of their own."""
+        return self._split(self.film.title_frames)
+
+    def _split(self, count: int) -> list[range]:
+        """Return the ranges of ``count`` frames that are files of their own."""
+        length = 1 if self.film.file_format.stills else self.film.segment
+        return [range(start, min(start + length, count)) for start in range(0, count, length)]
+
+    def _named(self, prefix: str, segments: Iterable[range]) -> dict[range, Path]:
+        """Return those of the segments whose files exist; their content is not checked."""
+        expected, named = set(segments), dict[range, Path]()
+        for path in sorted(self.folder.glob(f"{prefix}*-*.*.*")) if self.folder.exists() else []:
+            if match := re.fullmatch(rf"{prefix}(\d+)-(\d+)\.[0-9a-f]{{{HASH}}}\.\w+", path.name):
+                segment = range(int(match[1]), int(match[2]) + 1)
+                if segment in expected and not files.is_link(path):
+                    named[segment] = path
+        return named
+
+    def _encode(
+        self,
+        prefix: str,
+        segment: range,
+        frames: Iterable[Frame],
+        before_naming: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Write a file of frames; it gets its name when it is complete."""
+        suffix = self.film.file_format.suffix
+        path = self.folder / f"{prefix}{segment.start:07d}-{segment.stop - 1:07d}.{suffix}"
+        with files.temporary_path(path) as part:
+            encoder.encode(self.film, frames, part, self.shape, self.comment)
+            before_naming()
+            part.replace(path.with_suffix(f".{_hash(part)}.{suffix}"))
 
     def _save_stills(self, segment: range, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield the frames of a segment; save those of the contact sheet and of the poster."""
@@ -178,6 +210,24 @@ def _recorded_seconds(path: Path) -> float:
     except (ValueError, OSError):
         return 0.0
     return seconds if math.isfinite(seconds) else 0.0
+
+
+def _peeked(frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:
+    """Return the first of some frames, and all of them; no other is taken."""
+    iterator = iter(frames)
+    first = next(iterator)
+    return first, itertools.chain([first], iterator)
+
+
+def _undamaged(named: dict[range, Path]) -> dict[range, Path]:
+    """Return the files that hold the bytes that were written; remove the others."""
+    finished = dict(named)
+    for segment, path in named.items():
+        if not path.is_file() or f".{_hash(path)}." not in path.name:
+            log.info("segment %s is damaged; it is rendered again", path)
+            files.remove_path(path)
+            del finished[segment]
+    return finished
 
 
 def _hash(path: Path) -> str:

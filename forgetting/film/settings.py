@@ -13,8 +13,10 @@ from PIL import ImageColor
 
 from forgetting.ablation.tracks import ENDINGS
 from forgetting.errors import RequestError, check_choice, check_int, check_range, unknown_name
+from forgetting.film.fonts import MAX_FACES, Font
 from forgetting.film.formats import ENCODERS, FORMATS, PRESETS, FilmFormat
 from forgetting.film.images import cropped
+from forgetting.film.texts import MAX_TITLE, check_text
 from forgetting.parts import TARGET, part
 
 LAYOUTS = ("face", "map", "diptych", "inset", "triptych")
@@ -62,7 +64,11 @@ class FilmSettings:
             ``black`` or ``white`` or, on a transparent background, away (``clear``).
         layout: ``face``, ``map`` (the memory map alone), ``diptych`` (face beside map), ``inset``
             (map in a corner), ``triptych`` (face, map, forgetting curve).
-        title: stands on black before the picture appears.
+        title: stands on the background before the first frame of the film.
+        title_duration: seconds that the title takes. The film's file is that much longer.
+        font: of the title and the captions: path of a font file, or name of an installed font. None
+            is the font that the package ships.
+        font_face: number of the face in a file that holds several.
         crop: aspect ratio to which the frame is cropped, width to height: [1, 1], [9, 16].
         canvas: width and height of the finished film, on which the frame is centred as large as it
             fits.
@@ -90,6 +96,9 @@ class FilmSettings:
     ending: str = "smudge"
     layout: str = "face"
     title: str | None = None
+    title_duration: float = 3.0
+    font: str | None = None
+    font_face: int = 0
     crop: Sequence[int] | None = None
     canvas: Sequence[int] | None = None
     background: str = "black"
@@ -148,9 +157,13 @@ class FilmSettings:
                 raise RequestError(
                     f"film.{name} must be two whole numbers, width and height, got {pair!r}"
                 )
-        for name, text in (("title", self.title), ("audio", self.audio)):
+        for name, text in (("font", self.font), ("audio", self.audio)):
             if text is not None and not isinstance(text, str):
                 raise RequestError(f"film.{name} must be text, got {text!r}; put it in quotes")
+        if self.title is not None:
+            check_text("film.title", self.title, MAX_TITLE)
+        check_range("film.title_duration", self.title_duration, 0.1, 600)
+        check_int("film.font_face", self.font_face, 0, MAX_FACES - 1)
         self._check_audio()
         self._check_background()
         self.grid_size  # noqa: B018 (raises if it is not possible)
@@ -200,6 +213,36 @@ class FilmSettings:
     def indices(self) -> range:
         """The frames of the plan that are in the film."""
         return range(0, self.frames, self.every)
+
+    @property
+    def title_frames(self) -> int:
+        """The number of frames of the title, which stand before the others in the file.
+
+        Frames of the plan, measures, sheets and posters are counted without them.
+        """
+        if not self.title or not self.title.strip():
+            return 0
+        return max(1, round(self.title_duration * self.rate))
+
+    @property
+    def title_seconds(self) -> float:
+        """When the first frame of the plan is shown, in seconds of the file."""
+        return self.title_frames / self.rate
+
+    @property
+    def file_frames(self) -> int:
+        """The number of frames of the file: those of the title, and those of the plan."""
+        return self.title_frames + len(self.indices)
+
+    @property
+    def file_seconds(self) -> float:
+        """The length of the file."""
+        return self.file_frames / self.rate
+
+    @property
+    def text_font(self) -> Font:
+        """The font of the title and the captions."""
+        return Font(Path(self.font), self.font_face) if self.font else Font()
 
     @property
     def rate(self) -> float:
@@ -260,15 +303,20 @@ class FilmSettings:
             return size, round(size * width / height)
         return size, 2 * round(size * width / height / 2)
 
+    def uncropped_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of all panels, for pictures of ``height`` x ``width``."""
+        size, panel_width = self.panel(height, width)
+        panels = PANELS.get(self.layout, 1)
+        return size, panels * panel_width + (panels - 1) * self.gap(size)
+
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """Return the film's height and width, for pictures of ``height`` x ``width``.
 
         Raises:
             RequestError: they are odd and the format needs even numbers.
         """
-        size, panel_width = self.panel(height, width)
-        panels = PANELS.get(self.layout, 1)
-        shape = size, panels * panel_width + (panels - 1) * self.gap(size)
+        size, _ = self.panel(height, width)
+        shape = self.uncropped_shape(height, width)
         if self.crop:
             shape = cropped(shape, self.crop)
         if self.canvas:

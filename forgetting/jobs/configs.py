@@ -14,7 +14,8 @@ from typing import Any
 from forgetting.ablation.schedules import Schedule
 from forgetting.ablation.tracks import TrackSpec, add_ending
 from forgetting.analysis.measure import MeasureSettings
-from forgetting.errors import RequestError, unknown_name
+from forgetting.errors import RequestError, check_int, unknown_name
+from forgetting.film.fonts import MAX_FACES, resolve
 from forgetting.film.segments import parse_shard
 from forgetting.parts import TARGET, find_part, package_of, part_fields
 from forgetting.printable import quoted, shell_command
@@ -98,6 +99,22 @@ def build_key(config: Mapping[str, Any], key: str, trusted: Collection[str] = ()
     node = config.get(key)
     check_group(node, key, key)
     return build_part(node, key, trusted)
+
+
+def with_resolved_font(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config in which ``film.font`` is the path of a file, also if it named a font.
+
+    Raises:
+        RequestError: there is no such font.
+    """
+    film = config.get("film")
+    name = film.get("font") if isinstance(film, Mapping) else None
+    if not isinstance(film, Mapping) or not isinstance(name, str) or not name:
+        return dict(config)
+    face = film.get("font_face", 0)
+    check_int("film.font_face", face, 0, MAX_FACES - 1)
+    font = resolve(name, face)
+    return {**config, "film": {**film, "font": str(font.path), "font_face": font.face}}
 
 
 def check_group(node: Any, where: str, group: str) -> None:

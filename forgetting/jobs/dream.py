@@ -26,9 +26,16 @@ from forgetting.engines.precision import MIN_SPEEDUP
 from forgetting.engines.torch_cpu import TorchConfig, resolve_device
 from forgetting.errors import RequestError
 from forgetting.film import decoder
-from forgetting.film.captions import Caption, act_captions
+from forgetting.film.captions import Caption, act_captions, check_texts
 from forgetting.film.settings import FilmSettings
-from forgetting.jobs.configs import Execution, build_key, build_part, check_group, track_specs
+from forgetting.jobs.configs import (
+    Execution,
+    build_key,
+    build_part,
+    check_group,
+    track_specs,
+    with_resolved_font,
+)
 from forgetting.jobs.plans import check_plan_matches, existing_plan, with_recipe
 from forgetting.models.activity import Activity, map_layers
 from forgetting.models.classifier import ClassifierLoader
@@ -81,7 +88,7 @@ class DreamJob:
         source = build_key(config, "source", trusted)
         if isinstance(source, GeneratedFace):
             check_group(config["source"]["generator"], "source.generator", "generator")
-        config = _with_source_timing(config, source)
+        config = with_resolved_font(_with_source_timing(config, source))
         film = build_key(config, "film", trusted)
         objectives = [build_key(config, "objective", trusted)]
         for name, node in (config.get("objectives") or {}).items():
@@ -95,6 +102,8 @@ class DreamJob:
                 f"film.grid shows several faces, and a dream has none, got {film.grid}; leave it "
                 "out"
             )
+        tracks = track_specs(config, film.ending, trusted)
+        check_texts(film, [spec.schedule for spec in tracks])
         return DreamJob(
             config,
             build_key(config, "classifier", trusted),
@@ -102,7 +111,7 @@ class DreamJob:
             source,
             tuple(objectives),
             build_key(config, "ascent", trusted),
-            track_specs(config, film.ending, trusted),
+            tracks,
             film,
             engine,
             execution,
@@ -159,12 +168,16 @@ class DreamJob:
         dreamer = replace(dreamer, precision=getattr(torch, precision))
         engine = TorchInfo(precision, device)
         log.info("%s", f"torch in {precision} on {device}: {why}")
-        plan, film = with_recipe(plan, self.config, classifier, engine, why, film, provider.size)
-        reference = self._reference_activity(dreamer, first) if film.layout != "face" else None
         captions = [caption for part in sequences for caption in _captions(part, dreamer)]
         captions += act_captions([spec.schedule for spec in self.tracks], film)
+        plan, film = with_recipe(
+            plan, self.config, classifier, engine, why, film, provider.size, captions
+        )
+        reference = self._reference_activity(dreamer, first) if film.layout != "face" else None
         dreamer = replace(dreamer, plan=plan)
-        return DreamFrames(dreamer, self.dream, engine, film, captions, reference)
+        frames = DreamFrames(dreamer, self.dream, engine, film, captions, reference)
+        frames.compositor.check_texts()
+        return frames
 
     def _reference_activity(self, dreamer: Dreamer, first: torch.Tensor) -> Activity:
         """Return the activity of the intact network for a picture that excites all layers."""

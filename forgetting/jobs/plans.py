@@ -13,6 +13,7 @@ from forgetting.ablation.tracks import TrackSpec
 from forgetting.engines.engine import EngineInfo
 from forgetting.errors import RequestError
 from forgetting.film import recipe as recipes
+from forgetting.film.captions import Caption
 from forgetting.film.encoder import resolve_encoder
 from forgetting.film.settings import FilmSettings
 from forgetting.jobs.configs import build_part
@@ -62,6 +63,7 @@ def with_recipe(
     why: str,
     film: FilmSettings,
     size: tuple[int, int],
+    captions: Sequence[Caption],
 ) -> tuple[Plan, FilmSettings]:
     """Return the plan with its recipe, and the film's settings with their encoder resolved.
 
@@ -73,7 +75,9 @@ def with_recipe(
         why: why that engine was chosen, in a sentence.
         film: the settings.
         size: height and width of the network's picture.
+        captions: of the film.
     """
     film = resolve_encoder(film, engine.device)
-    recipe = recipes.write_recipe(config, generator, engine, why, film, film.shape(*size))
+    texts = [film.title or "", *(caption.text for caption in captions)]
+    recipe = recipes.write_recipe(config, generator, engine, why, film, film.shape(*size), texts)
     return replace(plan, recipe=recipe), film

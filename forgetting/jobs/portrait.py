@@ -13,12 +13,12 @@ from torch import Tensor
 from forgetting.ablation.plan import Plan
 from forgetting.ablation.tracks import TrackSpec, ablation_task, make_plan, sample_rows
 from forgetting.engines.engine import EngineConfig, FrameRequest, from_bytes, render_rows
-from forgetting.film.captions import act_captions
+from forgetting.film.captions import act_captions, check_texts
 from forgetting.film.compositor import Compositor
 from forgetting.film.contact_sheet import sample_positions
 from forgetting.film.render import FaceFrames
 from forgetting.film.settings import FilmSettings
-from forgetting.jobs.configs import Execution, build_key, track_specs
+from forgetting.jobs.configs import Execution, build_key, track_specs, with_resolved_font
 from forgetting.jobs.plans import check_plan_matches, existing_plan, with_recipe
 from forgetting.models.generator import Generator
 from forgetting.models.latents import Latent
@@ -66,15 +66,18 @@ class FaceJob:
             RequestError: a value that is not possible; nothing slow has begun.
         """
         execution = Execution.from_config(config)
+        config = with_resolved_font(config)
         trusted = execution.trusted
         film = build_key(config, "film", trusted)
         noise = build_key(config, "noise", trusted) if "noise" in config else ConstantNoise()
+        tracks = track_specs(config, film.ending, trusted)
+        check_texts(film, [spec.schedule for spec in tracks])
         return FaceJob(
-            dict(config),
+            config,
             build_key(config, "generator", trusted),
             build_key(config, "latent", trusted),
             noise,
-            track_specs(config, film.ending, trusted),
+            tracks,
             film,
             build_key(config, "engine", trusted),
             execution,
@@ -113,15 +116,16 @@ class FaceJob:
             plan = make_plan(generator, self.tracks, ranks, self.film.frames, render_row)
         log.info("%s", why)
         log.debug("%s", _described(generator, plan))
+        captions = act_captions([spec.schedule for spec in self.tracks], self.film)
         plan, film = with_recipe(
-            plan, self.config, generator, engine, why, self.film, generator.size
+            plan, self.config, generator, engine, why, self.film, generator.size, captions
         )
         recorder = engine.recorder() if film.layout != "face" else None
         intact = None
         if recorder is not None:
             intact = next(recorder.render([FrameRequest(torch.zeros(len(task)))])).activity
-        captions = act_captions([spec.schedule for spec in self.tracks], film)
         compositor = Compositor(film, plan, generator.size, captions, intact)
+        compositor.check_texts()
         still = None if self.latent.moves else [latent.sample(generator) for latent in latents]
         frames = film.frames
 

@@ -73,6 +73,7 @@ def render(job: Job, folder: Path, executor: Executor | None = None) -> Path:
         with friendly_os_errors(folder), run.lock(shard):
             if plan is not existing:
                 save_plan(plan, folder / "plan.npz")
+            run.keep_font(job.film)
             store = _render_missing(render_job, plan, run, job, since)
             if shard is None:
                 render_job.measure(
@@ -92,9 +93,13 @@ def _changes(plan: Plan, job: Job, folder: Path) -> list[str]:
     Nothing means the same film.
     """
     recipe = recipes.read_recipe(plan, folder)
-    before, after = recipes.film_config(recipes.config_of(recipe)), recipes.film_config(job.config)
-    changes = recipes.differences(before, after)
     recorded, now = recipes.files_of(recipe), input_files.record(job.config)
+    same = {key: digest for key, digest in now.items() if recorded.get(key) == digest}
+    before, after = (
+        recipes.film_config(input_files.without_paths(config, same))
+        for config in (recipes.config_of(recipe), job.config)
+    )
+    changes = recipes.differences(before, after)
     changes += [f"{key} is another file" for key in input_files.replaced(recorded, now)]
     if job.plan is not None and load_plan(Path(job.plan)).digest() != plan.digest():
         changes.append("its plan is another one")
@@ -164,6 +169,7 @@ def trusted_config(
     """
     recipe = recipes.read_recipe(plan, folder)
     config = recipes.config_of(recipe) | {"trust": list(trust)}
+    config = input_files.with_kept_font(config, recipes.files_of(recipe), folder)
     verb = job_class(config).verb
     if code:
         require_code_consent(config, overrides, verb)
@@ -245,6 +251,7 @@ def preview(job: Job, folder: Path) -> Path:
             save_png(sheet, part, store.comment)
         if not (folder / "plan.npz").exists():  # the plan of a film stays the film's
             save_plan(plan, folder / "plan.npz")
+        run.keep_font(job.film)
     return folder / "sheet.png"
 
 

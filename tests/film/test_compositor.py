@@ -15,7 +15,7 @@ from forgetting.engines.engine import FrameRequest
 from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
 from forgetting.film.captions import act_captions
-from forgetting.film.compositor import Caption, Compositor, on_canvas
+from forgetting.film.compositor import Caption, Compositor, on_canvas, picture_box
 from forgetting.film.settings import LAYOUTS, FilmSettings
 from forgetting.models.activity import map_layers, pool_cells
 from forgetting.models.units import UNIT_KINDS
@@ -113,6 +113,28 @@ def test_recorded_activity_is_the_root_mean_square_of_units(tiny):
     np.testing.assert_allclose(recorded, torch.cat(expected).numpy(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("background", ["black", "#0c0c0c", "#eee8e0"])
+def test_gaps_and_titles_have_the_colour_of_the_canvas(background):
+    """A black gap or title on a nearly black canvas would show bars."""
+    film = FilmSettings(
+        fps=4,
+        duration=1,
+        size=128,
+        layout="diptych",
+        canvas=(258, 200),
+        background=background,
+        title="a title",
+    )
+    compositor, engine = filmed(film)
+    composed = frame(compositor, engine, 0)
+    box = picture_box(film, film.uncropped_shape(32, 32))
+    ground = np.array(film.background_colour)
+    middle = composed[box.top : box.bottom, box.left + box.width // 2]
+    assert (middle == ground).all()
+    title = list(compositor.title_frames(composed))
+    assert (title[len(title) // 2][[0, 0, -1, -1], [0, -1, 0, -1]] == ground).all()
+
+
 def test_captions_appear_and_disappear():
     film = FilmSettings(fps=10, duration=8, size=128)
     compositor, engine = filmed(film, acts=ACTS)
@@ -125,13 +147,18 @@ def test_captions_appear_and_disappear():
     assert 0 < Caption("x", 2, 4).strength(2.3) < 1
 
 
-def test_a_title_disappears():
-    compositor, engine = filmed(FilmSettings(fps=10, duration=5, size=128, title="What I saw"))
-    untitled, _ = filmed(FilmSettings(fps=10, duration=5, size=128))
+def test_a_title_covers_no_frame_of_the_film():
+    settings = {"fps": 10, "duration": 1, "size": 128}
+    compositor, engine = filmed(FilmSettings(**settings, title="What I saw"))
+    untitled, _ = filmed(FilmSettings(**settings))
     first = frame(compositor, engine, 0)
-    assert first[:20].max() == 0
-    assert first.max() > 200
-    assert np.array_equal(frame(compositor, engine, 40), frame(untitled, engine, 40))
+    assert np.array_equal(first, frame(untitled, engine, 0))
+    title = list(compositor.title_frames(first))
+    assert len(title) == compositor.film.title_frames == 30
+    assert len(compositor.film.indices) == len(untitled.film.indices) == 10
+    assert title[0].max() < 20, "letters appear out of the background"
+    assert 200 < title[14].max() < 240
+    assert np.abs(title[-1].astype(int) - first).mean() < 3, "the first picture has appeared"
 
 
 def test_canvases():

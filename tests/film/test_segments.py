@@ -72,6 +72,39 @@ def test_a_damaged_segment_is_rendered_again(tmp_path, caplog):
     assert not damaged.exists()
 
 
+def black_title(store):
+    """Return the function that makes a title of black frames."""
+    return lambda first: (np.zeros_like(first) for _ in range(store.film.title_frames))
+
+
+@pytest.mark.parametrize("film", [{}, {"format": "png", "segment": 5}, {"segment": 7}])
+def test_a_title_is_written_with_the_first_segment(tmp_path, film):
+    store = segment_store(
+        tmp_path, duration=1, title="a title", title_duration=1, **{"segment": 5} | film
+    )
+    frames = iter(gradient_frames(10))
+    for segment in store.segments():
+        store.write(segment, frames, title=black_title(store))
+    assert sum(map(len, store.finished())) == store.count == 10
+    assert sum(map(len, store.finished_title())) == 10
+    assert store.sample_positions == list(range(10))
+    assert len(list(store.folder.glob("title-*"))) == len(store.finished_title())
+
+
+def test_without_its_title_the_first_segment_is_rendered_again(tmp_path):
+    store = segment_store(tmp_path, duration=1, segment=5, title="a title", title_duration=0.5)
+    frames = iter(gradient_frames(10))
+    for segment in store.segments():
+        store.write(segment, frames, title=black_title(store))
+    (title,) = store.finished_title().values()
+    title.write_bytes(title.read_bytes()[:-1])
+    assert set(store.finished()) == {range(5, 10)}
+    assert store.finished_title() == {}
+    store.write(range(5), gradient_frames(5), title=black_title(store))
+    assert set(store.finished()) == {range(5), range(5, 10)}
+    assert list(store.finished_title().values()) == [title], "the same bytes"
+
+
 def test_files_of_other_names_are_ignored(tmp_path):
     store = segment_store(tmp_path, duration=1, segment=5)
     store.write(range(5), gradient_frames(5))

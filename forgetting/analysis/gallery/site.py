@@ -114,11 +114,13 @@ def _write_copies(work: GalleryFilm, folder: Path) -> None:
         decoder.frame_rate(run.film)  # raises if it is no film, which browsers would show as black
         _link_or_copy(run.film, folder / work.film)
     else:
-        copies.rescale(run.film, run.store, folder / work.film, work.size, film.rate, run.seconds)
+        copies.rescale(
+            run.film, run.store, folder / work.film, work.size, film.rate, film.file_seconds
+        )
     if work.wall != work.film:
         small = 2 * round(WALL * width / height / 2), WALL
-        rate = min(film.rate, 30)
-        copies.rescale(run.film, run.store, folder / work.wall, small, rate, run.seconds, crf=24)
+        rate, seconds = min(film.rate, 30), film.file_seconds
+        copies.rescale(run.film, run.store, folder / work.wall, small, rate, seconds, crf=24)
 
 
 def _write_stills(work: GalleryFilm, folder: Path) -> None:

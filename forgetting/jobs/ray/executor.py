@@ -28,7 +28,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from forgetting.ablation.plan import Plan
 from forgetting.analysis.measure import MeasureSettings
 from forgetting.errors import ForgettingError, Interrupted, RequestError, one_line
 from forgetting.files import atomic_write
-from forgetting.film import input_files
+from forgetting.film import input_files, recipe
 from forgetting.film.segments import SegmentStore
 from forgetting.jobs.job import Job
 from forgetting.jobs.ray.settings import Ray
@@ -123,7 +123,7 @@ class RayExecutor:
         plan_bytes = None if plan_of_run is None else pack(plan_of_run)
         call = Call(film, "prepare", [files, trust, job.config, plan_bytes])
         plan, sequential = self.submit(call).result()
-        return RayJob(self, film, unpack(plan), sequential, files, trust)
+        return RayJob(self, film, unpack(plan), sequential, job.config, files, trust)
 
     def status(self) -> str:
         """Return how many nodes work, how many segments are rendered, and frames a second."""
@@ -309,6 +309,7 @@ class RayJob:
     film: int
     plan: Plan
     sequential: bool
+    config: Mapping[str, Any]
     files: InputFiles
     trust: Sequence[str]
 
@@ -317,7 +318,7 @@ class RayJob:
     ) -> None:
         """Render those segments; each is written into the folder of ``store`` when it arrives."""
         rendered = self._rendered(
-            _batches(segments, store.film.segment), ray.put(pack(plan)), store
+            _batches(segments, store.film.segment), ray.put(self._packed(plan)), store
         )
         frames = (frame for batch in rendered for segment in batch for frame in segment)
         total = sum(map(len, segments))
@@ -353,13 +354,17 @@ class RayJob:
         arguments = [self.files, self.trust, plan, batch, checkpoints, folder]
         return self.executor.submit(Call(self.film, "render", arguments, write))
 
+    def _packed(self, plan: Plan) -> bytes:
+        """Return a plan whose recipe names files as they were sent to the workers."""
+        return pack(replace(plan, recipe=recipe.with_config(plan.recipe, self.config)))
+
     def measure(self, plan: Plan, settings: MeasureSettings, folder: Path, **summary: Any) -> None:
         """Let a worker measure the film, and write the results into ``folder``."""
 
         def write(files: Mapping[str, bytes]) -> None:
             store_files(files, folder)
 
-        arguments = [self.files, self.trust, pack(plan), settings, summary]
+        arguments = [self.files, self.trust, self._packed(plan), settings, summary]
         self.executor.submit(Call(self.film, "measure", arguments, write)).result()
 
 
