@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 COVERAGE = 0.95
 
+ENOUGH = 6
+"""The fewest faces of which a median has an interval at all, see :func:`estimate`."""
+
 FIGURES: Mapping[str, str] = {
     "half_life.structure": "half-life",
     "last_person": "last person",
@@ -160,7 +163,7 @@ def strategies(runs: Sequence[FinishedRun], by: str = "half_life.structure") -> 
 
 def write_figures(runs: Sequence[FinishedRun], path: Path) -> None:
     """Write a .csv file with a row for every run: its name, settings that vary, and all figures."""
-    settings = list(dict.fromkeys(key for run in runs for key in run.settings))
+    settings = list(dict.fromkeys(key for run in runs for key in run.labels.settings))
     names = sorted({name for run in runs for name in run.figures})
     heads = ["run", "strategy", "face", *settings, *names, "person_to_the_end", "face_to_the_end"]
     with files.atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as file:
@@ -170,7 +173,7 @@ def write_figures(runs: Sequence[FinishedRun], path: Path) -> None:
             figures, censored = run.figures, censored_figures(run.summary)
             rows.writerow(
                 [run.name, run.strategy, run.face]
-                + [run.settings.get(key, "") for key in settings]
+                + [run.labels.settings.get(key, "") for key in settings]
                 + [f"{figures[name]:.9g}" if name in figures else "" for name in names]
                 + [int(name in censored) for name in ("last_person", "last_face")]
             )
@@ -228,12 +231,26 @@ def _cell(name: str, shown: Estimate | None, faces: int, signed: bool = False) -
     return text
 
 
+def caution(ranked: Sequence[Strategy]) -> str | None:
+    """Return a sentence if there are too few faces for a ranking; None if there are enough."""
+    fewest = min(ranked, key=lambda strategy: len(strategy.faces))
+    count = len(fewest.faces)
+    if len(ranked) < 2 or count >= ENOUGH:
+        return None
+    return (
+        f"a ranking of so few faces means little ({fewest.name!r} has {count}); "
+        f"below {ENOUGH} faces no median has an interval, so render more faces of every strategy"
+    )
+
+
 def report(ranked: Sequence[Strategy]) -> str:
     """Return both tables as Markdown, with how they are to be read."""
     faces = {face for strategy in ranked for face in strategy.faces}
     films = sum(len(strategy.runs) for strategy in ranked)
+    few = caution(ranked)
     parts = [
         f"{films} films, {len(ranked)} strategies, {len(faces)} faces.",
+        *([f"**{few[0].upper()}{few[1:]}.**"] if few else []),
         _markdown(ranking(ranked)),
         "Medians over faces; half-life, last person and last face are shares of units gone. "
         "In brackets is the interval between two order statistics that holds the median of all "
@@ -288,6 +305,8 @@ def compare(
             shell_command("measure", run.folder),
         )
     ranked = strategies(runs, by)
+    if few := caution(ranked):
+        log.warning("%s", few)
     curves = {}
     for strategy in ranked:
         if measured := [run.curve for run in strategy.runs if run.curve is not None]:

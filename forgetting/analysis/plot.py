@@ -19,6 +19,11 @@ from forgetting.engines.engine import Frame
 
 GREY = "#8a8a8a"
 
+INK = "#3a3a3a"
+
+OTHERS: Mapping[str, Any] = {"color": GREY, "lw": 0.9, "ls": (0, (5, 3))}
+"""How a comparison draws the medians of other strategies."""
+
 COMPARED = ("structure", "features", "identity", "face")
 """The metrics whose curves a comparison draws, one row for each."""
 
@@ -119,7 +124,7 @@ def plot_comparison(groups: Mapping[str, Sequence[ForgettingCurve]], paths: Sequ
     """Plot the curves of several runs: a column for every strategy, a row for every metric.
 
     Thin lines are single runs, the thick line is their median, and the band lies between their
-    quartiles. Grey lines are the medians of the other strategies.
+    quartiles. Dashed grey lines are the medians of the other strategies.
 
     Args:
         groups: the curves of every strategy, by its name.
@@ -168,7 +173,9 @@ def plot_comparison(groups: Mapping[str, Sequence[ForgettingCurve]], paths: Sequ
     for axes, (group, members) in zip(panels[0], groups.items(), strict=True):
         films = f"{len(members)} film{'s' * (len(members) != 1)}"
         axes.set_title(f"{textwrap.fill(group, 24)}\n{films}", fontsize=9)
-    figure.supxlabel("units gone" if over_ablation else "seconds", fontsize=9)
+    for axes in panels[-1]:
+        axes.set_xlabel("units gone" if over_ablation else "seconds", fontsize=9)
+    _add_legend(figure, len(groups) > 1)
     save_figure(figure, paths)
 
 
@@ -192,13 +199,35 @@ def _draw_group(
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
         # Where all films have ended, all values are NaN, of which numpy warns.
         for other in others:
-            axes.plot(grid, np.nanmedian(other, axis=0), color=GREY, alpha=0.35, lw=0.8)
+            axes.plot(grid, np.nanmedian(other, axis=0), **OTHERS)
         if runs is not None:
             axes.plot(grid, runs.T, color=colour, alpha=0.3, lw=0.5)
             low, high = np.nanquantile(runs, (0.25, 0.75), axis=0)
             axes.fill_between(grid, low, high, color=colour, alpha=0.22, lw=0)
             axes.plot(grid, np.nanmedian(runs, axis=0), color=colour, lw=2.0)
     _draw_threshold(axes, metric)
+
+
+def _add_legend(figure: Any, several: bool) -> None:
+    """Say below the panels what their lines and bands are; ``several`` if there are grey lines."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [
+        Line2D([], [], color=INK, lw=2.0, label="median of the films"),
+        Patch(color=INK, alpha=0.22, lw=0, label="between their quartiles"),
+        Line2D([], [], color=INK, alpha=0.4, lw=0.6, label="a film"),
+    ]
+    if several:
+        handles.append(Line2D([], [], label="median of another strategy", **OTHERS))
+    width = figure.get_figwidth()
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=len(handles) if width > 7 else 2,
+        fontsize=8,
+        frameon=False,
+    )
 
 
 def save_figure(figure: Any, paths: Sequence[Path]) -> None:

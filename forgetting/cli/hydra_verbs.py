@@ -21,7 +21,7 @@ from rich.text import Text
 from forgetting.cli.console import out, print_timed, report_errors
 from forgetting.engines.allocator import keep_memory
 from forgetting.errors import Interrupted, RequestError
-from forgetting.film.recipe import config_with_plan
+from forgetting.film.recipe import EXPERIMENT, config_with_plan
 from forgetting.jobs import foreign_configs, run, sweep
 from forgetting.jobs.config_groups import CONFIGS, root_config
 from forgetting.jobs.configs import require_code_consent
@@ -55,6 +55,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
             values = config_with_plan(
                 _plain(config), _overridden(overrides), verb, foreign_configs.keys(quoted)
             )
+            if values.get("plan") is None and (name := _experiment_name(overrides)):
+                values[EXPERIMENT] = name
             trusted = require_code_consent(values, _consents(quoted), verb)
             job = parse_job(values | {"trust": sorted(trusted)})
             log.debug("%s: %s", folder, " ".join(overrides) or "the default film")
@@ -89,6 +91,18 @@ def run_verb(verb: str, arguments: list[str]) -> None:
             out.print(Text(hint, "dim"), soft_wrap=True)
         elif failures:
             raise failures[0]
+
+
+def _experiment_name(overrides: list[str]) -> str | None:
+    """Return the name of the experiment that the film of a config is, for its recipe.
+
+    A film is not the default experiment if an override replaces one of the parts that make it.
+    """
+    name = HydraConfig.get().runtime.choices.get("experiment")
+    keys = _overridden(overrides)
+    parts = {"ordering", "operator", "schedule", "units", "tracks"}
+    replaced = any(key in parts or key.startswith("tracks.") for key in keys)
+    return str(name) if name and ("experiment" in keys or not replaced) else None
 
 
 @contextmanager

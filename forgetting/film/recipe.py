@@ -33,7 +33,13 @@ EXECUTION_KEYS = ("render", "measure", "cluster", "trust")
 None of its pictures depend on them.
 """
 
-PLAN_KEYS = ("units", "tracks", "ordering", "schedule", "pacing", "experiment")
+EXPERIMENT = "experiment"
+"""The key of a recipe's config that holds the name of its experiment, if the film has one.
+
+No picture depends on it.
+"""
+
+PLAN_KEYS = ("units", "tracks", "ordering", "schedule", "pacing", EXPERIMENT)
 """Keys of a config that make a plan; they have no effect once there is one."""
 
 
@@ -108,18 +114,22 @@ OmegaConf.register_new_resolver("recipe_name", _resolve_run_id, replace=True)
 
 
 def film_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a config its film depends on: not how it is made, nor where its plan lies."""
-    left_out = (*EXECUTION_KEYS, "plan")
+    """Return what of a config its film depends on.
+
+    Not how it is made, nor how its experiment is called, nor where its plan lies.
+    """
+    left_out = (*EXECUTION_KEYS, EXPERIMENT, "plan")
     return {key: value for key, value in config.items() if key not in left_out} | {"plan": None}
 
 
 def _recorded_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a recipe holds of a config: how the film is measured too, for resuming.
+    """Return what a recipe holds of a config.
 
+    How the film is measured too, for resuming, and the name of its experiment, for galleries.
     ``cluster`` is dropped, so a recipe from elsewhere cannot connect anybody to a cluster.
     """
-    measure = {"measure": config["measure"]} if "measure" in config else {}
-    return film_config(config) | measure
+    kept = ("measure", EXPERIMENT)
+    return film_config(config) | {key: config[key] for key in kept if key in config}
 
 
 def read_recipe(plan: Plan, path: Path | str) -> DictConfig:
@@ -238,11 +248,13 @@ def segment_key(plan: Plan, recipe: DictConfig | None = None) -> str:
 def film_identity(plan: Plan, recipe: DictConfig | None = None) -> dict[str, Any]:
     """Return the recipe of a plan without what changes no picture.
 
-    Why its engine was chosen, measures, and where the files lie whose content it records.
+    Why its engine was chosen, measures, the name of its experiment, and where the files lie whose
+    content it records.
     """
     recipe = read_recipe(plan, "of this run") if recipe is None else recipe
     identity = plain_values(recipe)
-    identity["config"].pop("measure", None)
+    for key in ("measure", EXPERIMENT):
+        identity["config"].pop(key, None)
     if isinstance(identity.get("engine"), dict):
         identity["engine"].pop("why", None)
     config = input_files.without_paths(identity["config"], files_of(recipe))

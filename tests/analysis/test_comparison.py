@@ -12,6 +12,7 @@ import pytest
 from forgetting.analysis import comparison, finished_runs, mosaic
 from forgetting.analysis.comparison import Strategy, estimate, strategies
 from forgetting.analysis.finished_runs import FinishedRun
+from forgetting.analysis.labels import RunLabels
 from forgetting.errors import RequestError
 from forgetting.film import decoder
 from forgetting.film.images import fit
@@ -30,9 +31,9 @@ SMALL = [
 ]
 
 
-def finished(strategy, face, summary, **more):
-    settings = {"ordering": strategy, "latent.seed": str(face), **more}
-    return FinishedRun(Path(), f"{strategy}-{face}", None, summary, None, settings)
+def finished(strategy, face, summary):
+    labels = RunLabels(f"{strategy}, seed {face}", strategy, f"seed {face}")
+    return FinishedRun(Path(), f"{strategy}-{face}", None, summary, None, labels)
 
 
 def summary_of(half, person=None, to_the_end=False):
@@ -68,7 +69,7 @@ def test_runs_below_a_folder(sweep):
         ("random", "seed 2", "0"),
         ("random", "seed 10", "1"),
     ]
-    assert [run.title for run in finished_runs.finished_runs(sweep / "0")] == ["0"]
+    assert [run.title for run in finished_runs.finished_runs(sweep / "0")] == ["random, seed 2"]
     with pytest.raises(RequestError, match="there is no finished film in"):
         finished_runs.finished_runs(sweep / "soup")
 
@@ -139,12 +140,17 @@ def test_the_ranking():
     assert heads[0] == "minus long"
     assert rows[0][1] == "-20.0 points [-20.0, -20.0], larger on 0 of 6"
     assert "13 films, 3 strategies, 6 faces." in comparison.report(ranked)
+    assert comparison.caution(ranked[:2]) is None
+    assert "'unmeasured' has 1" in comparison.caution(ranked)
+    assert comparison.caution(ranked[2:]) is None, "nothing is ranked"
     with pytest.raises(RequestError, match="half_life"):
         strategies(many, "half-life")
 
 
-def test_comparing_a_sweep(sweep):
+def test_comparing_a_sweep(sweep, caplog):
     ranked = comparison.compare(sweep)
+    assert "a ranking of so few faces means little" in caplog.text
+    assert "a ranking of so few faces" in (sweep / "comparison.md").read_text().lower()
     assert {strategy.name for strategy in ranked} == {"random", "magnitude"}
     made = ("comparison.csv", "comparison.md", "comparison.png", "contact.png", "mosaic.mp4")
     assert all((sweep / name).stat().st_size > 100 for name in made)

@@ -87,3 +87,18 @@ def test_equal_curves_give_equal_plots(tmp_path):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size[0] > 1500
+
+
+def test_every_line_of_a_comparison_has_a_legend(monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs forgetting[measures]")
+    figures = []
+    monkeypatch.setattr(plot, "save_figure", lambda figure, paths: figures.append(figure))
+    measured = example_curve(structure=lambda t: t)
+    plot.plot_comparison({"a": [measured], "b": [measured]}, [tmp_path / "x.png"])
+    plot.plot_comparison({"a": [measured]}, [tmp_path / "x.png"])
+    several, alone = (
+        [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+        for figure in figures
+    )
+    assert "median of another strategy" in several
+    assert alone == several[:-1]

@@ -3,12 +3,14 @@
 import os
 import re
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 
 import pytest
 
 from forgetting.ablation import activations
 from forgetting.ablation import plan as plans
+from forgetting.film.recipe import segment_key
 from forgetting.jobs.config_groups import GROUPS
 from forgetting.models.checkpoints import native
 from forgetting.models.units import Units
@@ -78,6 +80,35 @@ def test_an_experiment_of_a_user(command_line, tmp_path):
         == 0
     )
     assert "until: 0.25" in (tmp_path / "run/recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ([], "darkness"),
+        (["operator.softness=0.1", "latent.seed=4"], "darkness"),
+        (["experiment=dissolve", "ordering=layers"], "dissolve"),
+        (["ordering=random"], None),
+        (["+tracks.eyes.units=styles"], None),
+    ],
+)
+def test_a_recipe_holds_the_name_of_its_experiment(command_line, tmp_path, arguments, name):
+    assert command_line("preview", *QUICK, *arguments, "hydra.run.dir=run").exit_code == 0
+    recipe = plans.load_plan(tmp_path / "run/plan.npz").recipe
+    assert (f"  experiment: {name}\n" in recipe) == (name is not None)
+    assert ("experiment:" in recipe) == (name is not None)
+
+
+def test_the_name_of_an_experiment_changes_no_film(command_line, tmp_path):
+    assert command_line("render", *QUICK, "hydra.run.dir=run").exit_code == 0
+    made = (tmp_path / "run/film.mp4").stat().st_mtime_ns
+    again = command_line("render", *QUICK, "experiment=darkness", "hydra.run.dir=run")
+    assert "finished already" in again.output
+    assert (tmp_path / "run/film.mp4").stat().st_mtime_ns == made
+    plan = plans.load_plan(tmp_path / "run/plan.npz")
+    renamed = replace(plan, recipe=plan.recipe.replace("experiment: darkness", "experiment: mine"))
+    assert renamed.recipe != plan.recipe
+    assert segment_key(renamed) == segment_key(plan)
 
 
 def test_a_plan_is_rendered_again(command_line, tmp_path):

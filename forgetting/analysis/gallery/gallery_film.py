@@ -10,18 +10,22 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from forgetting.ablation.plan import Plan, share_of_units
+from forgetting.ablation.plan import Plan
 from forgetting.analysis.curve import censored_figures
 from forgetting.analysis.finished_runs import FinishedRun
 from forgetting.analysis.metrics.registry import known_metrics
+from forgetting.analysis.words import in_words
 from forgetting.film import recipe as recipes
-from forgetting.parts import TARGET, part_label
+from forgetting.parts import TARGET
 
 WALL = 360
 """Height of the films on the wall; of higher films the wall shows smaller copies."""
 
 POINTS = 240
 """Number of frames for which a film's page holds the ablation of every layer."""
+
+SHARES = 2400
+"""The most frames for which it holds the share of ablated units; of longer films, a selection."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class GalleryFilm:
         return width + width % 2, height + height % 2
 
     @property
+    def lead(self) -> int:
+        """The frames of the film before frame 0 of its plan."""
+        return self.run.store.film.title_frames
+
+    @property
     def film(self) -> str:
         """The name of the film's file."""
         film = self.run.store.film
@@ -70,7 +79,7 @@ class GalleryFilm:
     @property
     def has_ablation(self) -> bool:
         """Whether any unit is ever ablated; in most dreams none is."""
-        return any(self.timeline["ablated"])
+        return any(self.timeline["shares"])
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
@@ -92,6 +101,11 @@ class GalleryFilm:
         """The names of figures that the film ended before."""
         return censored_figures(self.run.summary)
 
+    @property
+    def differences(self) -> dict[str, str]:
+        """The settings in which it differs from other films, in words."""
+        return {**self.run.labels.settings, **self.run.labels.presentation}
+
     def wall_data(self) -> dict[str, Any]:
         """Return the data of the film for the wall, as JSON values."""
         width, height = self.size
@@ -103,23 +117,27 @@ class GalleryFilm:
             "width": width,
             "height": height,
             "rate": self.run.store.film.rate,
-            "frames": self.run.store.count,
+            "frames": self.run.store.film.file_frames,
+            "lead": self.lead,
             "figures": self.figures,
             "censored": sorted(self.censored),
-            "settings": dict(_settings(self.recipe["config"])) | dict(self.run.settings),
+            "settings": dict(_settings(self.recipe["config"])) | self.differences,
         }
 
     @cached_property
     def timeline(self) -> dict[str, Any]:
-        """The data of the film's page, as JSON values: its plan and curve over seconds of film."""
+        """The data of the film's page, as JSON values: its plan by frames, its curve by seconds."""
         film = self.run.store.film
-        last = len(film.indices) - 1
-        samples = np.linspace(0, last, min(POINTS, len(film.indices)))
-        positions = sorted({round(position) for position in samples})
+        positions = _spread(len(film.indices), POINTS)
         rows = [self.plan.ablation_by_layer(film.indices[position]) for position in positions]
+        shares = [
+            self.plan.ablated_share(film.indices[position])
+            for position in _spread(len(film.indices), SHARES)
+        ]
         timeline: dict[str, Any] = {
-            "seconds": [round(position / film.rate, 4) for position in positions],
-            "ablated": [round(share_of_units(row), 5) for row in rows],
+            # By frame and not by seconds, because rounded seconds would miss a frame.
+            "positions": positions,
+            "shares": [round(share, 5) for share in shares],
             "layers": {
                 name: [round(float(row[name].mean()), 3) for row in rows] for name in rows[0]
             },
@@ -144,13 +162,18 @@ class GalleryFilm:
         return timeline
 
 
+def _spread(frames: int, most: int) -> list[int]:
+    """Return the positions of all frames, or of ``most`` of them, spread evenly."""
+    return sorted({round(position) for position in np.linspace(0, frames - 1, min(most, frames))})
+
+
 def _settings(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every setting of a config by its dotted key; parts by their labels."""
+    """Yield every setting of a config by its dotted key, in words; parts by their labels."""
     if isinstance(node, Mapping):
+        if key and TARGET in node:
+            yield key, in_words(node)
         for name, value in node.items():
-            if name == TARGET:
-                yield from _settings(part_label(value), key)
-            else:
+            if name != TARGET:
                 yield from _settings(value, f"{key}.{name}" if key else str(name))
     elif key:
-        yield key, str(node)
+        yield key, in_words(node, key)

@@ -27,12 +27,15 @@ from PIL import Image
 
 from forgetting import files
 from forgetting.ablation import plan as plans
+from forgetting.analysis.differences import independent_keys
 from forgetting.analysis.finished_runs import finished_runs
 from forgetting.analysis.gallery.gallery_film import WALL, GalleryFilm
 from forgetting.analysis.measure import CURVE
+from forgetting.analysis.words import key_labels, natural_order
 from forgetting.errors import RequestError, friendly_os_errors
 from forgetting.film import copies, decoder
 from forgetting.film.images import read_still
+from forgetting.film.recipe import EXPERIMENT
 from forgetting.film.unreadable_runs import UnreadableRuns
 from forgetting.progress import track
 
@@ -67,6 +70,7 @@ def make_gallery(
     if site.exists() and not is_gallery and (not site.is_dir() or any(site.iterdir())):
         raise RequestError(f"{site} is there and is no gallery; name another with --out PATH")
     films, works = [GalleryFilm(run) for run in finished_runs(folder, unreadable)], {}
+    films.sort(key=lambda work: natural_order(work.title))
     with friendly_os_errors(site), files.atomic_write(site) as part:
         (part / "film").mkdir(parents=True)
         for work in track(films, "making pages", len(films)):
@@ -166,12 +170,22 @@ def _wall_data(works: Sequence[GalleryFilm]) -> dict[str, Any]:
         entry["settings"] = {
             key: value for key, value in entry["settings"].items() if key not in common
         }
+    differences = [work.differences for work in works]
+    varied = list(dict.fromkeys(key for own in differences for key in own))
     return {
         "works": entries,
         "common": common,
-        "varied": list(dict.fromkeys(key for work in works for key in work.run.settings)),
+        "varied": varied,
+        "labels": key_labels(varied),
+        "filters": sorted(independent_keys(differences), key=_filter_rank),
         "figures": list(dict.fromkeys(name for work in works for name in work.figures)),
     }
+
+
+def _filter_rank(key: str) -> int:
+    """Return how late a filter is offered: experiments, parts, faces, and then the rest."""
+    first = key == EXPERIMENT, "." not in key, key == "latent.seed", not key.startswith("film.")
+    return first.index(True) if any(first) else len(first)
 
 
 def _write_page(pages: Environment, template: str, path: Path, **variables: Any) -> None:

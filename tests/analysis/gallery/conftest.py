@@ -23,7 +23,7 @@ SMALL = [
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    """Two orderings, two faces, a large film, one that no browser plays, one unmeasured."""
+    """Two orderings, two faces; large, titled and unmeasured films, and one no browser plays."""
     folder = tmp_path_factory.mktemp("runs")
     plain = "measure.names=plain"
     render_config(compose_config(*SMALL, "latent.seed=1", plain), folder / "a")
@@ -39,7 +39,14 @@ def runs(tmp_path_factory):
     )
     render_config(
         compose_config(
-            *SMALL, "latent.seed=3", "film=png", "film.duration=2", "film.every=2", plain
+            *SMALL,
+            "latent.seed=3",
+            "film=png",
+            "film.duration=2",
+            "film.every=2",
+            "film.title=E",
+            "film.title_duration=0.5",
+            plain,
         ),
         folder / "e",
     )
@@ -74,3 +81,31 @@ def many(runs, tmp_path_factory):
 def hundred(runs, tmp_path_factory):
     """A gallery of a hundred films."""
     return _gallery_of_recipes(runs, tmp_path_factory.mktemp("hundred"), 100)
+
+
+CHANGES = {
+    "config:\n": "config:\n  experiment: '</title><b>/home/me/[x]'\n",
+    "    seed: 1\n": "    seed: 7\n",
+    "psi: 0.7": "psi: 1.0",
+    "softness: 0.06": "softness: 0.1",
+    "preset: ultrafast": "preset: slow",
+    "crf: null": "crf: 19",
+    "segment: 240": "segment: 120",
+    "poster: 0.5": "poster: 0.2",
+    "stations: 16": "stations: 9",
+}
+"""Lines of a recipe, and what stands in their place in one of several films."""
+
+
+@pytest.fixture(scope="session")
+def many_settings(runs, tmp_path_factory):
+    """A gallery of films each of which differs in another setting; one has a hostile name."""
+    folder, plan = tmp_path_factory.mktemp("settings"), plans.load_plan(runs / "a" / "plan.npz")
+    for number, (line, other) in enumerate({"": "", **CHANGES}.items()):
+        run = folder / str(number)
+        shutil.copytree(runs / "a", run)
+        assert line in plan.recipe
+        recipe = plan.recipe.replace(line, other, 1) if line else plan.recipe
+        plans.save_plan(replace(plan, recipe=recipe), run / "plan.npz")
+        (run / "recipe.yaml").write_text(recipe)
+    return gallery.make_gallery(folder).parent

@@ -1,6 +1,7 @@
 """The pages of a gallery in Chromium: the wall, films, comparison, exhibition, accessibility."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from forgetting.ablation import plan as plans
 from forgetting.film import decoder
 from helpers import gallery_data
 
@@ -150,9 +152,9 @@ def test_filters_and_sorting(page, site):
     page.fill("#query", "render_seconds>1000")
     assert titles(page) == []
     page.fill("#query", "")
-    page.get_by_role("combobox", name="latent.seed", exact=True).select_option("2")
+    page.get_by_role("combobox", name="seed", exact=True).select_option("2")
     assert len(titles(page)) == 2
-    page.get_by_role("combobox", name="latent.seed", exact=True).select_option("")
+    page.get_by_role("combobox", name="seed", exact=True).select_option("")
     figures = {
         work["title"]: work["figures"].get("half_life.structure")
         for work in gallery_data(site / "runs.js")["works"]
@@ -176,10 +178,137 @@ def test_numbers_are_sorted_as_numbers(page, many):
     )
     assert shown == sorted(order)
     page.fill("#query", "latent.seed>118 latent.seed<123")
-    assert sorted(titles(page)) == [f"seed {number}" for number in range(119, 123)]
+    assert sorted(titles(page)) == [f"contribution, seed {number}" for number in range(119, 123)]
+
+
+def test_films_are_called_by_what_differs_in_words(page, site):
+    opened(page, site)
+    assert titles(page) == [
+        "contribution, seed 1",
+        "contribution, seed 2",
+        "contribution, seed 3",
+        "random, seed 1",
+        "random, seed 2",
+    ]
+    names = page.locator("#choices select").evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert names[:2] == ["ordering", "seed"]
+    values = page.locator("#tools option").all_inner_texts()
+    assert not [text for text in values if re.search(r"[\[\]{}/]|None|True|False", text)]
+
+
+def test_at_most_six_filters_stand_beside_the_search(page, many_settings):
+    data = gallery_data(many_settings / "runs.js")
+    assert len(data["filters"]) > 6
+    opened(page, many_settings)
+    assert page.locator("#tools select:visible").count() == 6 + 1  # and the order
+    page.get_by_text("more filters").click()
+    assert page.locator("#tools select:visible").count() == len(data["filters"]) + 1
+    label = data["labels"][data["filters"][-1]]
+    page.get_by_role("combobox", name=label, exact=True).select_option(index=1)
+    assert re.fullmatch(r"[1-8] of 9 films", page.inner_text("#count"))
+    page.reload()
+    assert page.locator("#more").get_attribute("open") is not None, "a filter in use is visible"
+
+
+# --- a phone ---
+
+
+@pytest.fixture
+def phone(browser):
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["index.html", "film", "compare.html"])
+def test_a_phone_shows_pages_without_scrolling_sideways(phone, many_settings, name):
+    path = f"film/{next(iter(keys(many_settings).values()))}.html" if name == "film" else name
+    opened(phone, many_settings, path)
+    phone.wait_for_timeout(300)
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    assert axe(phone) == []
+    small = phone.evaluate(
+        """[...document.querySelectorAll(
+            'button, select, .pick, .button, summary, input:not(.pick input)'
+        )].filter(one => one.checkVisibility() && one.getBoundingClientRect().height < 44)
+        .map(one => one.outerHTML)"""
+    )
+    assert small == [], "what is touched is at least 44 pixels high"
+
+
+def test_charts_are_legible_on_a_phone(phone, site):
+    opened(phone, site, f"film/{next(iter(keys(site).values()))}.html")
+    phone.wait_for_selector("#curve svg")
+    heights = phone.evaluate(
+        "[...document.querySelectorAll('.chart text')]"
+        ".map(one => one.getBoundingClientRect().height)"
+    )
+    assert len(heights) > 8
+    assert min(heights) >= 11
+    phone.set_viewport_size({"width": 844, "height": 390})
+    phone.wait_for_function("document.querySelector('#curve svg').viewBox.baseVal.width > 500")
+    assert phone.locator("#curve .playhead").get_attribute("x1"), "the playhead stays"
+
+
+def test_tick_boxes_are_large_enough_for_a_finger(page, site):
+    opened(page, site)
+    box = page.locator(".pick").first.bounding_box()
+    assert box["width"] >= 44
+    assert box["height"] >= 44
+    page.mouse.click(box["x"] + 3, box["y"] + 3)
+    assert page.locator(".pick input").first.is_checked()
 
 
 # --- a film ---
+
+
+def test_the_share_of_units_is_that_of_the_frame_on_display(page, site):
+    """Also where seconds, rounded to four digits, are later than the frame, as in 2/12 s."""
+    for work in gallery_data(site / "runs.js")["works"]:
+        plan = plans.load_plan(site / "films" / work["key"] / "plan.npz")
+        opened(page, site, f"film/{work['key']}.html")
+        page.wait_for_function("!!FORGETTING.playing")
+        page.evaluate("FORGETTING.playing.stop()")
+        shown = page.evaluate(
+            """async frames => {
+              const texts = [];
+              for (let n = 0; n < frames; n += 1) {
+                FORGETTING.playing.show(n);
+                texts.push(document.querySelector('#place').textContent);
+              }
+              return texts;
+            }""",
+            work["frames"],
+        )
+        every = len(plan) // (work["frames"] - work["lead"])
+        for index, text in enumerate(shown):  # the title stands before the intact picture
+            share = 100 * plan.ablated_share(max(0, index - work["lead"]) * every)
+            assert text.startswith(f"frame {index + 1} of {work['frames']}, ")
+            assert float(text.split(", ")[2].split()[0]) == pytest.approx(share, abs=0.051), index
+
+
+def test_while_a_film_plays_its_text_names_the_frame_on_display(page, site):
+    work = next(work for work in gallery_data(site / "runs.js")["works"] if work["frames"] == 36)
+    opened(page, site, f"film/{work['key']}.html")
+    page.wait_for_function("document.querySelector('#film').currentTime > 0.2")
+    pairs = page.evaluate(
+        """new Promise(done => {
+          const video = document.querySelector('#film'), pairs = [];
+          const next = (_, { mediaTime }) => requestAnimationFrame(() => {
+            pairs.push([mediaTime, document.querySelector('#place').textContent]);
+            pairs.length < 20 ? video.requestVideoFrameCallback(next) : done(pairs);
+          });
+          video.requestVideoFrameCallback(next);
+        })"""
+    )
+    for time_of_frame, text in pairs:
+        assert abs(int(text.split()[1]) - 1 - round(12 * time_of_frame)) <= 1
+    exact = [int(text.split()[1]) - 1 == round(12 * when) for when, text in pairs]
+    assert np.mean(exact) > 0.7, "the browser may show the next frame in between"
 
 
 def test_stepping_through_a_film(page, site, runs):

@@ -1,7 +1,7 @@
 // Two to four films in step, and the settings in which they differ.
 "use strict";
 {
-  const { works, varied, figures } = FORGETTING.all;
+  const { works, varied, labels, figures } = FORGETTING.all;
   const byKey = new Map(works.map((work) => [work.key, work]));
   const films = document.getElementById("films"), table = document.getElementById("figures");
   const slots = [...document.querySelectorAll("#slots select")];
@@ -38,7 +38,7 @@
     const measured = figures.filter((name) => chosen.some((work) => name in work.figures));
     table.tHead.replaceChildren(row(cell("th", "film", "col"), ...chosen.map((work) => cell("th", work.title, "col"))));
     table.tBodies[0].replaceChildren(
-      ...differ.map((key) => row(cell("th", key, "row"), ...chosen.map((work) => cell("td", work.settings[key] ?? "")))),
+      ...differ.map((key) => row(cell("th", labels[key], "row"), ...chosen.map((work) => cell("td", work.settings[key] ?? "")))),
       ...measured.map((name) => row(cell("th", name.replaceAll("_", " ").replace(".", ", "), "row"), ...chosen.map((work) => cell("td", number(work, name))))),
     );
     history.replaceState(null, "", `#${chosen.map((work) => work.key).join(",")}`);

@@ -12,7 +12,15 @@ FORGETTING.player = (videos, works, describe) => {
   const on = (target, event, listener) => target.addEventListener(event, listener, { signal: leave.signal });
   let playing = false, starting = false, wanted = 0, seeking = null;
 
-  const frame = () => Math.min(frames - 1, Math.max(0, Math.floor(leader.currentTime * rate + 0.01)));
+  // The frame on display. While a film plays its clock runs ahead of its pictures, so the browser is asked which one it shows.
+  let displayed = null;
+  const frame = () => Math.min(frames - 1, Math.max(0, displayed ?? Math.floor(leader.currentTime * rate + 0.01)));
+  const watch = (_, { mediaTime }) => {
+    if (leave.signal.aborted) return;
+    if (playing && !starting && !seeking) displayed = Math.round(mediaTime * rate);
+    leader.requestVideoFrameCallback(watch);
+  };
+  leader.requestVideoFrameCallback?.(watch);
   const showPosition = (index) => {
     scrub.value = index;
     const text = describe(index, index / rate);
@@ -32,6 +40,7 @@ FORGETTING.player = (videos, works, describe) => {
   };
   const show = async (index) => {
     wanted = Math.min(frames - 1, Math.max(0, index));
+    displayed = null; // the clock is exact while a film stands still
     showPosition(wanted);
     seeking ??= (async () => { // if the slider moves faster than films can seek, only the last frame wanted is shown
       let shown = -1;

@@ -1,7 +1,8 @@
 // The wall: visible films play; films can be searched and sorted.
 "use strict";
 {
-  const { works, common, varied } = FORGETTING.all;
+  const { works, common, filters, labels } = FORGETTING.all;
+  const OFFERED = 6; // filters beside the search; the others are behind one control
   const byKey = new Map(works.map((work) => [work.key, work]));
   const wall = document.getElementById("wall");
   const items = [...wall.children];
@@ -62,15 +63,15 @@
     return key ? [...works].sort(compare) : down ? [...works].reverse() : works;
   };
 
-  const choices = varied.map((key) => {
+  const choices = filters.map((key, number) => {
     const values = [...new Set(works.map((work) => work.settings[key]).filter((value) => value !== undefined))];
     values.sort(new Intl.Collator("en", { numeric: true }).compare);
     const label = document.createElement("label"), select = document.createElement("select");
-    label.append(`${key} `, select);
+    label.append(`${labels[key]} `, select);
     select.append(new Option("all", ""), ...values.map((value) => new Option(value, value)));
     select.dataset.key = key;
-    select.setAttribute("aria-label", key);
-    by("choices").append(label);
+    select.setAttribute("aria-label", labels[key]);
+    by(number < OFFERED ? "choices" : "others").append(label);
     return select;
   });
 
@@ -114,7 +115,8 @@
   by("sort").value = state.get("sort") ?? "";
   by("direction").setAttribute("aria-pressed", String(state.has("down")));
   for (const select of choices) select.value = state.get(`only.${select.dataset.key}`) ?? "";
-  by("tools").hidden = by("grammar").hidden = false;
+  by("tools").hidden = false;
+  by("more").open = choices.some((select) => select.value && !select.checkVisibility());
   if (!kiosk) apply();
   pick();
   if (kiosk) FORGETTING.exhibit(() => shown);
