@@ -30,7 +30,7 @@ _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
 """What reads the header of an array, by the version of its format; they limit its size."""
 
 
-class _Archive:
+class _LimitedFile:
     """A zip archive's file, of which no more than a chunk is read at once."""
 
     def __init__(self, file: BufferedReader) -> None:
@@ -59,7 +59,7 @@ def load_arrays(path: Path, links: bool = True) -> dict[str, NDArray[Any]]:
     """
     with (open_regular if links else open_own)(path) as file:
         try:
-            with zipfile.ZipFile(_Archive(file)) as archive:
+            with zipfile.ZipFile(_LimitedFile(file)) as archive:
                 members = archive.infolist()
                 _check_members(members)
                 return {

@@ -255,9 +255,9 @@ def gallery_data(script: Path) -> dict[str, Any]:
     return json.loads(script.read_text().split("\n", 1)[1].partition(" = ")[2].rstrip(";\n"))
 
 
-def render_config(config, folder, executor=None) -> Path:
+def render_config(config, folder, executor=None, force=False) -> Path:
     """Render the film of a resolved config; return its path."""
-    return run.render(parse_job(config), folder, executor)
+    return run.render(parse_job(config), folder, executor, force)
 
 
 def preview_config(config, folder) -> Path:

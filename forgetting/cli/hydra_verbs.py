@@ -26,13 +26,14 @@ from forgetting.jobs import foreign_configs, run, sweep
 from forgetting.jobs.config_groups import CONFIGS, root_config
 from forgetting.jobs.configs import require_code_consent
 from forgetting.jobs.dream import DreamJob
-from forgetting.jobs.job import Job, parse_job
+from forgetting.jobs.job import parse_job
+from forgetting.jobs.new_folders import NewFolders
 from forgetting.jobs.package_parts import register_package_parts
 from forgetting.printable import shell_command
 
 log = logging.getLogger(__name__)
 
-TASKS: dict[str, Callable[[Job, Path], Path]] = {
+TASKS: dict[str, Callable[..., Path]] = {
     "render": run.render,
     "dream": run.render,
     "preview": run.preview,
@@ -41,9 +42,11 @@ TASKS: dict[str, Callable[[Job, Path], Path]] = {
 
 def run_verb(verb: str, arguments: list[str]) -> None:
     """Compose the config, or the configs of a sweep, and run the verb's task on each."""
+    force, arguments = "--force" in arguments, [word for word in arguments if word != "--force"]
     multirun = any(argument in ("-m", "--multirun") for argument in arguments)
     started, quoted = time.time(), [quote_override(argument) for argument in arguments]
     failures, jobs = list[Exception](), list[sweep.SweepJob]()
+    new = NewFolders.before(quoted, "hydra.sweep.dir=" if multirun else "hydra.run.dir=")
 
     def run_config(config: DictConfig) -> None:  # launchers may run it in processes of their own
         keep_memory()
@@ -66,7 +69,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
                         "cluster=ray distributes a sweep by itself; leave out hydra/launcher"
                     )
                 return jobs.append(sweep.SweepJob(job, folder, overrides))
-            print_timed(lambda: TASKS[verb](job, folder))
+            print_timed(lambda: TASKS[verb](job, folder, force=force))
             sweep.clear_failure(folder)
         except Interrupted:
             raise
@@ -74,6 +77,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
             if multirun:
                 sweep.record_failure(folder, error, overrides)
             else:
+                new.remove(folder)
                 failures.append(error)
 
     root = root_config(verb)
@@ -81,11 +85,18 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         register_package_parts(arguments)
         foreign_configs.check(quoted)
         folder = sweep.start_sweep(quoted, root) if multirun else None
-        hydra.main(config_path=str(CONFIGS), config_name=root, version_base="1.3")(run_config)()
+        try:
+            hydra.main(config_path=str(CONFIGS), config_name=root, version_base="1.3")(run_config)()
+            if folder is not None:
+                if jobs:
+                    sweep.render_together(jobs, force)
+                sweep.raise_failures(folder, started)
+        except Exception:
+            if folder is not None:
+                sweep.remove_refused(folder, started)
+                new.remove(folder)
+            raise
         if folder is not None:
-            if jobs:
-                sweep.render_together(jobs)
-            sweep.raise_failures(folder, started)
             compare, gallery = (shell_command(name, folder) for name in ("compare", "gallery"))
             hint = f"compare them: {compare}; show them: {gallery}"
             out.print(Text(hint, "dim"), soft_wrap=True)

@@ -30,6 +30,7 @@ from forgetting.errors import RequestError, friendly_os_errors
 from forgetting.film import contact_sheet, encoder, input_files
 from forgetting.film import recipe as recipes
 from forgetting.film.folder_lock import FolderLock
+from forgetting.film.formats import FORMATS
 from forgetting.film.images import read_still, save_png
 from forgetting.film.segments import SegmentStore
 from forgetting.film.settings import FilmSettings
@@ -38,6 +39,8 @@ from forgetting.safe_yaml import MAX_BYTES
 
 PLAN, RECIPE = "plan.npz", "recipe.yaml"
 """The files of a plan, and of the recipe of a finished film."""
+
+_FILMS = {film_format.file for film_format in FORMATS.values()}
 
 MAX_SIDE = 65_536
 """The largest height and width of a film in a recipe."""
@@ -160,6 +163,18 @@ class RunFolder:
             return
         with files.atomic_write(copied) as part:
             part.write_bytes(font.content)
+
+    def holds_film(self) -> bool:
+        """Return whether a film, or any part of one, lies here."""
+        names = (RECIPE, *_FILMS)
+        return any(os.path.lexists(self.path / name) for name in names) or any(
+            self._segments.glob("*/*-*.*")
+        )
+
+    def remove_other_films(self, film: Path) -> None:
+        """Remove the films of other formats than that of ``film``, which it replaces."""
+        for name in _FILMS - {film.name}:
+            files.remove_path(self.path / name)
 
     def remove_leftovers(self) -> None:
         """Remove what killed processes left: unfinished files, and an empty folder of segments."""

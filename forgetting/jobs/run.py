@@ -32,7 +32,7 @@ from forgetting.progress import track
 log = logging.getLogger(__name__)
 
 
-def render(job: Job, folder: Path, executor: Executor | None = None) -> Path:
+def render(job: Job, folder: Path, executor: Executor | None = None, force: bool = False) -> Path:
     """Make the film of a job in ``folder``, or resume it; return the film's path.
 
     With a shard, that part of the film is rendered and nothing is joined; return the folder.
@@ -41,11 +41,17 @@ def render(job: Job, folder: Path, executor: Executor | None = None) -> Path:
         job: the film to make.
         folder: of the run.
         executor: renders it; without, the job's cluster or this process.
+        force: replaces a film of other settings.
+
+    Raises:
+        RequestError: the folder holds a film of other settings.
     """
     run, shard = RunFolder(folder), job.execution.shard
     earlier, changes = run.existing_plan(), list[str]()
     if earlier is not None:
         changes = _changes(earlier, job, folder)
+        if changes and not force:
+            _check_replaceable(run, changes)
     existing = earlier if earlier is not None and not changes else None
     if existing is not None and (finished := run.finished_film(existing)):
         run.remove_leftovers()
@@ -71,6 +77,7 @@ def render(job: Job, folder: Path, executor: Executor | None = None) -> Path:
             why = ", ".join(changes) or "made by other versions or another encoder"
             log.info("%s held another film (%s): this one replaces it", folder, why)
         with friendly_os_errors(folder), run.lock(shard):
+            _check_unchanged(run, earlier, plan)
             if plan is not existing:
                 save_plan(plan, folder / "plan.npz")
             run.keep_font(job.film)
@@ -80,6 +87,8 @@ def render(job: Job, folder: Path, executor: Executor | None = None) -> Path:
                     plan, job.execution.measure, folder, render_seconds=_seconds([store])
                 )
                 film = run.finish([store], plan)
+                if plan is not earlier:
+                    run.remove_other_films(film)
     if shard is not None:
         log.info("part %s is finished; forgetting join FOLDER ... makes a film of all parts", shard)
         return folder
@@ -104,6 +113,29 @@ def _changes(plan: Plan, job: Job, folder: Path) -> list[str]:
     if job.plan is not None and load_plan(Path(job.plan)).digest() != plan.digest():
         changes.append("its plan is another one")
     return changes
+
+
+def _check_replaceable(run: RunFolder, changes: Sequence[str]) -> None:
+    """Raise if a film in the folder of a run would be lost."""
+    if run.holds_film():
+        why = ", ".join(changes[:5]) + (f" and {len(changes) - 5} more" if changes[5:] else "")
+        raise RequestError(
+            f"{run.path} holds another film ({why}); choose another folder with "
+            "hydra.run.dir=PATH, or add --force to replace that film"
+        )
+
+
+def _check_unchanged(run: RunFolder, earlier: Plan | None, plan: Plan) -> None:
+    """Raise if another process has begun another film in the folder since ``earlier`` was read."""
+    now = run.existing_plan()
+    is_new = now is not None and (
+        earlier is None or (now.recipe, now.digest()) != (earlier.recipe, earlier.digest())
+    )
+    if now is not None and is_new and recipes.segment_key(now) != recipes.segment_key(plan):
+        raise RequestError(
+            f"another process has begun another film in {run.path}; choose another folder with "
+            "hydra.run.dir=PATH"
+        )
 
 
 def _chosen_plan(existing: Plan | None, prepared: Plan) -> Plan:
@@ -213,7 +245,10 @@ def join(folders: Sequence[Path], into: Path) -> Path:
     into.mkdir(parents=True, exist_ok=True)
     run = RunFolder(into)
     with friendly_os_errors(into), run.lock(None):
-        if run.existing_plan() is None:
+        existing = run.existing_plan()
+        if existing is not None and recipes.segment_key(existing) != recipes.segment_key(plan):
+            raise RequestError(f"{into} holds another film; choose another folder with --into PATH")
+        if existing is None:
             save_plan(plan, into / "plan.npz")
         stores = [RunFolder(folder).store(plan) for folder in folders]
         summary: Mapping[str, Any] = {
@@ -231,13 +266,25 @@ def join(folders: Sequence[Path], into: Path) -> Path:
     return film
 
 
-def preview(job: Job, folder: Path) -> Path:
+def preview(job: Job, folder: Path, force: bool = False) -> Path:
     """Draw the contact sheet that ``render`` would draw, without the film, and keep the plan.
 
     Return its path.
+
+    Args:
+        job: the film.
+        folder: of the run.
+        force: replaces the contact sheet of a film of other settings.
+
+    Raises:
+        RequestError: the folder holds a film of other settings.
     """
+    run = RunFolder(folder)
+    earlier = run.existing_plan()
+    if earlier is not None and not force and (changes := _changes(earlier, job, folder)):
+        _check_replaceable(run, changes)
     source = job.prepare()
-    plan, run = source.compositor.plan, RunFolder(folder)
+    plan = source.compositor.plan
     store = run.store(plan)
     indices = [store.film.indices[position] for position in store.sample_positions]
     pictures = track(composed_frames(source, indices), "rendering samples", len(indices))

@@ -37,6 +37,9 @@ from forgetting.progress import track
 
 FAILURE, SWEEP = "failure.json", "sweep.json"
 
+_CONFIG_OF_HYDRA = "multirun.yaml"
+"""The settings of Hydra, which it writes into the folder of a sweep."""
+
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -146,12 +149,17 @@ No worker waits for the last segments of another film.
 """
 
 
-def render_together(jobs: Sequence[SweepJob]) -> None:
-    """Render the films of a sweep by one executor, whose workers share all films."""
+def render_together(jobs: Sequence[SweepJob], force: bool = False) -> None:
+    """Render the films of a sweep by one executor, whose workers share all films.
+
+    Args:
+        jobs: the films.
+        force: replaces films of other settings in their folders.
+    """
     cluster = jobs[0].job.execution.cluster
     with ThreadPoolExecutor(MAX_OPEN_FILMS) as pool, start_executor(cluster) as executor:
         futures = {
-            pool.submit(run.render, sweep_job.job, sweep_job.folder, executor): sweep_job
+            pool.submit(run.render, sweep_job.job, sweep_job.folder, executor, force): sweep_job
             for sweep_job in jobs
         }
         try:
@@ -182,6 +190,27 @@ def raise_failures(folder: Path, since: float) -> None:
     sentence = f"{len(failed)} of {expected_runs(folder)} runs in {folder} failed: {reasons}"
     codes = {failure.get("code") for _, failure in failed}
     raise RequestError(sentence) if codes == {RequestError.exit_code} else ForgettingError(sentence)
+
+
+def remove_refused(folder: Path, since: float) -> None:
+    """Remove what a sweep has written if every run was refused, before any of them began.
+
+    Args:
+        folder: of the sweep.
+        since: when it was started, in seconds since the epoch; what is older stays.
+    """
+    refused = {
+        path
+        for path, failure in failures(folder, since)
+        if failure.get("code") == RequestError.exit_code and len(list(path.iterdir())) == 1
+    }
+    if {*folder.iterdir()} - refused - {folder / SWEEP, folder / _CONFIG_OF_HYDRA}:
+        return
+    for path in refused:
+        clear_failure(path)
+        path.rmdir()
+    for name in (SWEEP, _CONFIG_OF_HYDRA):
+        (folder / name).unlink(missing_ok=True)
 
 
 def expected_runs(folder: Path) -> int | None:

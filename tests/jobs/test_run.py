@@ -78,7 +78,10 @@ def test_another_plan_is_another_film(tmp_path):
     given = [compose_config(f"plan={tmp_path / str(seed) / 'plan.npz'}") for seed in (1, 2)]
     settings = recipe.config_with_plan(given[0], ["plan"], "render")
     render_config(settings | {"render": {"shard": "1/2"}}, tmp_path / "run")
-    render_config(settings | {"plan": given[1]["plan"]}, tmp_path / "run")
+    other = settings | {"plan": given[1]["plan"]}
+    with pytest.raises(RequestError, match="its plan is another one"):
+        render_config(other, tmp_path / "run")
+    render_config(other, tmp_path / "run", force=True)
     render_config(settings | {"plan": given[1]["plan"]}, tmp_path / "other")
     assert file_hashes(tmp_path / "run") == file_hashes(tmp_path / "other")
 
@@ -100,13 +103,19 @@ def test_parts_of_different_films_are_not_joined(tmp_path):
     assert not (tmp_path / "joined").exists()
 
 
-def test_a_film_whose_config_changed_is_rendered_again(tmp_path, caplog):
+def test_a_film_whose_config_changed_is_rendered_again_only_by_force(tmp_path, caplog):
     caplog.set_level("INFO")
     folder = tmp_path / "run"
     render_config(
         compose_config(*SEGMENTED, "film.duration=2", "latent.seed=3", "render.shard=1/2"), folder
     )
-    render_config(compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), folder)
+    other = compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4")
+    with pytest.raises(
+        RequestError, match=r"holds another film \(latent.seed was 3, is 4\); choose .* --force"
+    ):
+        render_config(other, folder)
+    assert list(folder.glob("segments/*/*-*.mp4")), "nothing is lost"
+    render_config(other, folder, force=True)
     assert "held another film (latent.seed was 3, is 4): this one replaces it" in caplog.text
     render_config(
         compose_config(*SEGMENTED, "film.duration=2", "latent.seed=4"), tmp_path / "other"
@@ -159,8 +168,8 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, undisturbed, monk
 
     monkeypatch.setattr(encoder, "encode", third_is_full)
     sentence = (
-        r"the disk is full at .*run; free some space and run 'forgetting resume .*run', "
-        "what is finished is kept"
+        r"the disk is full at .*run; free some space and run: forgetting resume .*run "
+        r"\(what is finished is kept\)"
     )
     with pytest.raises(ForgettingError, match=sentence):
         render_config(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "run")
