@@ -21,6 +21,7 @@ from forgetting.models.checkpoints import (
 from forgetting.models.checkpoints.stylegan import Converted
 from forgetting.models.generator import Generator
 from forgetting.parts import part
+from forgetting.printable import listed
 
 PREFERRED = ("G_ema", "g_ema")
 """The networks that are taken by default: running means of the weights, whose pictures are best."""
@@ -178,7 +179,7 @@ def choose_network(
     Raises:
         CheckpointError: there is no such network, or several.
     """
-    names = ", ".join(ascii(name)[1:-1][:60] for name in networks) or "no network at all"
+    names = listed(networks) or "no network at all"
     if network is not None:
         if network not in networks:
             raise CheckpointError(f"{tree.path} holds no network {network!r}; it holds {names}")
@@ -199,7 +200,7 @@ def choose_network(
         )
     raise CheckpointError(
         f"{tree.path} holds several networks; "
-        f"set generator.network=NAME, one of {', '.join(generators)}"
+        f"set generator.network=NAME, one of {listed(generators)}"
     )
 
 

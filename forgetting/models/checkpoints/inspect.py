@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,10 @@ from safetensors import SafetensorError, safe_open
 
 from forgetting.errors import CheckpointError
 from forgetting.models.checkpoints import foreign, native, pickle_reader, pickle_records
+from forgetting.models.checkpoints.pickle_machine import is_harmful, is_known
+from forgetting.models.checkpoints.pickle_names import NameList, refusal
 from forgetting.models.units import Units
+from forgetting.printable import listed, sentence
 
 KINDS = {
     "pickle": "a pickle, as NVIDIA's code writes them",
@@ -31,20 +34,20 @@ def inspect_file(path: Path, network: str | None = None) -> Iterator[tuple[str, 
         network: the name of the network that is described, if the file holds several.
 
     Raises:
-        CheckpointError: the file cannot be read.
+        CheckpointError: the file cannot be read; what it asks for has been yielded.
     """
     kind = pickle_reader.file_kind(path)
     if kind == "safetensors":
         yield from _ours(path)
         return
-    tree = pickle_reader.read_tree(path, refuse=False)
     yield "file", f"{KINDS[kind]}, {path.stat().st_size / 1e6:.1f} MB"
+    try:
+        tree = pickle_reader.read_tree(path, refuse=False)
+    except CheckpointError:
+        yield from _names(pickle_reader.read_names(path), {})
+        raise
     networks = foreign.find_networks(tree)
-    yield (
-        "networks",
-        ", ".join(ascii(name)[1:-1][:60] or "(a network without a name)" for name in networks)
-        or "none",
-    )
+    yield "networks", listed(name or "(a network without a name)" for name in networks) or "none"
     try:
         name = foreign.choose_network(tree, networks, network)
         shapes = pickle_records.shapes(networks[name], str(path))
@@ -54,18 +57,28 @@ def inspect_file(path: Path, network: str | None = None) -> Iterator[tuple[str, 
         yield "network", _description(architecture, hyperparameters, path)
     except CheckpointError as error:
         yield "network", f"none that can be filmed: {error}"
-    yield (
-        "asks for",
-        _list(f"{name} ({count}x)" for name, count in sorted(tree.globals.items())) or "nothing",
-    )
-    if tree.refused:
-        yield "refused", _list(f"{name}, which {why}" for name, why in sorted(tree.refused.items()))
+    yield from _names(pickle_reader.read_names(path), tree.refused)
     source = sum(length for _, length in tree.sources)
     classes = _list(sorted({name for name, _ in tree.sources})).replace("\n", ", ")
     yield (
         "source code",
         f"{source:,} characters for {classes}; it is not run" if tree.sources else "none",
     )
+
+
+def _names(names: NameList, refused: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what a file asks for and what of it is refused; harmful names come first."""
+    refused = {name: refusal(name) for name in names.counts if not is_known(name)} | {**refused}
+
+    def order(name: str) -> tuple[bool, bool, str]:
+        return name not in refused, not is_harmful(name), name
+
+    more = [] if names.complete else ["and perhaps more, in a part that cannot be read"]
+    counts = (f"{name} ({names.counts[name]}x)" for name in sorted(names.counts, key=order))
+    yield "asks for", _list([*counts], more) or "nothing"
+    if refused:
+        reasons = [f"{name}, which {refused[name]}" for name in sorted(refused, key=order)]
+        yield "refused", _list(reasons)
 
 
 def _ours(path: Path) -> Iterator[tuple[str, str]]:
@@ -92,8 +105,8 @@ def _description(architecture: str, hyperparameters: Mapping[str, Any], path: Pa
     return f"{architecture}, {height} x {width}, {classes}, z of {network.z_dim}, {units}"
 
 
-def _list(lines: Iterable[str]) -> str:
-    """Return the lines as a text, shortened, with unprintable characters escaped."""
-    escaped = [ascii(line[:300])[1:-1] for line in lines]
-    more = [f"and {len(escaped) - MAX_LINES} more"] if len(escaped) > MAX_LINES else []
-    return "\n".join([*escaped[:MAX_LINES], *more])
+def _list(lines: Sequence[str], last: Sequence[str] = ()) -> str:
+    """Return the lines as a text; of many the first, and how many there are more."""
+    shown = [sentence(line, 300) for line in lines[:MAX_LINES]]
+    more = [f"and {len(lines) - MAX_LINES:,} more"] if len(lines) > MAX_LINES else []
+    return "\n".join([*shown, *more, *last])

@@ -6,14 +6,19 @@ only the names that are listed there, and takes no more memory than the file's s
 
 from __future__ import annotations
 
-import pickletools
-import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from typing import IO, Any, cast
+from typing import Any
 
+from forgetting.models.checkpoints.pickle_names import (
+    INSTRUCTIONS,
+    Reader,
+    full_name,
+    harmful,
+    instructions,
+    refusal,
+)
 from forgetting.models.checkpoints.pickle_records import Foreign, Global, Persistent, Storage
 from forgetting.models.checkpoints.pickle_values import (
     ATOMS,
@@ -29,53 +34,24 @@ from forgetting.models.checkpoints.pickle_values import (
     storage,
 )
 
-_OPCODES = 1_000_000
-"""The largest number of instructions in a file; StyleGAN's have a tenth of it."""
-
 _MEMORY = 64 << 20
 """Bytes that values may take besides 1.5 times the size of the file, which protocol 2 needs."""
 
-_LINE, _SMALL = 4096, 4096
-"""The longest line, and the longest bytes that are copied."""
+OWN = ("torch_utils.persistence._reconstruct_persistent_obj", "torch.storage._load_from_bytes")
+"""The calls that the machine itself answers."""
 
 MAGIC = 0x1950A86A20F9469CFC6C
 """The number with which torch's legacy format begins."""
 
-_HARM = re.compile(
-    r"(os|posix|nt|sys|subprocess|commands|builtins|importlib|runpy|shutil|socket|pty|ctypes)\."
-)
+
+def is_known(name: str) -> bool:
+    """Return whether networks need a name: it is not refused."""
+    return name in MAKERS or name in NAMES or name in OWN
 
 
-def harmful(name: str) -> bool:
-    """Return whether a name belongs to a module whose functions can do harm when called."""
-    return bool(_HARM.match(name))
-
-
-class _Reader:
-    """The file that ``pickletools`` reads. Long bytes are returned as views and never copied."""
-
-    def __init__(self, data: memoryview, position: int) -> None:
-        self.data, self.position = data, position
-
-    def read(self, size: int) -> bytes | memoryview:
-        part = self.data[self.position : self.position + size]
-        self.position += len(part)
-        return part if size > _SMALL else bytes(part)
-
-    def readline(self) -> bytes | memoryview:
-        line = bytes(self.data[self.position : self.position + _LINE])
-        return self.read(line.find(b"\n") + 1)
-
-    def tell(self) -> int:
-        return self.position
-
-
-def _instructions(reader: _Reader) -> Iterator[tuple[str, Any]]:
-    try:
-        for opcode, argument, _ in pickletools.genops(cast(IO[bytes], reader)):
-            yield opcode.name, argument
-    except (AttributeError, Warning):  # pickletools cannot decode views, and escapes may be odd
-        raise ValueError("it holds strings of Python 2 that cannot be read") from None
+def is_harmful(name: str) -> bool:
+    """Return whether a name is refused because calling it can do harm."""
+    return not is_known(name) and harmful(name)
 
 
 class Machine:
@@ -86,16 +62,12 @@ class Machine:
     """
 
     def __init__(self, size: int) -> None:
-        self.opcodes, self.memory = _OPCODES, size * 3 // 2 + _MEMORY
-        self.globals: Counter[str] = Counter()
+        self.opcodes, self.memory = INSTRUCTIONS, size * 3 // 2 + _MEMORY
         self.refused: dict[str, str] = {}
         self.sources: dict[tuple[str, int], None] = {}
         self.blobs: dict[int, tuple[Any, Storage]] = {}
         self.within_blob = False
-        own = {
-            "torch_utils.persistence._reconstruct_persistent_obj": self.persistent,
-            "torch.storage._load_from_bytes": self.blob,
-        }
+        own = dict(zip(OWN, (self.persistent, self.blob), strict=True))
         self.makers: dict[str, Callable[..., Any]] = MAKERS | own
 
     def run(
@@ -111,7 +83,7 @@ class Machine:
         Raises:
             ValueError: the pickle is damaged or does what no checkpoint needs.
         """
-        reader, stack, marks = _Reader(data, start), list[Any](), list[int]()
+        reader, stack, marks = Reader(data, start), list[Any](), list[int]()
         memo: dict[int, Any] = {}
 
         def push(value: Any) -> None:
@@ -137,10 +109,11 @@ class Machine:
             """Return the container on top; for a refused object, a new one, which is discarded."""
             return type_() if isinstance(top(), Foreign) else expect_type(type_, top())
 
-        for name, argument in _instructions(reader):
+        for opcode, argument in instructions(reader):
+            name = opcode.name
             self.opcodes -= 1
             if self.opcodes < 0:
-                raise ValueError(f"it has more than {_OPCODES} instructions")
+                raise ValueError(f"it has more than {INSTRUCTIONS} instructions")
             match name:
                 case "BINGET" | "LONG_BINGET" | "GET":
                     if argument not in memo:
@@ -148,7 +121,7 @@ class Machine:
                     stack.append(memo[argument])
                 case "MEMOIZE" | "BINPUT" | "LONG_BINPUT" | "PUT":
                     index = len(memo) if name == "MEMOIZE" else argument
-                    if not 0 <= index < _OPCODES:
+                    if not 0 <= index < INSTRUCTIONS:
                         raise ValueError("its memo is larger than its number of instructions")
                     memo[index] = top()
                     self.charge(None)
@@ -201,35 +174,18 @@ class Machine:
 
     def named(self, module: Any, name: Any) -> Global:
         """Return the record of a name, and note why it is refused if no network needs it."""
-        full = f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else ""
-        full = full.replace("numpy._core.", "numpy.core.", 1).replace(
-            "__builtin__.", "builtins.", 1
-        )
+        full = full_name(module, name)
         self.charge(full)
-        self.globals[full] += 1
-        if full not in self.makers and full not in NAMES:
-            if full.startswith(("dnnlib.tflib.", "tfutil.")):
-                why = (
-                    "is a TensorFlow network; "
-                    "convert it with legacy.py of NVIDIA's stylegan2-ada-pytorch"
-                )
-            elif harmful(full):
-                why = (
-                    "no checkpoint needs and which can do harm; "
-                    "nothing was run, and no other program should open this file either"
-                )
-            else:
-                why = (
-                    "is of no kind that is read here; "
-                    "if it is a network of your own, load it yourself and use generator=module"
-                )
-            self.refused[full] = why
+        if not is_known(full):
+            self.refused[full] = refusal(full)
         return Global(full)
 
     def make(self, function: Any, arguments: Any) -> Any:
         """Return the record of what a call would return."""
         if isinstance(function, Global) and function.name in self.refused:
             return Foreign(function.name)
+        if type(arguments) is tuple and any(isinstance(value, Foreign) for value in arguments):
+            return next(value for value in arguments if isinstance(value, Foreign))
         maker = self.makers.get(function.name) if isinstance(function, Global) else None
         if maker is None or type(arguments) is not tuple or len(arguments) > 9:
             raise ValueError("it calls a value that is no known function")

@@ -12,15 +12,18 @@ import re
 import stat
 import struct
 import zipfile
+from collections.abc import Mapping
 from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from forgetting.errors import CheckpointError, one_line
-from forgetting.models.checkpoints.pickle_machine import MAGIC, Machine, harmful
+from forgetting.models.checkpoints.pickle_machine import MAGIC, Machine, is_harmful
+from forgetting.models.checkpoints.pickle_names import NameList, refusal
 from forgetting.models.checkpoints.pickle_records import Persistent, Storage, Tree
 from forgetting.models.checkpoints.pickle_values import storage
+from forgetting.printable import sentence
 
 _DEPTH, _VALUES = 100, 500_000
 """The largest depth of a tree and number of its values, counted as often as they are reached."""
@@ -117,28 +120,60 @@ def read_tree(path: Path, refuse: bool = True) -> Tree:
             f"{path} is a safetensors file and no pickle; "
             "we open only those that 'forgetting models convert' wrote"
         )
+    machine = Machine(path.stat().st_size)
     try:
         with path.open("rb") as file:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        machine = Machine(len(data))
-        try:
-            match kind:
-                case "pickle":
-                    root = machine.whole(data)
-                case "torch legacy":
-                    root = machine.legacy(data)
-                case _:
-                    root = _zipped(machine, path, data)
-            _check_tree(root)
-        finally:  # a refused name explains more than the error that follows from it
-            if refuse and machine.refused:
-                name = min(machine.refused, key=lambda name: not harmful(name))
-                raise CheckpointError(
-                    f"{path} asks for {ascii(name[:120])[1:-1]}, which {machine.refused[name]}"
-                ) from None
-        return Tree(path, root, dict(machine.globals), machine.refused, tuple(machine.sources))
+        match kind:
+            case "pickle":
+                root = machine.whole(data)
+            case "torch legacy":
+                root = machine.legacy(data)
+            case _:
+                root = _zipped(machine, path, data)
+        _check_tree(root)
     except (ValueError, OSError, struct.error, zipfile.BadZipFile, NotImplementedError) as error:
-        raise CheckpointError(f"{path} cannot be read: {one_line(error)}; fetch it again") from None
+        damage = one_line(error)
+    else:
+        if refuse and machine.refused:
+            raise _refused(path, machine.refused)
+        return Tree(path, root, machine.refused, tuple(machine.sources))
+    # A refused name explains more than the error that follows from it.
+    harm = {name: refusal(name) for name in read_names(path).counts if is_harmful(name)}
+    if refused := machine.refused | harm:
+        raise _refused(path, refused)
+    raise CheckpointError(f"{path} cannot be read: {damage}; fetch it again")
+
+
+def _refused(path: Path, refused: Mapping[str, str]) -> CheckpointError:
+    name = min(refused, key=lambda name: not is_harmful(name))
+    shown = sentence(name, 120) or "a name that is none"
+    return CheckpointError(f"{path} asks for {shown}, which {refused[name]}")
+
+
+def read_names(path: Path) -> NameList:
+    """Return every name that a pickle, or what ``torch.save`` wrote, asks for.
+
+    Unlike :func:`read_tree` it also reads files that are refused or damaged, as far as it can.
+
+    Raises:
+        CheckpointError: it is no such file.
+    """
+    kind, names = file_kind(path), NameList()
+    try:
+        with path.open("rb") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        if kind != "torch zip":
+            names.complete &= names.read(data, pickles=5)
+            return names
+        with _Archive(path) as members, zipfile.ZipFile(members) as archive:
+            pickles = [info for info in archive.infolist() if info.filename.endswith(".pkl")]
+        for info in pickles:
+            stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
+            names.complete &= stored and names.read(_member(data, info))
+    except (ValueError, OSError, struct.error, zipfile.BadZipFile, NotImplementedError):
+        names.complete = False
+    return names
 
 
 def _zipped(machine: Machine, path: Path, data: memoryview) -> Any:

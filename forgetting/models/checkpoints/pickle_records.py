@@ -104,14 +104,12 @@ class Tree:
     Args:
         path: of the file.
         root: the outermost value.
-        globals: how often the file asks for each name.
-        refused: the names among them that are not on the list, and why.
+        refused: the names that the file asks for and no network needs, and why.
         sources: every class of persistent objects, and the length of its source code.
     """
 
     path: Path
     root: Any
-    globals: Mapping[str, int]
     refused: Mapping[str, str]
     sources: tuple[tuple[str, int], ...]
 

@@ -113,8 +113,10 @@ def _elements(shape: Any) -> int:
     return math.prod(shape)
 
 
-def storage(storages: dict[str, Storage], id: Any) -> Storage:
+def storage(storages: dict[str, Storage], id: Any) -> Storage | Foreign:
     """Return the storage that a persistent id names; its bytes are set later.
+
+    A record stands for what is refused: storages of other types, and modules that are saved whole.
 
     Raises:
         ValueError: torch never writes such an id.
@@ -126,6 +128,10 @@ def storage(storages: dict[str, Storage], id: Any) -> Storage:
             storage = storages.setdefault(key, Storage(_STORAGES[name], numel))
             if 0 <= numel < 2**48 and (storage.dtype, storage.numel) == (_STORAGES[name], numel):
                 return storage
+        case ("storage", Global(name), str(), str(), int(), *_) | ("module", Global(name), *_) if (
+            name not in NAMES and name not in MAKERS
+        ):
+            return Foreign(name)
     raise ValueError("a storage has an id that torch never writes")
 
 

@@ -1,13 +1,20 @@
 import collections
+import contextlib
 import os
+import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 import nvidia_pickles
 from forgetting.errors import CheckpointError
 from forgetting.models.checkpoints.foreign import CheckpointFile, convert_file
 from forgetting.models.checkpoints.inspect import inspect_file
+from forgetting.models.checkpoints.pickle_reader import read_names, read_tree
+from hostile_names import HOSTILE_NAMES, obeyed
+from hostile_pickles import HOSTILE_PICKLES, SYSTEM
+from pickle_files import Calls, named, opcodes, torch_bytes
 
 
 def test_the_report_on_a_file(tmp_path):
@@ -24,13 +31,6 @@ def test_the_report_on_a_file(tmp_path):
 
 
 def test_the_report_lists_everything_that_a_refused_file_asks_for(tmp_path):
-    class Calls:
-        def __init__(self, function, *arguments):
-            self.function, self.arguments = function, arguments
-
-        def __reduce__(self):
-            return self.function, self.arguments
-
     evil = {
         "a": Calls(os.system, "true"),
         "b": Calls(collections.Counter, "abc"),
@@ -43,8 +43,82 @@ def test_the_report_lists_everything_that_a_refused_file_asks_for(tmp_path):
         CheckpointFile(str(path)).load()
     report = dict(inspect_file(path))
     assert report["network"].startswith("stylegan2, 16 x 20")
-    assert report["refused"].startswith("collections.Counter, which is of no kind")
+    assert report["refused"].startswith(f"{os.name}.system, which no checkpoint needs")
     assert all(
         name in report["refused"]
-        for name in ("pathlib", f"{os.name}.system, which no checkpoint needs")
+        for name in ("pathlib", "collections.Counter, which is of no kind")
     )
+
+
+@pytest.mark.parametrize("hidden", HOSTILE_PICKLES)
+def test_every_hidden_name_is_listed(tmp_path, hidden):
+    """Also where the file is refused or cannot be read; the sentence names what does harm."""
+    path = tmp_path / "n.pkl"
+    path.write_bytes(HOSTILE_PICKLES[hidden])
+    assert SYSTEM in read_names(path).counts
+    report = dict(yielded(path))
+    assert f"{SYSTEM} (1x)" in report["asks for"]
+    assert f"{SYSTEM}, which no checkpoint needs and which can do harm" in report["refused"]
+    with pytest.raises(CheckpointError, match="can do harm; nothing was run"):
+        read_tree(path)
+
+
+def yielded(path):
+    """Return what is reported before the report ends with an error."""
+    report = inspect_file(path)
+    with contextlib.suppress(CheckpointError):
+        yield from report
+
+
+def test_names_that_are_not_in_the_file_and_parts_that_cannot_be_read(tmp_path):
+    path = tmp_path / "n.pkl"
+    computed = opcodes(named("operator.concat"), b"\x8c\x01o\x8c\x01s\x86R\x8c\x06system\x93")
+    path.write_bytes(computed)
+    assert "(a name that is computed when the file is opened)" in dict(yielded(path))["asks for"]
+    path.write_bytes(opcodes(named("a.b"), b"\xff"))
+    text = dict(yielded(path))["asks for"]
+    assert text == "a.b (1x)\nand perhaps more, in a part that cannot be read"
+    path.write_bytes(opcodes(named("a.b") * 200 + b"0" * 199))
+    assert dict(yielded(path))["asks for"] == "a.b (200x)"
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES.values(), ids=HOSTILE_NAMES)
+def test_reports_are_short_and_can_be_printed(tmp_path, name):
+    path = tmp_path / "n.pt"
+    path.write_bytes(
+        torch_bytes(
+            {
+                f"{number} {name[:50]}": {str(k): torch.zeros(1) for k in range(3)}
+                for number in range(300)
+            }
+        )
+    )
+    for title, text in yielded(path):
+        assert not obeyed(text), title
+        assert len(text) < 40_000
+    if "\udc80" not in name:  # which is refused
+        assert "and 260 more" in dict(yielded(path))["networks"]
+
+
+KINDS_OF_TENSORS = {
+    "quantised": lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+    "without a type of storage": lambda: torch.ones(3).to(torch.float8_e4m3fn),
+    "without a type": lambda: torch.ones(3).untyped_storage(),
+    "complex numbers": lambda: torch.zeros(3, dtype=torch.complex64),
+    "dense float32": lambda: torch.eye(3).to_sparse(),
+    "saved whole": lambda: torch.nn.Linear(2, 2),
+}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("why", KINDS_OF_TENSORS)
+def test_tensors_that_are_not_read_get_a_true_reason(tmp_path, why, zipped):
+    path = tmp_path / "n.pt"
+    with warnings.catch_warnings(action="ignore"):
+        path.write_bytes(torch_bytes({"a": KINDS_OF_TENSORS[why]()}, zipped))
+    assert why in dict(yielded(path))["refused"]
+    with pytest.raises(
+        CheckpointError, match=rf"n.pt asks for torch\.\S+, which is .*{why}"
+    ) as caught:
+        read_tree(path)
+    assert "fetch it again" not in str(caught.value)

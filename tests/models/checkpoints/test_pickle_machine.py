@@ -215,7 +215,10 @@ HOSTILE = {
     "something behind": ("1 bytes follow", opcodes(b"N") + b"N"),
     "protocol": ("no checkpoint needs its instruction PROTO", b"\x80\x09N."),
     "extension": ("no checkpoint needs its instruction EXT1", opcodes(b"\x82\x01")),
-    "inst": ("no checkpoint needs its instruction INST", b"\x80\x02(ios\nsystem\n."),
+    "inst": (
+        "asks for os.system, which no checkpoint needs and which can do harm",
+        b"\x80\x02(ios\nsystem\n.",
+    ),
     "obj": (
         "no checkpoint needs its instruction OBJ",
         opcodes(b"(" + named("collections.OrderedDict") + b"o"),
