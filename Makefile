@@ -6,7 +6,7 @@ PY := .venv/bin/python
 # Tests run in so many processes, with a thread each.
 WORKERS ?= 2
 
-.PHONY: film test quick soak lint gallery dreams dreamspeed cluster cookbook study bench networks evenness clean
+.PHONY: film test quick soak lint gallery dreams dreamspeed cluster cookbook study bench networks precisions evenness clean
 
 film: .venv/installed
 	.venv/bin/forgetting render
@@ -52,6 +52,9 @@ bench: .venv/installed
 
 networks: .venv/installed
 	$(PY) benchmarks/networks.py
+
+precisions: .venv/installed
+	$(PY) benchmarks/precisions.py
 
 study: .venv/installed
 	$(PY) -m pip install --disable-pip-version-check --quiet -e '.[measures]'

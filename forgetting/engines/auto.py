@@ -1,6 +1,6 @@
 """The engine that is chosen by itself.
 
-The fastest one on this machine that can do what is asked.
+It is one that this machine has, and that can do what is asked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class AutoConfig:
     """Torch on a GPU where there is one; else OpenVINO where it is installed; else torch.
 
     Args:
-        precision: ``auto`` is the fastest one that keeps 45 dB.
+        precision: ``auto`` takes a lower one where the processor has instructions for it, the
+            network is large, and frames of the film itself keep 45 dB.
         device: ``auto`` takes a GPU where there is one.
         batch: frames that a GPU renders at once.
         reuse: whether frames start late where their rows allow it (prefix reuse).

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from forgetting.ablation.edits import AblationTask, BoundOperator
 from forgetting.engines.allocator import release_memory
-from forgetting.engines.engine import PRECISIONS, Engine, FrameRequest, Rendered, render_rows
+from forgetting.engines.engine import PRECISIONS, Engine, FrameRequest, Rendered
 from forgetting.engines.frame_module import FrameModule, PerFrameModule
 from forgetting.engines.precision import choose_precision
 from forgetting.engines.prefix_reuse import ResumePoint, resume_point, truncate_prefix
+from forgetting.engines.processor import fast_precisions
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.errors import RequestError, check_choice
 from forgetting.models.flops import multiply_adds
@@ -92,7 +93,8 @@ class OpenVINOConfig:
     """OpenVINO on the CPU.
 
     Args:
-        precision: ``auto`` takes the fastest one that keeps 45 dB on frames of the film itself.
+        precision: ``auto`` takes a lower one where the processor has instructions for it, the
+            network is large, and frames of the film itself keep 45 dB.
         reuse: whether frames start late where their rows allow it (prefix reuse).
     """
 
@@ -104,7 +106,7 @@ class OpenVINOConfig:
 
     @torch.inference_mode()
     def choose(self, task: AblationTask, sample: Tensor) -> tuple[Engine, str]:
-        """Compile the task; ``precision=auto`` compares precisions on the ``sample`` [N, R]."""
+        """Compile the task; ``precision=auto`` measures errors on the ``sample`` [N, R]."""
         if not available():
             raise RequestError(
                 "engine=openvino needs the package openvino, which is not installed; "
@@ -134,13 +136,12 @@ class OpenVINOConfig:
             return OpenVINOEngine(task, core, _compile(core, graph, precision), precision, still)
 
         if self.precision != "auto":
-            engine, why = start(self.precision), "as requested"
+            engine, why = start(self.precision), ", as requested"
         else:
-            precisions = [name for name in PRECISIONS if CAPABILITIES[name] in capabilities]
-            reference = list(render_rows(REFERENCE.start(task), sample))
-            engine, why = choose_precision(start, precisions, sample, reference)
-        separator = ", " if self.precision != "auto" else ": "
-        return replace(engine, source=source), f"openvino in {engine.precision}{separator}{why}"
+            fast = [name for name in fast_precisions("cpu") if CAPABILITIES[name] in capabilities]
+            engine, why = choose_precision(start, fast, "cpu", REFERENCE.start(task), sample)
+            why = f": {why}"
+        return replace(engine, source=source), f"openvino in {engine.precision}{why}"
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,10 @@ import torch
 from torch import Tensor
 
 from forgetting.ablation.edits import AblationTask, BoundOperator, eager_edit, recording_edit
-from forgetting.engines.engine import (
-    PRECISIONS,
-    Engine,
-    FrameRequest,
-    Rendered,
-    render_rows,
-    to_bytes,
-)
+from forgetting.engines.engine import PRECISIONS, Engine, FrameRequest, Rendered, to_bytes
 from forgetting.engines.frame_module import place_task
 from forgetting.engines.precision import choose_precision
+from forgetting.engines.processor import fast_precisions
 from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError, check_choice, check_int
 from forgetting.models.generator import Generator, Synthesis, edited_picture
@@ -33,7 +27,8 @@ class TorchConfig:
     """Plain torch; ``float32`` on the CPU is the reference.
 
     Args:
-        precision: ``auto`` is float32 on the CPU; on a GPU, the fastest one that keeps 45 dB.
+        precision: ``auto`` is float32 on the CPU; on a GPU, a lower one where it has instructions
+            for it, the network is large, and frames of the film itself keep 45 dB.
         device: ``auto`` takes a GPU where there is one.
         batch: frames that a GPU renders at once.
         fold: compute the first step once, because it depends on the face alone; otherwise the CPU
@@ -52,18 +47,17 @@ class TorchConfig:
 
     @torch.inference_mode()
     def choose(self, task: AblationTask, sample: Tensor) -> tuple[Engine, str]:
-        """Start for a task; on a GPU, ``precision=auto`` compares them on the ``sample`` [N, R]."""
+        """Start for a task; ``precision=auto`` measures errors on the ``sample`` [N, R]."""
         device = resolve_device(self.device)
         if device == "cpu" or self.precision != "auto":
             engine = self.start(task)
             return engine, f"torch in {engine.precision} on {_NAMES[device]}, as requested"
-        reference = list(render_rows(REFERENCE.start(task), sample))
-        precisions = PRECISIONS if device == "cuda" else PRECISIONS[:2]
         engine, why = choose_precision(
             lambda precision: replace(self, precision=precision).start(task),
-            precisions,
+            fast_precisions(device),
+            device,
+            REFERENCE.start(task),
             sample,
-            reference,
         )
         return engine, f"torch in {engine.precision} on {_NAMES[device]}: {why}"
 

@@ -71,7 +71,7 @@ class TorchGPU:
                 log.info("the GPU runs step by step, without a CUDA graph: %s", reason)
 
         def run_eagerly(*host: Tensor) -> tuple[Tensor, ...]:
-            with _exact_float32():
+            with _exact_and_repeatable():
                 outputs: tuple[Tensor, ...] = module(*(x.to(device, dtype) for x in host))
             return outputs
 
@@ -118,14 +118,15 @@ class TorchGPU:
         return hosts, event.synchronize
 
 
-def _exact_float32() -> AbstractContextManager[None]:
-    """Switch TF32 off while a network runs.
+def _exact_and_repeatable() -> AbstractContextManager[None]:
+    """Set how cuDNN computes while a network runs.
 
-    Float32 means float32, 16 bits are a setting of their own.
+    Without TF32: float32 means float32, 16 bits are a setting of their own. Algorithms are those
+    that give the same result each time, and are not chosen by how long each takes at the moment.
     """
-    cudnn = torch.backends.cudnn
-    flags = {"benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
-    return cudnn.flags(enabled=True, allow_tf32=False, **flags)
+    return torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
 
 
 def _collect(count: int, hosts: list[Tensor], wait: Callable[[], None]) -> Iterator[Rendered]:
@@ -146,7 +147,7 @@ def _captured(module: nn.Module, inputs: list[Tensor]) -> Callable[..., tuple[Te
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     graph = torch.cuda.CUDAGraph()
-    with _exact_float32():
+    with _exact_and_repeatable():
         with torch.cuda.stream(stream):
             for _ in range(3):
                 module(*inputs)

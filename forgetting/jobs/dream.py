@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -18,11 +17,11 @@ from forgetting.dreams.frame_source import DreamFrames, TorchInfo
 from forgetting.dreams.modes import DreamMode
 from forgetting.dreams.objective_gradient import ObjectiveGradient
 from forgetting.dreams.objectives import Energy, Objective
+from forgetting.dreams.precision import choose_precision
 from forgetting.dreams.resizing import resize
 from forgetting.dreams.sequences import ObjectiveSequence, frames_per_step
 from forgetting.dreams.sources import DreamSource, GeneratedFace, VideoSource
 from forgetting.engines.auto import AutoConfig
-from forgetting.engines.precision import MIN_SPEEDUP
 from forgetting.engines.torch_cpu import TorchConfig, resolve_device
 from forgetting.errors import RequestError
 from forgetting.film import decoder
@@ -164,7 +163,9 @@ class DreamJob:
             for step in sequence.steps(classifier):
                 sequence.member(step, 1.0).bind(classifier)  # raises where there is no such step
         gradient = dreamer.objective_gradient(len(plan) // 2)
-        precision, why = _choose_precision(engine_config.precision, gradient, first.to(device))
+        precision, why = engine_config.precision, "as requested"
+        if precision == "auto":
+            precision, why = choose_precision(gradient, first.to(device))
         dreamer = replace(dreamer, precision=getattr(torch, precision))
         engine = TorchInfo(precision, device)
         log.info("%s", f"torch in {precision} on {device}: {why}")
@@ -209,32 +210,6 @@ def _with_source_timing(config: Mapping[str, Any], source: DreamSource) -> dict[
     if duration is None:
         duration = decoder.frame_count(source.file) / source.rate
     return {**config, "film": {**film, "fps": fps, "duration": duration}}
-
-
-def _choose_precision(
-    requested: str, gradient: ObjectiveGradient, picture: torch.Tensor
-) -> tuple[str, str]:
-    """Return the precision, and why.
-
-    A step goes a few levels of 255 along a gradient that is evened out, so its exactness counts for
-    little.
-    """
-    device = picture.device.type
-    if requested != "auto":
-        return requested, "as requested"
-    if device != "cpu":
-        return ("float16" if device == "cuda" else "float32"), "the fastest on a GPU"
-    seconds = {}
-    for precision in (torch.float32, torch.bfloat16):
-        candidate, rounds = replace(gradient, precision=precision), list[float]()
-        for _ in range(3):
-            started = time.perf_counter()
-            candidate.gradient(picture[:, :, : candidate.tile, : candidate.tile])
-            rounds.append(time.perf_counter() - started)
-        seconds[precision] = min(rounds)
-    ratio = seconds[torch.float32] / seconds[torch.bfloat16]
-    chosen = "bfloat16" if ratio >= MIN_SPEEDUP else "float32"
-    return chosen, f"bfloat16 takes {1 / ratio:.2f} times as long as float32 here"
 
 
 def _captions(sequence: ObjectiveSequence, dreamer: Dreamer) -> Iterator[Caption]:

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -5,7 +7,6 @@ from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Zero
 from forgetting.ablation.plan import ablation
 from forgetting.engines import openvino as compiled
-from forgetting.engines import precision as precisions
 from forgetting.engines.auto import AutoConfig
 from forgetting.engines.engine import psnr
 from forgetting.engines.openvino import OpenVINOConfig, OpenVINOEngine
@@ -22,14 +23,6 @@ class Inverted(OpenVINOEngine):
             yield rendered._replace(frame=255 - rendered.frame)
 
 
-class InvertedBelowFloat32(Inverted):
-    """An engine whose frames are negatives in all precisions but float32."""
-
-    def render(self, requests):
-        engine = OpenVINOEngine if self.precision == "float32" else Inverted
-        return engine.render(self, requests)
-
-
 @needs_openvino
 def test_a_compiler_that_makes_another_picture_is_not_chosen(toy, monkeypatch):
     monkeypatch.setattr(compiled, "OpenVINOEngine", Inverted)
@@ -44,20 +37,7 @@ def test_auto_says_what_it_chose_and_why(tiny):
     task = AblationTask.of(tiny, sample_ws(tiny), Zero())
     engine, why = AutoConfig().choose(task, random_rows(tiny))
     assert engine.name == "openvino"
-    assert why.startswith(f"openvino in {engine.precision}: the fastest that keeps 45 dB (float32")
-
-
-@needs_openvino
-def test_a_precision_that_is_fast_and_wrong_is_not_chosen(toy, monkeypatch):
-    monkeypatch.setattr(compiled, "OpenVINOEngine", InvertedBelowFloat32)
-    monkeypatch.setattr(
-        precisions,
-        "_fastest_seconds",
-        lambda engine, sample: 1.0 if engine.precision == "float32" else 0.1,
-    )
-    task = AblationTask.of(toy, sample_ws(toy), Zero())
-    engine, _ = AutoConfig().choose(task, random_rows(toy))
-    assert engine.precision == "float32"
+    assert re.match(r"openvino in float32: (this processor|a frame takes \d+ million)", why)
 
 
 def test_auto_works_without_openvino(toy, monkeypatch):
