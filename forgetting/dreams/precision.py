@@ -25,8 +25,7 @@ little.
 MIN_MULTIPLY_ADDS = 1_000_000_000
 """The multiply-adds of a gradient from which on a lower precision is faster in torch.
 
-With AVX512-BF16, SqueezeNet was 1.46 times as fast at 740 million and 1.62 times at 1,900;
-EfficientNet 1.08 times at 520 million and 1.27 times at 1,060.
+``make precisions`` measured it, see ``docs/benchmarks.md``.
 """
 
 

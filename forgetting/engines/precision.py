@@ -24,8 +24,9 @@ MIN_MULTIPLY_ADDS = {"cpu": 200_000_000, "cuda": 1_000_000_000, "mps": 1_000_000
 """Device -> the multiply-adds of a frame from which on a lower precision is worth its error.
 
 On a CPU, ``make precisions`` measured it: with AVX512-BF16, every larger network of convolutions
-was at least 1.5 times as fast; of smaller ones, some gained nothing, and a frame takes a
-millisecond. On a GPU it is an estimate: a frame then takes about as long as launching its kernels.
+was at least 1.4 times as fast; of smaller ones, some gained nothing, and a frame takes a
+millisecond or two. DCGANs gain and lose nothing at any size. On a GPU it is an estimate: a frame
+then takes about as long as launching its kernels.
 """
 
 
