@@ -14,6 +14,7 @@ from torch import Tensor
 from forgetting.ablation.plan import Plan
 from forgetting.ablation.tracks import ENDINGS
 from forgetting.engines.engine import Frame
+from forgetting.film import grid as grids
 from forgetting.film.captions import Box, Caption, CaptionSetter
 from forgetting.film.fonts import Font
 from forgetting.film.images import cropped, fit
@@ -59,7 +60,7 @@ class Compositor:
             picture: of the network, [h, w, 3].
             activity: [M] of the memory map's cells; None in films without a map.
         """
-        face = self._add_alpha(fit(picture, self._panel))
+        face = self._add_face_alpha(fit(picture, self._panel))
         frame = face if self.film.layout == "face" else self._arrange(index, face, activity)
         if self.film.ending == "clear":
             frame = frame.copy()
@@ -108,6 +109,16 @@ class Compositor:
         if self.film.channels == 3:
             return frame
         return np.dstack((frame, np.full(frame.shape[:2], 255, np.uint8)))
+
+    def _add_face_alpha(self, face: Frame) -> Frame:
+        """Return the panel of the face with the film's channels; gaps of a grid are clear."""
+        face = self._add_alpha(face)
+        if self.film.channels == 4 and self.film.grid_size != (1, 1):
+            opaque = face[..., 3].copy()
+            face[..., 3] = 0
+            for cell in grids.cells(self._panel, *self.film.grid_size):
+                face[..., 3][cell] = opaque[cell]
+        return face
 
     def _arrange(self, index: int, face: Frame, activity: Activity | None) -> Frame:
         """Return the panels of a frame as one picture."""

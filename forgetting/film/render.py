@@ -20,8 +20,8 @@ from torch import Tensor
 
 from forgetting.ablation.plan import Plan
 from forgetting.engines.engine import Engine, EngineInfo, Frame, FrameRequest, Rendered
+from forgetting.film import grid as grids
 from forgetting.film.compositor import Compositor
-from forgetting.film.images import fit
 from forgetting.film.segments import SegmentStore
 from forgetting.film.writer_thread import consume_in_thread
 from forgetting.models.activity import Activity
@@ -99,8 +99,7 @@ class FaceFrames:
     @property
     def faces(self) -> int:
         """The number of faces in a frame."""
-        columns, rows = self.compositor.film.grid_size
-        return columns * rows
+        return self.compositor.film.faces
 
     def with_plan(self, plan: Plan, folder: Path | None) -> FaceFrames:
         """Return the same source for an existing plan."""
@@ -151,9 +150,9 @@ class FaceFrames:
         pictures = [next(rendered).frame for _ in range(self.faces)]
         if len(pictures) == 1:
             return pictures[0]
-        columns, _ = self.compositor.film.grid_size
-        panel = self.compositor.film.panel(*self.compositor.size)
-        return _arrange_grid(pictures, columns, panel)
+        film = self.compositor.film
+        panel, (columns, _) = film.panel(*self.compositor.size), film.grid_size
+        return grids.arrange(pictures, panel, columns, film.background_colour)
 
     def _interpolate_activity(
         self, recorder: Engine, index: int, recorded: dict[int, Activity]
@@ -173,21 +172,6 @@ class FaceFrames:
                 recorded[frame] = np.mean(activities, axis=0, dtype=np.float32)
         share = np.float32((index - before) / max(after - before, 1))
         return (1 - share) * recorded[before] + share * recorded[after]
-
-
-def _arrange_grid(pictures: Sequence[Frame], columns: int, panel: tuple[int, int]) -> Frame:
-    """Return the pictures of several faces as one picture of the size ``panel``, row after row."""
-    rows = len(pictures) // columns
-    down, across = (
-        np.linspace(0, size, count + 1).round().astype(int)
-        for size, count in zip(panel, (rows, columns), strict=True)
-    )
-    grid = np.zeros((*panel, 3), np.uint8)
-    for number, picture in enumerate(pictures):
-        row, column = divmod(number, columns)
-        cell = slice(down[row], down[row + 1]), slice(across[column], across[column + 1])
-        grid[cell] = fit(picture, grid[cell].shape[:2])
-    return grid
 
 
 def render_segments(

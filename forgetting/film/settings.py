@@ -13,6 +13,7 @@ from PIL import ImageColor
 
 from forgetting.ablation.tracks import ENDINGS
 from forgetting.errors import RequestError, check_choice, check_int, check_range, unknown_name
+from forgetting.film import grid as grids
 from forgetting.film.fonts import MAX_FACES, Font
 from forgetting.film.formats import ENCODERS, FORMATS, PRESETS, FilmFormat
 from forgetting.film.images import cropped
@@ -76,7 +77,7 @@ class FilmSettings:
             ``transparent``: such a film has an alpha channel, and the gaps between panels are
             transparent too.
         grid: columns x rows of faces that are ablated by the same plan, such as 3x3: the face of
-            the seed, and those of the seeds after it.
+            the seed and those of the seeds after it, or those of ``latent.seeds``.
         audio: path of a soundtrack. It is cut to the length of the film, or silence follows it; it
             is faded at both ends for ``audio_fade`` seconds.
         audio_fade: seconds that the soundtrack fades at each end.
@@ -275,6 +276,12 @@ class FilmSettings:
         return columns, rows
 
     @property
+    def faces(self) -> int:
+        """The number of faces in a frame."""
+        columns, rows = self.grid_size
+        return columns * rows
+
+    @property
     def channels(self) -> int:
         """The channels of a finished frame: three, or four with alpha."""
         return 4 if self.background == TRANSPARENT else 3
@@ -297,11 +304,15 @@ class FilmSettings:
             ) from None
 
     def panel(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of a panel, for pictures of ``height`` x ``width``."""
+        """Return height and width of a panel, for pictures of ``height`` x ``width``.
+
+        A grid of faces is one panel; no face in it is stretched.
+        """
         size = self.size or height * max(1, round(SMALL / height))
+        panel_width = grids.width(size, *self.grid_size, (height, width))
         if not self.file_format.even:
-            return size, round(size * width / height)
-        return size, 2 * round(size * width / height / 2)
+            return size, round(panel_width)
+        return size, 2 * round(panel_width / 2)
 
     def uncropped_shape(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width of all panels, for pictures of ``height`` x ``width``."""

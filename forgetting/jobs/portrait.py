@@ -72,10 +72,12 @@ class FaceJob:
         noise = build_key(config, "noise", trusted) if "noise" in config else ConstantNoise()
         tracks = track_specs(config, film.ending, trusted)
         check_texts(film, [spec.schedule for spec in tracks])
+        latent: Latent = build_key(config, "latent", trusted)
+        latent.of_grid(film.faces)  # checks the number of its seeds
         return FaceJob(
             config,
             build_key(config, "generator", trusted),
-            build_key(config, "latent", trusted),
+            latent,
             noise,
             tracks,
             film,
@@ -95,10 +97,9 @@ class FaceJob:
         if any("mapping" in spec.kinds for spec in self.tracks):
             generator = WithMapping(generator)
         generator = self.noise.apply(generator)
-        columns, rows = self.film.grid_size
-        latents = [self.latent.variant(number) for number in range(columns * rows)]
+        latents = self.latent.of_grid(self.film.faces)
         moving = self.latent.moves or self.noise.moves or len(latents) > 1
-        ws = self.latent.sample(generator)
+        ws = latents[0].sample(generator)
         self.film.shape(*generator.size)  # checks it
         task = replace(ablation_task(generator, ws, self.tracks), moving=moving)
         plan, engine_config = existing_plan(self.plan, plan_of_run, self.engine)

@@ -30,8 +30,12 @@ class Latent(Protocol):
         """Return ``ws`` [1, L, W] for frame ``index`` of a film of ``frames`` frames."""
         ...
 
-    def variant(self, number: int) -> Latent:
-        """Return the same latent with other faces; number 0 is this latent itself."""
+    def of_grid(self, count: int) -> list[Latent]:
+        """Return the latents of a grid of ``count`` faces; of one face, this latent itself.
+
+        Raises:
+            RequestError: ``seeds`` names another number of faces.
+        """
         ...
 
 
@@ -44,23 +48,28 @@ class Seed:
         seed: of the face.
         psi: how far it is truncated towards the average face; 1 is not at all, 0 is the average.
         label: its class, if the network has classes; None takes the first one.
+        seeds: of several faces, for a grid of them; None takes the seeds after ``seed``.
     """
 
     moves: ClassVar[bool] = False
     seed: int = 10
     psi: float = 0.7
     label: int | None = None
+    seeds: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         _check(self.seed, self.psi, self.label)
+        _check_seeds(self.seeds)
 
     def sample(self, generator: Generator, index: int = 0, frames: int = 1) -> Tensor:
         """Return ``ws`` [1, L, W], the same for every frame."""
         return _map(generator, latent_of_seed(generator, self.seed), self.psi, self.label)
 
-    def variant(self, number: int) -> Seed:
-        """Return the latent of a later seed."""
-        return replace(self, seed=self.seed + number)
+    def of_grid(self, count: int) -> list[Latent]:
+        """Return the latents of the next seeds, or of ``seeds``."""
+        return [
+            replace(self, seed=seed, seeds=None) for seed in _seeds(self.seed, self.seeds, count)
+        ]
 
 
 @part("latent/walk")
@@ -99,9 +108,12 @@ class Walk:
         start, end = (latent_of_seed(generator, seed) for seed in stops[number : number + 2])
         return _map(generator, slerp(start, end, position - number), self.psi, self.label)
 
-    def variant(self, number: int) -> Walk:
-        """Return the walk through other seeds."""
-        return replace(self, seeds=[seed + 1000 * number for seed in self.seeds])
+    def of_grid(self, count: int) -> list[Latent]:
+        """Return walks through other seeds."""
+        return [
+            replace(self, seeds=[seed + 1000 * number for seed in self.seeds])
+            for number in range(count)
+        ]
 
 
 @part("latent/drift")
@@ -135,9 +147,12 @@ class Drift:
         start, end = (latent_of_seed(generator, seed) for seed in (self.seed, self.towards))
         return _map(generator, slerp(start, end, share), self.psi, self.label)
 
-    def variant(self, number: int) -> Drift:
-        """Return the drift between two later seeds."""
-        return replace(self, seed=self.seed + number, towards=self.towards + number)
+    def of_grid(self, count: int) -> list[Latent]:
+        """Return drifts between the next seeds."""
+        return [
+            replace(self, seed=self.seed + number, towards=self.towards + number)
+            for number in range(count)
+        ]
 
 
 @part("latent/wander")
@@ -151,6 +166,7 @@ class Wander:
         turns: how many times the circle is closed.
         psi: how far faces are truncated towards the average face.
         label: their class, if the network has classes.
+        seeds: of several faces, for a grid of them; None takes the seeds after ``seed``.
     """
 
     moves: ClassVar[bool] = True
@@ -159,9 +175,11 @@ class Wander:
     turns: int = 1
     psi: float = 0.7
     label: int | None = None
+    seeds: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         _check(self.seed, self.psi, self.label)
+        _check_seeds(self.seeds)
         check_range("latent.radius", self.radius, 0.0, 180.0)
         check_int("latent.turns", self.turns, 1, 100_000)
 
@@ -180,9 +198,11 @@ class Wander:
         z = math.cos(radius) * centre + math.sin(radius) * direction
         return _map(generator, z, self.psi, self.label)
 
-    def variant(self, number: int) -> Wander:
-        """Return the circle around the face of a later seed."""
-        return replace(self, seed=self.seed + number)
+    def of_grid(self, count: int) -> list[Latent]:
+        """Return circles around the faces of the next seeds, or of ``seeds``."""
+        return [
+            replace(self, seed=seed, seeds=None) for seed in _seeds(self.seed, self.seeds, count)
+        ]
 
 
 @part("latent/breathe")
@@ -196,6 +216,7 @@ class Breathe:
         depth: amplitude of the truncation.
         breaths: number of oscillations in a film.
         label: its class, if the network has classes.
+        seeds: of several faces, for a grid of them; None takes the seeds after ``seed``.
     """
 
     moves: ClassVar[bool] = True
@@ -204,9 +225,11 @@ class Breathe:
     depth: float = 0.2
     breaths: float = 8.0
     label: int | None = None
+    seeds: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         _check(self.seed, self.psi, self.label)
+        _check_seeds(self.seeds)
         check_range("latent.depth", self.depth, 0.0, 2.0)
         check_range("latent.breaths", self.breaths, 0.0, 100_000.0)
 
@@ -215,9 +238,11 @@ class Breathe:
         psi = self.psi + self.depth * math.sin(2 * math.pi * self.breaths * index / frames)
         return _map(generator, latent_of_seed(generator, self.seed), psi, self.label)
 
-    def variant(self, number: int) -> Breathe:
-        """Return the latent of a later seed."""
-        return replace(self, seed=self.seed + number)
+    def of_grid(self, count: int) -> list[Latent]:
+        """Return the latents of the next seeds, or of ``seeds``."""
+        return [
+            replace(self, seed=seed, seeds=None) for seed in _seeds(self.seed, self.seeds, count)
+        ]
 
 
 def _check(seed: int, psi: float, label: int | None) -> None:
@@ -225,6 +250,33 @@ def _check(seed: int, psi: float, label: int | None) -> None:
     check_range("latent.psi", psi, -2.0, 2.0)
     if label is not None:
         check_int("latent.label", label, 0, 2**31)
+
+
+def _check_seeds(seeds: object) -> None:
+    if seeds is None:
+        return
+    if isinstance(seeds, str) or not isinstance(seeds, Sequence) or not seeds:
+        raise RequestError(f"latent.seeds must be a list of seeds, as in [3,23,41], got {seeds!r}")
+    for seed in seeds:
+        errors.check_seed("latent.seeds", seed)
+
+
+def _seeds(seed: int, seeds: Sequence[int] | None, count: int) -> Sequence[int]:
+    """Return the seeds of ``count`` faces: those that are given, or ``seed`` and the next ones."""
+    if seeds is None:
+        return range(seed, seed + count)
+    if len(seeds) != count:
+        raise RequestError(
+            f"latent.seeds names {len(seeds)} faces and the film shows {count}; for these faces "
+            f"write film.grid={grid_for(len(seeds))}"
+        )
+    return seeds
+
+
+def grid_for(count: int) -> str:
+    """Return the grid of so many faces that is closest to a square, as columns x rows."""
+    rows = max(rows for rows in range(1, math.isqrt(count) + 1) if count % rows == 0)
+    return f"{count // rows}x{rows}"
 
 
 def latent_of_seed(generator: Generator, seed: int) -> Tensor:

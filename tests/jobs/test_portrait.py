@@ -8,7 +8,7 @@ from forgetting.ablation.operators import removal
 from forgetting.engines.engine import FrameRequest, render_rows, to_bytes
 from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
-from forgetting.film import render
+from forgetting.film import grid, render
 from forgetting.film.images import fit
 from forgetting.jobs.config_groups import GROUPS, group_options
 from forgetting.jobs.job import parse_job
@@ -211,23 +211,46 @@ def test_a_grid_shows_several_faces_ablated_by_the_same_plan(tmp_path):
         "generator=toy",
         "engine=torch",
         "film.grid=3x2",
-        "film.size=96",
+        "film.size=98",
         "film.layout=diptych",
-        "latent.seed=4",
+        "latent.seeds=[4,9,5,4,7,30]",
         "film.ending=smudge",
+        "film.background='#102030'",
     )
     source = prepare_config(compose_config(*settings, "film.fps=4", "film.duration=1"))
     (frame,) = render.composed_frames(source, [2])
-    assert frame.shape == (96, 96 + 2 + 96, 3)
+    assert frame.shape == (98, 148 + 2 + 148, 3), "three faces are wider than two are high"
+    assert (frame[48:50, :148] == (16, 32, 48)).all(), "there are gaps"
     network = generator_zoo.load("toy")
-    for number, (y, x) in enumerate(((0, 0), (0, 32), (0, 64), (48, 0), (48, 32), (48, 64))):
-        ws = latents.Seed(4 + number).sample(network)
+    cells = grid.cells((98, 148), 3, 2)
+    for cell, seed in zip(cells, (4, 9, 5, 4, 7, 30), strict=True):
+        ws = latents.Seed(seed).sample(network)
         task = AblationTask(network, ws, (Target(removal.Zero(), Units(network.layers)),))
         alone = next(render_rows(TorchConfig().start(task), source.compositor.plan.rows([2])))
-        assert np.array_equal(frame[y : y + 48, x : x + 32], fit(alone, (48, 32))), number
+        assert np.array_equal(frame[cell], fit(alone, frame[cell].shape[:2])), seed
     for wrong in ("3", "0x3", "axb"):
         with pytest.raises(RequestError, match="film.grid must be columns x rows"):
             parse_job(compose_config("generator=toy", f"film.grid={wrong}"))
+    with pytest.raises(RequestError, match=r"latent.seeds names 3 faces .* film.grid=3x1"):
+        parse_job(compose_config("generator=toy", "latent.seeds=[3,23,41]"))
+
+
+def test_gaps_of_a_grid_are_transparent_in_a_transparent_film():
+    source = prepare_config(
+        compose_config(
+            "generator=toy",
+            "engine=torch",
+            "film=png",
+            "film.grid=2x2",
+            "film.size=98",
+            "film.background=transparent",
+            "film.fps=4",
+            "film.duration=1",
+        )
+    )
+    (frame,) = render.composed_frames(source, [0])
+    assert (frame[48:50, :, 3] == 0).all()
+    assert (frame[:48, :48, 3] == 255).all()
 
 
 def test_activity_is_recorded_now_and_then_and_interpolated_between():

@@ -114,8 +114,22 @@ def test_walks_stay_on_the_sphere(toy):
 
 def test_the_first_of_several_faces_is_the_face_itself(toy):
     for latent in (Seed(3), *MOVING):
-        assert torch.equal(latent.variant(0).sample(toy, 0, 10), latent.sample(toy, 0, 10))
-        assert not torch.equal(latent.variant(1).sample(toy, 0, 10), latent.sample(toy, 0, 10))
+        first, second = latent.of_grid(2)
+        assert torch.equal(first.sample(toy, 0, 10), latent.sample(toy, 0, 10))
+        assert not torch.equal(second.sample(toy, 0, 10), latent.sample(toy, 0, 10))
+
+
+@pytest.mark.parametrize("latent", [Seed, Wander, Breathe])
+def test_the_faces_of_a_grid_can_be_given(latent, toy):
+    faces = latent(3, seeds=(5, 23, 5)).of_grid(3)
+    for face, seed in zip(faces, (5, 23, 5), strict=True):
+        assert torch.equal(face.sample(toy, 2, 10), latent(seed).sample(toy, 2, 10))
+    message = r"latent.seeds names 6 faces and the film shows 4; .* write film.grid=3x2"
+    with pytest.raises(RequestError, match=message):
+        latent(3, seeds=(1, 2, 3, 4, 5, 6)).of_grid(4)
+    for wrong in ("3,4", 7, (), (3, -1), (3, "x"), (3.5,)):
+        with pytest.raises(RequestError, match="latent.seeds"):
+            latent(3, seeds=wrong)
 
 
 @pytest.mark.parametrize(
