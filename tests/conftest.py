@@ -6,6 +6,7 @@ are skipped with a reason; in CI that is a failure.
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -29,6 +30,12 @@ from helpers import TINY, compose_config, randomised
 
 PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
 """Whether this process is a worker of pytest-xdist."""
+
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run"
+    " --disable-background-networking --disable-component-update --disable-sync"
+)
 
 
 def pytest_configure(config):
@@ -189,3 +196,24 @@ def command_line(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["forgetting"])
     monkeypatch.setattr("forgetting.cli.console.err._width", 1000)
     return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, by playwright."""
+    path = next(
+        (
+            path
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (path := shutil.which(name))
+        ),
+        None,
+    )
+    if path is None:
+        pytest.skip("pages are tested in Chromium: install it (Debian: apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS.split())
+        yield browser
+        browser.close()

@@ -268,3 +268,15 @@ def preview_config(config, folder) -> Path:
 def prepare_config(config, plan=None):
     """Return the frame source of a resolved config."""
     return parse_job(config).prepare(plan)
+
+
+def accessibility_violations(page) -> list[str]:
+    """Return which rules of axe a page of playwright violates."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    # Preloading would read the style sheet, which pages from a disk may not.
+    report = Axe().run(page, options={"preload": False})
+    return [
+        f"{rule['id']}: {rule['help']}: {[node['html'] for node in rule['nodes'][:3]]}"
+        for rule in report.response["violations"]
+    ]

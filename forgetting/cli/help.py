@@ -66,6 +66,13 @@ _EXAMPLES = {
         ("forgetting preview", "the contact sheet of the default film, and its plan"),
         ("forgetting preview experiment=quick schedule.until=0.8", "in seconds"),
     ),
+    "faces": (
+        ("forgetting faces", "the faces of seeds 0 to 63"),
+        ("forgetting faces latent.seed=64-255", "others; latent.seed=3,23,41 draws these"),
+        ("forgetting faces generator=digiface-dcgan latent.psi=1", "of another network"),
+        ("forgetting faces generator=file generator.path=NETWORK.pkl", "of your own"),
+        ("forgetting faces hydra.run.dir=my/folder", "into a folder; again replaces them"),
+    ),
     "layers": (
         ("forgetting layers", "of the default network"),
         ("forgetting layers generator=digiface-dcgan", "of another one"),
@@ -82,7 +89,7 @@ def print_help(verb: str) -> None:
     for command, description in _EXAMPLES[verb]:
         table.add_row(Text(command, "cyan"), Text(description, "dim"))
     out.print(table)
-    if verb == "layers":
+    if verb in ("faces", "layers"):
         return
     of_packages = sorted(name for name, _ in package_parts())
     for group, description in groups_of(verb).items():

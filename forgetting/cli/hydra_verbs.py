@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from forgetting.jobs.dream import DreamJob
 from forgetting.jobs.job import parse_job
 from forgetting.jobs.new_folders import NewFolders
 from forgetting.jobs.package_parts import register_package_parts
+from forgetting.jobs.portrait import FaceJob
 from forgetting.printable import shell_command
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,17 @@ def _hydra_command_line(verb: str, quoted: list[str]) -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = full_error
 
 
+def compose_job(arguments: Sequence[str], verb: str) -> FaceJob | DreamJob:
+    """Return the job that the arguments of a verb ask for, where Hydra runs nothing."""
+    quoted = [quote_override(argument) for argument in arguments]
+    register_package_parts(list(arguments))
+    foreign_configs.check(quoted)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = _plain(compose(root_config(verb), foreign_configs.overrides(quoted)))
+    trusted = require_code_consent(config, _consents(quoted), verb)
+    return parse_job(config | {"trust": sorted(trusted)})
+
+
 def list_layers(arguments: list[str]) -> None:
     """Print the layers of the network that a config names."""
     from forgetting.cli import tables
@@ -141,13 +153,7 @@ def list_layers(arguments: list[str]) -> None:
     of_classifier = any(argument.startswith("classifier") for argument in arguments)
     verb = "dream" if of_classifier else "render"
     with report_errors(arguments, verb):
-        quoted = [quote_override(argument) for argument in arguments]
-        register_package_parts(arguments)
-        foreign_configs.check(quoted)
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = _plain(compose(root_config(verb), foreign_configs.overrides(quoted)))
-        trusted = require_code_consent(config, _consents(quoted), verb)
-        job = parse_job(config | {"trust": sorted(trusted)})
+        job = compose_job(arguments, verb)
         if isinstance(job, DreamJob):
             classifier = job.classifier.load()
             costs = multiply_adds(classifier, Seed().sample(classifier))

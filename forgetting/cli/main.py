@@ -93,6 +93,20 @@ def preview(arguments: Overrides = None) -> None:
     _run_hydra("preview", arguments)
 
 
+@app.command(
+    context_settings=HYDRA,
+    help="Draw the faces of many seeds, to choose from by looking: "
+    "[b]forgetting faces latent.seed=0-63[/b]. Writes a numbered sheet, and a page to click on.",
+)
+def faces(arguments: Overrides = None) -> None:
+    words = set_verbosity_from(arguments or [])
+    if wants_help(words):
+        return print_help("faces")
+    from forgetting.cli.faces_verb import draw_faces
+
+    draw_faces(words)
+
+
 def _run_hydra(verb: str, arguments: list[str] | None) -> None:
     words = set_verbosity_from(arguments or [])
     _print_version("--version" in words)  # that of Hydra otherwise

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -13,34 +12,9 @@ from PIL import Image
 
 from forgetting.ablation import plan as plans
 from forgetting.film import decoder
-from helpers import gallery_data
+from helpers import accessibility_violations, gallery_data
 
 pytestmark = pytest.mark.slow
-
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run"
-    " --disable-background-networking --disable-component-update --disable-sync"
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = next(
-        (
-            path
-            for name in ("chromium", "chromium-browser", "google-chrome")
-            if (path := shutil.which(name))
-        ),
-        None,
-    )
-    if path is None:
-        pytest.skip("pages are tested in Chromium: install it (Debian: apt install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -84,17 +58,6 @@ def titles(page):
 
 def keys(site):
     return {work["title"]: work["key"] for work in gallery_data(site / "runs.js")["works"]}
-
-
-def axe(page):
-    from axe_playwright_python.sync_playwright import Axe
-
-    # Preloading would read the style sheet, which pages from a disk may not.
-    report = Axe().run(page, options={"preload": False})
-    return [
-        f"{rule['id']}: {rule['help']}: {[node['html'] for node in rule['nodes'][:3]]}"
-        for rule in report.response["violations"]
-    ]
 
 
 # --- the wall ---
@@ -230,7 +193,7 @@ def test_a_phone_shows_pages_without_scrolling_sideways(phone, many_settings, na
     opened(phone, many_settings, path)
     phone.wait_for_timeout(300)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
-    assert axe(phone) == []
+    assert accessibility_violations(phone) == []
     small = phone.evaluate(
         """[...document.querySelectorAll(
             'button, select, .pick, .button, summary, input:not(.pick input)'
@@ -523,7 +486,7 @@ def test_pages_pass_axe(page, site, name):
     path = f"film/{next(iter(keys(site).values()))}.html" if path == "film" else path
     opened(page, site, path, f"#{at}" if at else "")
     page.wait_for_timeout(500)
-    assert axe(page) == []
+    assert accessibility_violations(page) == []
 
 
 def test_everything_is_reached_by_the_keyboard(page, site):

@@ -1,0 +1,1 @@
+"""Sheets of faces, to choose from by looking."""
