@@ -141,7 +141,7 @@ def _titles(
         strategy = {key: value for key, value in local.items() if not _is_face(key)}
         face = _of_face(local) | _seed(config)
         first = name or _kind_unless_said(config, local)
-        titles.append(joined([first, phrases(strategy | face)]))
+        titles.append(joined([first, phrases(strategy | face)]) or "film")
     repeated = Counter(titles)
     # What presents the same pictures differently is named only where titles would be equal.
     detailed = [

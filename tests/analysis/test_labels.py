@@ -1,12 +1,14 @@
 """How runs are called: titles, strategies and faces in plain words."""
 
+import copy
+import random
 import re
 
 import pytest
 
 from forgetting.analysis.differences import differences, independent_keys
 from forgetting.analysis.labels import label_runs
-from forgetting.analysis.words import in_words, key_labels
+from forgetting.analysis.words import in_words, key_labels, natural_order
 from helpers import compose_config
 
 SHOWN_ONLY = (
@@ -182,3 +184,40 @@ def test_names_of_settings():
     }
     assert in_words([0.03, 0.05]) == "0.03 and 0.05"
     assert in_words([]) == ""
+
+
+VALUES = (
+    None, True, -1, float("nan"), 10**300, "", "/etc/x", "²³", "\x1b[3m", "x" * 5000, [], [[1]],
+    {}, {"_target_": 3}, {"_target_": [1]}, ["a", {"b": 1}], {1: 2}, {"": {"": 1}},
+)  # fmt: skip
+
+
+def damage(draw, node):
+    """Replace, remove or add something somewhere in a config."""
+    while isinstance(node, dict) and node:
+        key, chance = draw.choice(list(node)), draw.random()
+        if chance < 0.4:
+            node[key] = draw.choice(VALUES)
+            return
+        if chance < 0.5:
+            del node[key]
+            return
+        if chance < 0.6:
+            node[draw.choice(["path", "audio", "experiment", ""])] = draw.choice(VALUES)
+        node = node.get(key)
+
+
+def test_any_config_has_labels():
+    draw = random.Random(1)
+    base = [compose_config("generator=toy"), compose_config(root="dream")]
+    for _ in range(300):
+        runs = [copy.deepcopy(draw.choice(base)) for _ in range(draw.randint(1, 4))]
+        for own in runs:
+            for _ in range(draw.randint(0, 4)):
+                damage(draw, own)
+        labels = label_runs(runs)
+        assert len({own.title for own in labels}) == len(labels), "no two titles are equal"
+        for own in labels:
+            assert all(text.isprintable() for text in (own.title, own.strategy, own.face))
+            assert natural_order(own.title)
+            assert set(key_labels(own.settings)) == set(own.settings)
