@@ -32,7 +32,11 @@ SMALL = [
 
 OTHER_SETTINGS = {
     "nobody": ["noise=constant", "~noise.turns"],
-    "scream": ["tracks.scream.ordering.layers=b16.*"],
+    "scream": [
+        "units=channels",
+        "ordering.layers=b16.*",
+        "tracks.inverted.ordering.layers=b8.*",
+    ],
     "tide": ["ordering.layers=b16.*"],
     "vigil": ["film.canvas=[384,216]", "film.title=null"],  # its title would cover all frames
 }
