@@ -25,6 +25,12 @@ DARKNESS = FILMS / "decay"
 DREAMS = {
     "journey": [*SMALLER, "source.seed=3"],
     "journey-squeezenet": SQUEEZENET,
+    "places": [
+        "experiment=places",
+        "film.size=320",
+        "film.fps=12",
+        "film.duration=14",
+    ],
     "dive": ["dream=dive", *SQUEEZENET, *CAT, *EIGHT_SECONDS],
     "still": ["dream=still", *CAT, *EIGHT_SECONDS],
     "breathe": [

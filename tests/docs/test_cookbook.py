@@ -31,7 +31,7 @@ SMALL = [
 
 
 OTHER_SETTINGS = {
-    "nobody": ["noise=constant", "~noise.turns"],
+    "nobody": ["noise=constant", "~noise.turns", "film.title=null"],
     "scream": [
         "units=channels",
         "ordering.layers=b16.*",

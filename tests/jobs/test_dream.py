@@ -12,6 +12,7 @@ from forgetting.film.segments import SegmentStore
 from forgetting.jobs import configs, run
 from forgetting.jobs.config_groups import DREAMS, group_options
 from helpers import (
+    compose_config,
     decode_film,
     dream_frames,
     dream_stage,
@@ -25,7 +26,12 @@ pytestmark = pytest.mark.slow
 KIND = {
     "dive": ["dream=dive", "dream.rotation=40", "dream.drift=[0.1,0]", "dream.feed=0.1"],
     "loop": ["dream=dive", "dream.loop=0.6"],
-    "journey": ["dream=journey", "film.duration=3", "objective.captions=true"],
+    "journey": [
+        "dream=journey",
+        "film.duration=3",
+        "objective.captions=true",
+        "film.canvas=[400,120]",  # with room for the names of layers
+    ],
     "still": ["dream=still"],
     "breathe": ["dream=breathe", "schedule=linear"],
     "over": ["dream=over", "source=film", "film.fps=6", "film.duration=3"],
@@ -147,6 +153,20 @@ def test_every_option_of_every_group_dreams(tmp_path, dream_config, group, photo
                 dream_stage(settings)
             continue
         assert dream_frames(settings).shape[0] == 2, option.name
+
+
+def test_a_walk_through_places(dream_config):
+    """Of an untrained network of three classes, which stand for the scenes."""
+    settings = dream_config("experiment=places", "objective.scenes=[0,2]", "film.duration=1")
+    assert settings["ascent"]["bands"] == 6
+    frames = dream_frames(settings)
+    assert not np.array_equal(frames[1], frames[-1])
+
+
+def test_the_default_dream_takes_the_network_with_the_best_look():
+    config = compose_config(root="dream")
+    assert config["classifier"]["name"] == "efficientnet-lite2"
+    assert "features." not in str(config), "nothing in it belongs to another network"
 
 
 def test_the_last_dream(dream_config):
