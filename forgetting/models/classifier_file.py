@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ DATA_SETS = {205: "Places205", 365: "Places365", 401: "Places401", IMAGENET: "Im
 
 _LABELS = 1 << 20
 """The largest size of a list of labels in bytes."""
+
+_NETWORKS, _TENSORS = 64, 4096
+"""How many networks of a file are compared, and of how many tensors; the largest has 500."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +121,9 @@ def recognise_file(path: Path, network: str | None = None) -> Recognised:
             f"{path} holds a wide ResNet of the Places project, which is not read; take "
             "resnet18_places365.pth.tar or resnet50_places365.pth.tar"
         )
-    found = recognise_all(networks)
     if network is not None:
-        found = {name: recognised for name, recognised in found.items() if name == network}
+        networks = {name: value for name, value in networks.items() if name == network}
+    found = recognise_all(networks)
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
@@ -149,11 +153,14 @@ def inspect_classifiers(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def recognise_all(networks: Mapping[str, Any]) -> dict[str, Recognised]:
-    """Return those of the networks of a file that are recognised, by their names in the file."""
+    """Return those of the networks of a file that are recognised, by their names in the file.
+
+    Of a file with very many networks, only the first are looked at.
+    """
     recognised = {
         name: recognise(_without_module(value))
-        for name, value in networks.items()
-        if isinstance(value, dict)
+        for name, value in islice(networks.items(), _NETWORKS)
+        if isinstance(value, dict) and len(value) <= _TENSORS
     }
     return {name: network for name, network in recognised.items() if network is not None}
 
@@ -171,9 +178,9 @@ def recognise(state: Mapping[str, Any]) -> Recognised | None:
             if not key.endswith("num_batches_tracked")
         }
         expected, logits = shapes(name), logits_weight(name)
-        if given.keys() != expected.keys() or not given[logits]:
+        classes = (*given.get(logits, ()), 0)[0]
+        if given.keys() != expected.keys() or classes < 1:
             continue
-        classes = given[logits][0]
         last = (logits, logits.removesuffix("weight") + "bias")
         if all(
             shape == ((classes, *expected[key][1:]) if key in last else expected[key])

@@ -1,6 +1,7 @@
 """Files of classifiers of other people: Places, the first Inception, and what is none of them."""
 
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -178,6 +179,27 @@ def test_what_is_not_recognised_gets_a_sentence(tmp_path):
     torch.save(state, path)
     with pytest.raises(CheckpointError, match="infinite or no number"):
         ClassifierFile(str(path)).load()
+
+
+@pytest.mark.parametrize(("networks", "tensors"), [(20_000, 3), (1, 60_000), (1000, 60)])
+def test_files_of_very_many_networks_or_tensors_are_refused_soon(tmp_path, networks, tensors):
+    path, value = tmp_path / "many.pth", torch.zeros(1)
+    state = {f"conv1_7x7_s2.{n}": value for n in range(tensors)}
+    torch.save({f"net{n}": {**state} for n in range(networks)}, path)
+    started = time.process_time()
+    with pytest.raises(CheckpointError) as refusal:
+        recognise_file(path)
+    assert time.process_time() - started < 5
+    assert len(str(refusal.value)) < len(str(path)) + 500
+
+
+def test_a_network_without_classes_is_not_recognised(tmp_path):
+    state = dict(random_network("squeezenet-imagenet", 3).state_dict())
+    for name in ("classifier.1.weight", "classifier.1.bias"):
+        state[name] = state[name][:0]
+    torch.save(state, tmp_path / "none.pth")
+    with pytest.raises(CheckpointError, match="no network whose weights"):
+        recognise_file(tmp_path / "none.pth")
 
 
 def test_nothing_in_a_file_is_executed(tmp_path):
