@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,9 @@ MIN_SIZE = 12
 EDGE = 0.045
 """Distance from the edge of the frame, as a share of its shorter side."""
 
+IN_MARGIN = 0.75
+"""How small letters may become to stand below the picture, as a share of their size."""
+
 MIN_COLUMN = 9
 """The narrowest margin beside a picture in which captions stand, in sizes of the letters."""
 
@@ -36,7 +40,7 @@ LIGHTEST, DARKEST = 0.3, 0.7
 """How bright a picture may be behind light letters, and how dark behind dark ones, in [0, 1]: where
 it is not, a soft shade lies between the two."""
 
-TURN = (0.56, 0.64)
+TURN = (0.62, 0.66)
 """The brightness of a picture, in [0, 1], between which letters turn from light to dark."""
 
 
@@ -182,8 +186,9 @@ class CaptionSetter:
         edge, gap = max(2, round(EDGE * min(self.frame))), round(0.5 * size)
         left, top = max(edge, picture.left), picture.bottom + gap
         below = Box(left, top, width - edge - left, height - gap - top)
-        if placed := self._place(below, size, upwards=False):
-            return placed, False
+        for smaller in itertools.takewhile(lambda tried: tried >= IN_MARGIN * size, sizes(size)):
+            if placed := self._place(below, smaller, upwards=False):
+                return placed, False
         left = picture.right + 2 * gap
         bottom = min(picture.bottom, height - edge)
         beside = Box(left, picture.top, width - edge - left, bottom - picture.top)

@@ -75,6 +75,13 @@ def test_captions_stand_below_the_picture_where_the_canvas_has_a_margin():
     assert left >= 40
 
 
+def test_captions_of_a_pair_on_a_screen_stand_below_it():
+    """The margin of two squares on a screen of 16 to 9 is narrow."""
+    picture = Box(0, 129, 3840, 1901)
+    top, bottom, _, _ = inked(setter((2160, 3840), picture), (2160, 3840))
+    assert picture.bottom < top < bottom < 2160
+
+
 def test_captions_stand_beside_the_picture_on_a_wide_canvas():
     picture = Box(420, 0, 1080, 1080)
     _, bottom, left, right = inked(setter((1080, 1920), picture), (1080, 1920))
@@ -133,7 +140,7 @@ def test_the_ink_changes_gradually_with_the_picture():
         ((placed,), _) = captions._placed
         core = np.argwhere(placed.block.mask == 1)[0] + (placed.top, placed.left)
         inks.append(int(drawn[core[0], core[1], 0]))
-    assert np.abs(np.diff(inks)).max() < 20
+    assert np.abs(np.diff(inks)).max() < 40
 
 
 def test_letters_on_a_light_canvas_are_dark():
