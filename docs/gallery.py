@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/films.md: a contact sheet of every experiment, and a clip of the film.
+"""Draws the pictures of docs/films.md: a sheet of every experiment, a clip, and a row of captions.
 
 python docs/gallery.py [NAME ...] draws those that are named.
 """
@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -20,6 +21,12 @@ WIDTH = 1568
 
 CLIP = "clip"
 """The name of the clip among the pictures; its file is darkness.webp."""
+
+CAPTIONS = "captions"
+"""The name of the row of captions among the pictures."""
+
+CANVASES = ("[1920,1080]", "[1080,1920]", "null")
+"""The canvases of the captions: with a margin beside and below the picture, and without."""
 
 CLIP_FPS, CLIP_SECONDS = 12, 12
 LAST_FRAME_MILLISECONDS = 600
@@ -37,10 +44,11 @@ def main() -> None:
     """Draw all pictures, or those that are named on the command line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     GALLERY.mkdir(exist_ok=True)
-    for name in sys.argv[1:] or [*SHEETS, CLIP]:
+    others = {CLIP: draw_clip, CAPTIONS: draw_captions}
+    for name in sys.argv[1:] or [*SHEETS, *others]:
         with tempfile.TemporaryDirectory() as folder:
-            path = draw_clip(Path(folder)) if name == CLIP else draw_sheet(name, Path(folder))
-        logging.info("%s", path)
+            draw = others.get(name, partial(draw_sheet, name))
+            logging.info("%s", draw(Path(folder)))
 
 
 def draw_sheet(name: str, folder: Path) -> Path:
@@ -65,6 +73,38 @@ def draw_clip(folder: Path) -> Path:
     path = GALLERY / "darkness.webp"
     options = {"quality": CLIP_QUALITY, "method": 6, "kmax": 60}
     iio.imwrite(path, frames, plugin="pillow", duration=durations, loop=0, **options)
+    return path
+
+
+def draw_captions(folder: Path) -> Path:
+    """Draw a title, and a caption in each of its places; return the path."""
+    stills = []
+    for number, canvas in enumerate(CANVASES):
+        run = folder / str(number)
+        settings = [
+            "--config-dir",
+            str(GALLERY.parent / "cookbook"),
+            "experiment=vigil",
+            "film=png",
+        ]
+        settings += ["film.layout=face", f"film.canvas={canvas}", "film.fps=1", "film.duration=8"]
+        run_forgetting("render", *settings, "measure.names=none", f"hydra.run.dir={run}")
+        frames = sorted((run / "film").glob("*.png"))
+        if not stills:
+            stills.append(Image.open(frames[1]))  # the title, which takes three frames
+        stills.append(Image.open(frames[4]))
+    gap, height = 12, 440
+    stills = [
+        still.resize((round(still.width * height / still.height), height), Image.Resampling.LANCZOS)
+        for still in stills
+    ]
+    row = Image.new("RGB", (sum(still.width + gap for still in stills) - gap, height), "white")
+    x = 0
+    for still in stills:
+        row.paste(still, (x, 0))
+        x += still.width + gap
+    path = GALLERY / f"{CAPTIONS}.jpg"
+    row.save(path, quality=88)
     return path
 
 
