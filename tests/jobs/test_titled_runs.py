@@ -99,13 +99,13 @@ def test_a_film_resumes_where_its_font_is_not_installed(tmp_path, own_font):
     assert (tmp_path / "again/film.mp4").exists()
 
 
-def test_another_font_under_the_same_path_is_another_film(tmp_path, own_font, caplog):
-    caplog.set_level("INFO")
-    settings = [*TITLED, f"film.font={own_font}"]
-    render_config(compose_config(*settings, "render.shard=1/2"), tmp_path / "run")
+def test_another_font_under_the_same_path_is_another_film(tmp_path, own_font):
+    job = run.parse_job(compose_config(*TITLED, f"film.font={own_font}", "render.shard=1/2"))
+    run.render(job, tmp_path / "run")
     own_font.write_bytes(SHIPPED_FONT.read_bytes() + b"\0")
-    render_config(compose_config(*settings, "render.shard=1/2"), tmp_path / "run")
-    assert "film.font is another file" in caplog.text
+    with pytest.raises(RequestError, match="holds another film .film.font is another file"):
+        run.render(job, tmp_path / "run")
+    run.render(job, tmp_path / "run", force=True)
     assert (tmp_path / "run/font.ttf").read_bytes() == own_font.read_bytes()
 
 
