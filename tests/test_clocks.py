@@ -9,6 +9,7 @@ from helpers import ROOT
 READS_A_CLOCK = {
     "film/folder_lock.py": "stops waiting for a lock",
     "film/render.py": "writes how long a film took into its summary",
+    "jobs/new_folders.py": "names the folder of a run",
     "jobs/ray/executor.py": "says how long a film will take",
     "jobs/ray/worker.py": "says how long a segment took",
     "jobs/run.py": "says how long a film took",
