@@ -416,6 +416,23 @@ def test_films_of_different_lengths_show_their_own_last_frame(page, site):
     assert at[1] == pytest.approx((long["frames"] - 0.5) / long["rate"], abs=0.01)
 
 
+def test_compared_films_begin_without_their_titles(page, site):
+    works = gallery_data(site / "runs.js")["works"]
+    (titled,) = [work for work in works if work["lead"]]
+    other = next(work for work in works if not work["lead"])
+    opened(page, site, "compare.html", f"#{titled['key']},{other['key']}")
+    page.wait_for_function("FORGETTING.playing")
+    page.evaluate("FORGETTING.playing.stop()")
+    for index in (0, 6):
+        page.evaluate(f"FORGETTING.playing.show({index})")
+        at = page.evaluate(
+            "[...document.querySelectorAll('video')].map(video => video.currentTime)"
+        )
+        at[0] -= titled["lead"] / titled["rate"]
+        frames = [int(time * work["rate"]) for time, work in zip(at, (titled, other), strict=True)]
+        assert frames == [index * titled["rate"] // other["rate"], index]
+
+
 def test_films_are_chosen_on_the_wall_and_on_the_page(page, site):
     opened(page, site)
     for box in page.locator(".pick input").all()[:4]:

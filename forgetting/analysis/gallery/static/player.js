@@ -2,10 +2,12 @@
 "use strict";
 FORGETTING.player = (videos, works, describe) => {
   const rate = Math.max(...works.map((work) => work.rate));
-  const ends = works.map((work) => work.frames / work.rate);
+  // Films beside each other begin with frame 0 of their plans: titles are left out.
+  const begins = works.map((work) => works.length > 1 ? work.lead / work.rate : 0);
+  const ends = works.map((work, number) => work.frames / work.rate - begins[number]);
   const seconds = Math.max(...ends);
   const frames = Math.round(seconds * rate);
-  const leader = videos[ends.indexOf(seconds)];
+  const leader = videos[ends.indexOf(seconds)], begin = begins[ends.indexOf(seconds)];
   const by = (id) => document.getElementById(id);
   const [play, scrub, output] = [by("play"), by("scrub"), by("place")];
   const leave = new AbortController();
@@ -14,10 +16,10 @@ FORGETTING.player = (videos, works, describe) => {
 
   // The frame on display. While a film plays its clock runs ahead of its pictures, so the browser is asked which one it shows.
   let displayed = null;
-  const frame = () => Math.min(frames - 1, Math.max(0, displayed ?? Math.floor(leader.currentTime * rate + 0.01)));
+  const frame = () => Math.min(frames - 1, Math.max(0, displayed ?? Math.floor((leader.currentTime - begin) * rate + 0.01)));
   const watch = (_, { mediaTime }) => {
     if (leave.signal.aborted) return;
-    if (playing && !starting && !seeking) displayed = Math.round(mediaTime * rate);
+    if (playing && !starting && !seeking) displayed = Math.round((mediaTime - begin) * rate);
     leader.requestVideoFrameCallback(watch);
   };
   leader.requestVideoFrameCallback?.(watch);
@@ -34,9 +36,10 @@ FORGETTING.player = (videos, works, describe) => {
   });
   // The time of the middle of a frame, so that rounding does not show its neighbour; shorter films show their last frame.
   const middle = (video, index) => {
-    const work = works[videos.indexOf(video)];
-    const own = Math.min(work.frames - 1, Math.floor((index / rate) * work.rate + 0.01));
-    return (own + 0.5) / work.rate;
+    const number = videos.indexOf(video), work = works[number];
+    const last = Math.round(ends[number] * work.rate) - 1;
+    const own = Math.min(last, Math.floor((index / rate) * work.rate + 0.01));
+    return begins[number] + (own + 0.5) / work.rate;
   };
   const show = async (index) => {
     wanted = Math.min(frames - 1, Math.max(0, index));
@@ -83,9 +86,9 @@ FORGETTING.player = (videos, works, describe) => {
       return;
     }
     for (const [number, video] of videos.entries()) {
-      if (video === leader || video.ended || video.seeking || leader.currentTime >= ends[number]) continue;
-      const lag = leader.currentTime - video.currentTime;
-      if (Math.abs(lag) > 0.25) video.currentTime = leader.currentTime;
+      if (video === leader || video.ended || video.seeking || leader.currentTime - begin >= ends[number]) continue;
+      const lag = leader.currentTime - begin - (video.currentTime - begins[number]);
+      if (Math.abs(lag) > 0.25) video.currentTime += lag;
       else video.playbackRate = Math.abs(lag) < 0.2 / rate ? 1 : 1 + Math.max(-0.9, Math.min(3, 20 * lag));
     }
   };
