@@ -317,8 +317,9 @@ class RayJob:
         self, plan: Plan, store: SegmentStore, segments: Sequence[range], since: float
     ) -> None:
         """Render those segments; each is written into the folder of ``store`` when it arrives."""
-        rendered = self._rendered(
-            _batches(segments, store.film.segment), ray.put(self._packed(plan)), store
+        sending = replace(self, files=self._files_of(plan))
+        rendered = sending._rendered(
+            _batches(segments, store.film.segment), ray.put(pack(plan)), store
         )
         frames = (frame for batch in rendered for segment in batch for frame in segment)
         total = sum(map(len, segments))
@@ -354,9 +355,19 @@ class RayJob:
         arguments = [self.files, self.trust, plan, batch, checkpoints, folder]
         return self.executor.submit(Call(self.film, "render", arguments, write))
 
-    def _packed(self, plan: Plan) -> bytes:
-        """Return a plan whose recipe names files as they were sent to the workers."""
-        return pack(replace(plan, recipe=recipe.with_config(plan.recipe, self.config)))
+    def _files_of(self, plan: Plan) -> InputFiles:
+        """Return the files also by the names that the recipe of a plan has for them.
+
+        Those differ where the film is resumed with the copy of its font.
+        """
+        now = input_files.paths(self.config)
+        recorded = input_files.paths(recipe.config_of(recipe.read_recipe(plan, "of this film")))
+        renamed = {
+            name: self.files[now[key]]
+            for key, name in recorded.items()
+            if now.get(key) in self.files
+        }
+        return {**self.files, **renamed}
 
     def measure(self, plan: Plan, settings: MeasureSettings, folder: Path, **summary: Any) -> None:
         """Let a worker measure the film, and write the results into ``folder``."""
@@ -364,7 +375,7 @@ class RayJob:
         def write(files: Mapping[str, bytes]) -> None:
             store_files(files, folder)
 
-        arguments = [self.files, self.trust, self._packed(plan), settings, summary]
+        arguments = [self._files_of(plan), self.trust, pack(plan), settings, summary]
         self.executor.submit(Call(self.film, "measure", arguments, write)).result()
 
 

@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 from forgetting import files
 from forgetting.cli.main import app
 from forgetting.errors import ForgettingError, Interrupted, RequestError
+from forgetting.film.fonts import SHIPPED_FONT
+from forgetting.film.run_folder import RunFolder
 from forgetting.jobs import run, sweep
 from forgetting.jobs.job import parse_job
 from helpers import ROOT, SEGMENTED, compose_config, file_hashes, render_config
@@ -321,6 +323,27 @@ class TestFilms:
         if kind == "dive":
             assert order == [0, 6, 6, 12]
             assert len({entry["pid"] for entry in log.entries()}) > 1, "another worker went on"
+
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_a_titled_film_resumes_without_its_font(self, tmp_path, rendering, monkeypatch, shared):
+        """The font is gone, and the copy in the run's folder goes to all workers."""
+        executor, log = rendering
+        monkeypatch.setattr(
+            executor, "settings", type(executor.settings)(executor.settings.address, shared=shared)
+        )
+        font = Path(shutil.copy(SHIPPED_FONT, tmp_path / "mine.ttf"))
+        settings = compose_config(*FILM, "film.title=Lethe", f"film.font={font}")
+        render_config(settings, tmp_path / "alone")
+        part = settings | {"render": {"shard": "2/6"}}
+        render_config(part, tmp_path / "together")
+        font.unlink()
+        run_folder = tmp_path / "together"
+        config = run.trusted_config(RunFolder(run_folder).required_plan(), run_folder)
+        log.begin()
+        render_config(config | {"render": {"shard": None}}, run_folder, executor)
+        begun = {start for entry in log.entries() for start in entry["starts"]}
+        assert begun == {0, 20, 30, 40, 50}, "what is finished is not repeated"
+        assert file_hashes(run_folder) == file_hashes(tmp_path / "alone")
 
     def test_files_travel_by_content(self, tmp_path, rendering, dream_config):
         from forgetting.jobs.ray import worker
