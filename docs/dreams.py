@@ -23,7 +23,7 @@ DARKNESS = FILMS / "decay"
 """The run of the film that ``over`` dreams upon."""
 
 DREAMS = {
-    "journey": [*SMALLER, "source.seed=3"],
+    "journey": [],
     "journey-squeezenet": SQUEEZENET,
     "places": [
         "experiment=places",
