@@ -6,6 +6,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -84,13 +85,14 @@ class Font:
         """
         # One letter at a time, so that no joining of letters hides a missing one.
         font = _font_at(self, _stamp(self.path), _PROBE, raqm=False)
-        lacking = _glyph(font, "\U0010ffff")
         visible = dict.fromkeys(
             character
             for character in texts.normalised(text)
             if not character.isspace() and character not in texts.JOINERS
         )
-        return [character for character in visible if _glyph(font, character) == lacking]
+        with font_errors(self):
+            lacking = _glyph(font, "\U0010ffff")
+            return [character for character in visible if _glyph(font, character) == lacking]
 
     def replaced(self, text: str) -> str:
         """Return a text with a question mark for every character that the font lacks."""
@@ -117,6 +119,20 @@ class Font:
                 f"{what} holds characters that the font {one_line(self.name, 60)} lacks: {named}; "
                 f"add {example or 'film.font=PATH, the file of a font that has them'}"
             )
+
+
+@contextmanager
+def font_errors(font: Font) -> Iterator[None]:
+    """Turn errors of FreeType about a font into one sentence."""
+    try:
+        yield
+    except RequestError:
+        raise
+    except _FONT_ERRORS as error:
+        raise RequestError(
+            f"{font.path} (face {font.face}) is no font that FreeType can set ({one_line(error)}); "
+            "name another with film.font=PATH"
+        ) from None
 
 
 def find_font(name: str) -> Font | None:
@@ -174,15 +190,10 @@ def _stamp(path: Path) -> _Stamp:
 def _font_at(font: Font, stamp: _Stamp, size: int, raqm: bool) -> ImageFont.FreeTypeFont:
     """Return a font at a size, set by Raqm or by FreeType alone."""
     engine = ImageFont.Layout.RAQM if raqm else ImageFont.Layout.BASIC
-    try:
+    with font_errors(font):
         content = BytesIO(_content(font.path, stamp))
         opened = ImageFont.truetype(content, size, font.face, layout_engine=engine)
         left, top, right, bottom = opened.getbbox("Hx")
-    except _FONT_ERRORS as error:
-        raise RequestError(
-            f"{font.path} (face {font.face}) is no font that FreeType can set ({one_line(error)}); "
-            "name another with film.font=PATH"
-        ) from None
     if max(right - left, bottom - top) > 20 * size:
         raise RequestError(
             f"the letters of {font.path} are many times as large as the font says; name another "
@@ -216,14 +227,8 @@ def _content(path: Path, stamp: _Stamp) -> bytes:
 
 def _glyph(font: ImageFont.FreeTypeFont, character: str) -> tuple[bytes, tuple[int, int], float]:
     """Return what a character looks like."""
-    try:
-        mask = font.getmask(character)
-        return bytes(mask), mask.size, font.getlength(character)
-    except _FONT_ERRORS as error:
-        raise RequestError(
-            f"the font cannot set {_described(character)} ({one_line(error)}); "
-            "name another with film.font=PATH"
-        ) from None
+    mask = font.getmask(character)
+    return bytes(mask), mask.size, font.getlength(character)
 
 
 def _described(character: str) -> str:

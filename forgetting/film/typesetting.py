@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from forgetting.errors import RequestError
 from forgetting.film import texts
-from forgetting.film.fonts import Font
+from forgetting.film.fonts import Font, font_errors
 
 LEADING = 1.3
 """Distance of two baselines, in sizes of the font."""
@@ -83,7 +83,8 @@ class TextBlock:
         draw, font = ImageDraw.Draw(picture), self.font.at(FINENESS * self.size)
         for x, y, line in zip(self._starts, self._baselines, self.lines, strict=True):
             corner = FINENESS * (x - left), FINENESS * (y - top)
-            draw.text(corner, line, 255, font, anchor="ls")
+            with font_errors(self.font):
+                draw.text(corner, line, 255, font, anchor="ls")
         return np.asarray(picture.reduce(FINENESS), np.float32) / np.float32(255)
 
     @cached_property
@@ -91,7 +92,8 @@ class TextBlock:
         """Left, top, right and bottom of every line, from the start of its baseline."""
         font, extents = self.font.at(FINENESS * self.size), list[tuple[int, int, int, int]]()
         for line in self.lines:
-            box = font.getbbox(line or " ", anchor="ls")
+            with font_errors(self.font):
+                box = font.getbbox(line or " ", anchor="ls")
             left, top, right, bottom = (side / FINENESS for side in box)
             if max(right - left, bottom - top) > 20 * self.size * (len(line) + 1):
                 raise RequestError(
@@ -139,7 +141,8 @@ def break_lines(text: str, font: Font, size: int, width: int, align: str = "left
     fine = font.at(FINENESS * size)
 
     def measure(line: str) -> float:
-        return fine.getlength(line) / FINENESS
+        with font_errors(font):
+            return fine.getlength(line) / FINENESS
 
     lines = [
         line

@@ -5,6 +5,7 @@ import shutil
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fontTools.ttLib import TTFont
 from PIL import ImageFont
@@ -12,6 +13,7 @@ from PIL import ImageFont
 from forgetting.errors import RequestError
 from forgetting.film import fonts
 from forgetting.film.fonts import SHIPPED_FONT, Font, find_font, resolve
+from forgetting.film.typesetting import break_lines
 from helpers import ROOT
 
 BLOCKS = {
@@ -147,3 +149,22 @@ def test_fonts_are_searched_where_systems_keep_them(monkeypatch):
         monkeypatch.setattr("sys.platform", platform)
         assert all(isinstance(folder, Path) for folder in fonts._font_folders())
     assert isinstance(Font().at(20), ImageFont.FreeTypeFont)
+
+
+def test_damaged_fonts_are_set_or_refused(tmp_path):
+    """Whatever the bytes are, the answer is a picture or one sentence."""
+    random, outcomes = np.random.RandomState(5), set()
+    for number in range(60):
+        damaged = np.frombuffer(SHIPPED_FONT.read_bytes(), np.uint8).copy()
+        first = 0 if number % 2 else random.randint(len(damaged) - 5000)
+        positions = first + random.randint(0, 5000, 1 + number)
+        damaged[positions] = random.randint(0, 256, len(positions))
+        (tmp_path / "font.ttf").write_bytes(damaged)
+        try:
+            font = resolve(str(tmp_path / "font.ttf"))
+            font.check("film.title", "What I saw, λήθη")
+            assert break_lines("What I saw,\nλήθη fi", font, 40, 300).mask.size < 10**6
+            outcomes.add("set")
+        except RequestError:
+            outcomes.add("refused")
+    assert outcomes == {"set", "refused"}
