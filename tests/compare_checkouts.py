@@ -186,7 +186,6 @@ ARCHITECTURES = (
     face("nvidia-stylegan2", network("stylegan2.pkl"), "units=[channels,mapping]", LINEAR),
     face("nvidia-stylegan3", network("stylegan3.pkl"), "units=styles", LINEAR),
     face("rosinality", network("rosinality.pt"), "operator=average", LINEAR),
-    face("foreign-dcgan", network("dcgan.pt"), "operator=prune", LINEAR),
 )
 
 FRAMES = (  # latents, layouts, endings and what surrounds the picture
@@ -399,7 +398,6 @@ for name, write in (
 port = randomised(StyleGAN2((10, 8, 6), (4, 5), 8, (8, 12)), 3)
 content = {"g_ema": foreign.rosinality(port), "latent_avg": port.style.w_avg}
 torch.save(content, folder / "rosinality.pt")
-torch.save(foreign.dcgan(TINY["dcgan"]()), folder / "dcgan.pt")
 for name in ("squeezenet-imagenet", "efficientnet-lite2"):
     weights = randomised(KINDS[name].build(3), 5).state_dict()
     weights = {key: (0.3 * tensor).to(tensor.dtype) for key, tensor in weights.items()}

@@ -6,7 +6,7 @@ This is the inverse of what ``forgetting.models.checkpoints.native`` reads.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -31,7 +31,9 @@ def _linear(
 def _mapping(
     network: StyleGAN2 | StyleGAN3, rate: float
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    state, found = network.state_dict(), {"mapping.w_avg": network.style.w_avg}
+    state, found = network.state_dict(), {}
+    if network.style.w_avg is not None:
+        found["mapping.w_avg"] = network.style.w_avg
     for layer in range(len(network.style.dense)):
         found |= _linear(state, f"style.dense.{layer}", f"mapping.fc{layer}", rate)
     if network.labels:
@@ -65,12 +67,16 @@ def nvidia_stylegan2(
 
     ``nested``: as StyleGAN2-ADA has them, else as StyleGAN3's code base does.
     """
-    state = network.state_dict()
+    state, made = network.state_dict(), network.hyperparameters
     found, kwargs = _mapping(network, rate)
-    kernel = torch.outer(network.taps, network.taps)
+    kernel, picture_kernel = (_nvidia_kernel(taps) for taps in _low_passes(network))
     for k, size in enumerate(4 * 2**k for k in range(len(network.hyperparameters["channels"]))):
         block = f"synthesis.b{size}"
-        found[f"{block}.resample_filter"] = kernel
+        found[f"{block}.resample_filter"] = picture_kernel
+        if f"shortcuts.b{size}.weight" in state:
+            weight = state[f"shortcuts.b{size}.weight"] * 2**0.5
+            found[f"{block}.skip.weight"] = weight * weight.shape[1] ** 0.5
+            found[f"{block}.skip.resample_filter"] = kernel
         if k == 0:
             found[f"{block}.const"] = state["const"][0]
         for conv in ("conv0", "conv1")[k == 0 :]:
@@ -90,6 +96,10 @@ def nvidia_stylegan2(
         if f"to_image.b{size}.weight" in state:
             found |= _torgb(state, f"to_image.b{size}", f"{block}.torgb")
     more = {"conv_clamp": network.clamp, "num_fp16_res": 4}
+    if made["activation"] != "lrelu":
+        more["activation"] = made["activation"]
+    if made["residual"]:
+        more["architecture"] = "resnet"
     return found, kwargs | ({"synthesis_kwargs": more} if nested else more)
 
 
@@ -112,8 +122,9 @@ def nvidia_stylegan3(
         }
         found[f"{theirs}.magnitude_ema"] = state[f"{ours}.loudness"] ** -2
         found |= {
-            f"{theirs}.up_filter": state[f"{ours}.up_taps"],
-            f"{theirs}.down_filter": state[f"{ours}.down_taps"],
+            f"{theirs}.{way}_filter": state[f"{ours}.{way}_taps"]
+            for way in ("up", "down")
+            if state[f"{ours}.{way}_taps"].numel() > 1  # a rate that stays needs no filter
         }
         found |= _linear(state, f"{ours}.affine", f"{theirs}.affine")
     last = f"synthesis.L{len(network.convs)}_{network.size[0]}_{len(state['to_image.bias'])}"
@@ -141,7 +152,7 @@ def nvidia_stylegan3(
 def rosinality(network: StyleGAN2) -> dict[str, Tensor]:
     """The dictionary ``g_ema``; the centre of truncation stands beside it, as ``latent_avg``."""
     state, found = network.state_dict(), {"input.input": network.const}
-    kernel = torch.outer(network.taps, network.taps) * 4
+    kernel, picture_kernel = (torch.outer(taps, taps) * 4 for taps in _low_passes(network))
     for layer in range(len(network.style.dense)):
         found |= _linear(state, f"style.dense.{layer}", f"style.{layer + 1}", 0.01)
     for k, name in enumerate(network.convs):
@@ -162,7 +173,28 @@ def rosinality(network: StyleGAN2) -> dict[str, Tensor]:
         found[f"{theirs}.conv.weight"] = (weight * weight[0].numel() ** 0.5)[None]
         found[f"{theirs}.bias"] = state[f"{ours}.bias"][None, :, None, None]
         found |= _linear(state, f"{ours}.affine", f"{theirs}.conv.modulation")
+        if k:
+            found[f"{theirs}.upsample.kernel"] = picture_kernel
     return found
+
+
+def encoder(network: StyleGAN2) -> dict[str, Any]:
+    """A file of the encoders pSp and e4e: an encoder and the port's network in one state dict."""
+    state = {f"encoder.body.{k}.weight": torch.ones(3, 2, 3, 3) for k in range(4)}
+    state |= {f"decoder.{name}": tensor for name, tensor in rosinality(network).items()}
+    centre = network.style.w_avg.repeat(network.num_ws, 1)
+    return {"state_dict": state, "latent_avg": centre, "opts": {"stylegan_size": 16}}
+
+
+def _low_passes(network: StyleGAN2) -> tuple[Tensor, Tensor]:
+    """The taps of the maps and of the picture."""
+    taps = cast(Tensor, network.taps)
+    return taps, taps if network.image_taps is None else cast(Tensor, network.image_taps)
+
+
+def _nvidia_kernel(taps: Tensor) -> Tensor:
+    """As NVIDIA's code stores it: eight taps or more are kept as they are."""
+    return taps if len(taps) >= 8 else torch.outer(taps, taps)
 
 
 def dcgan(network: DCGAN, prefix: str = "main.") -> dict[str, Tensor]:

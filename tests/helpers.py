@@ -98,6 +98,12 @@ TINY = {
     "stylegan2-orig": lambda: randomised(
         StyleGAN2((8, 6), z_dim=8, mapping=(8,), image_channels=1, skip=False), 4
     ),
+    "stylegan2-resnet": lambda: randomised(
+        StyleGAN2(
+            (8, 6, 5), z_dim=8, mapping=(8,), skip=False, residual=True, activation="swish", taps=6
+        ),
+        8,
+    ),
     "stylegan3-t": lambda: randomised(StyleGAN3(16, (8, 6, 5), 8, (8, 8), margin=2, clamp=2.0), 5),
     "stylegan3-r": lambda: randomised(
         StyleGAN3(16, (8, 6, 4), 8, (8,), kernel=1, margin=3, image_channels=4), 6

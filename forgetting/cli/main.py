@@ -329,10 +329,16 @@ def convert(
     file: Annotated[Path, typer.Argument(help="a .pkl, .pt or .pth")],
     into: Annotated[Path, typer.Argument(help="the .safetensors to write")],
     network: Annotated[str | None, typer.Option(help=NETWORK_HELP)] = None,
+    activation: Annotated[str | None, typer.Option(help="of a DCGAN's layers: relu, lrelu")] = None,
+    slope: Annotated[float | None, typer.Option(help="of lrelu below zero")] = None,
+    output: Annotated[str | None, typer.Option(help="of a DCGAN: tanh, sigmoid, linear")] = None,
+    strides: Annotated[str | None, typer.Option(help="of a DCGAN, such as 2,2,1,2")] = None,
 ) -> None:
     with report_errors([]):
+        from forgetting.models.checkpoints.dcgan import DCGANSettings
         from forgetting.models.checkpoints.foreign import convert_file
 
-        convert_file(file, into, network)
+        settings = DCGANSettings.parse(activation, slope, output, strides)
+        convert_file(file, into, network, settings)
         command = shell_command("render", "generator=file", f"generator.path={into}")
         out.print(f"{printable(into)}: {command}", soft_wrap=True)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from forgetting.errors import CheckpointError, RequestError, one_line
 from forgetting.files import open_regular
 from forgetting.models.checkpoints import pickle_reader, pickle_records
-from forgetting.models.checkpoints.foreign import find_networks
+from forgetting.models.checkpoints.network_search import find_networks
 from forgetting.models.classifier import Classifier
 from forgetting.models.classifier_networks import (
     CLASSIFIERS,

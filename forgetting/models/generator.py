@@ -204,6 +204,11 @@ class Generator(Architecture, Protocol):
         ...
 
     @property
+    def settings(self) -> Mapping[str, object]:
+        """What its pictures depend on besides weights, where that is unusual for its kind."""
+        ...
+
+    @property
     def mapping_parameters(self) -> int:
         """The number of values that compute ``ws``."""
         ...
@@ -229,6 +234,7 @@ class GeneratorModule(nn.Module):
     z_dim: int
     size: tuple[int, int]
     labels: int = 0
+    settings: Mapping[str, object] = MappingProxyType({})
     parameter_layers: Mapping[str, ParameterLayer] = MappingProxyType({})
 
     @property

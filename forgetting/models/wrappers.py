@@ -24,6 +24,7 @@ class GeneratorWrapper(nn.Module):
         self.layers: tuple[Layer, ...] = network.layers
         self.parameter_layers: Mapping[str, ParameterLayer] = network.parameter_layers
         self.z_dim, self.labels, self.size = network.z_dim, network.labels, network.size
+        self.settings: Mapping[str, object] = network.settings
         self.mapping_parameters: int = network.mapping_parameters
         self.image_parameters: int = network.image_parameters
 
@@ -60,6 +61,7 @@ class WithMapping(GeneratorWrapper):
         """Return ``z``, psi and the class in one row, [B, 1, z_dim + 1 + labels]."""
         check_z(z, self.z_dim)
         label = check_label(label, self.labels, len(z))
+        self.network.mapping(z, psi, label)  # refuses a psi that the network cannot have
         row = (z, torch.full_like(z[:, :1], psi), *(() if label is None else (label,)))
         return torch.cat(row, dim=1)[:, None]
 

@@ -1,7 +1,9 @@
-"""DCGAN: a chain of transposed convolutions with batch normalisation and ReLU, and tanh at the end.
+"""DCGAN: a chain of transposed convolutions with batch normalisation, ReLU, and tanh at the end.
 
 See Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative
 Adversarial Networks".
+
+Networks of this kind may have other activations, and other strides than two.
 
 There is no mapping network: ``w`` is ``z``, scaled by psi, with the class behind it where there are
 classes (Mirza and Osindero 2014, "Conditional Generative Adversarial Nets"). Batch normalisation in
@@ -10,18 +12,29 @@ evaluation mode is an affine map, which is folded into the convolution in front 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import accumulate, count
+from operator import mul
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from forgetting.errors import RequestError, check_choice, check_int
 from forgetting.models import unit_kinds
+from forgetting.models.architectures.activations import find_activation
 from forgetting.models.architectures.ops import check_label, check_ws, check_z, parameter_count
 from forgetting.models.generator import Chain, Edit, GeneratorModule, State, Step
 from forgetting.models.units import Layer
+
+OUTPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh_,
+    "sigmoid": lambda x: torch.tanh(x / 2),  # as values from -1 to 1
+    "linear": lambda x: x,
+}
+"""Activations of the picture by name; a sigmoid is stretched to the range of the others."""
 
 Shape = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """Stride, padding and output padding of a transposed convolution."""
@@ -33,12 +46,14 @@ class Block(nn.Module):
     The first block turns ``z`` into a map of its kernel's size.
     """
 
-    def __init__(self, name: str, inputs: int, channels: int, kernel: int, first: bool) -> None:
+    def __init__(
+        self, name: str, inputs: int, channels: int, kernel: int, stride: int, first: bool
+    ) -> None:
         super().__init__()
         self.conv = (
             nn.ConvTranspose2d(inputs, channels, kernel, bias=False)
             if first
-            else _doubling(inputs, channels, kernel, False)
+            else _growing(inputs, channels, kernel, stride, False)
         )
         self.norm = nn.BatchNorm2d(channels)
         self.weight_layers = unit_kinds.weight_layers(name, self, "conv.weight")
@@ -55,15 +70,20 @@ class Block(nn.Module):
         return weight * scale[:, None, None], self.norm.bias - mean * scale
 
 
-def _doubling(inputs: int, channels: int, kernel: int, bias: bool) -> nn.ConvTranspose2d:
-    """[H, W] -> [2H, 2W]; an odd kernel needs another row and column at the end."""
-    return nn.ConvTranspose2d(inputs, channels, kernel, 2, (kernel - 1) // 2, kernel % 2, bias=bias)
+def _growing(
+    inputs: int, channels: int, kernel: int, stride: int, bias: bool
+) -> nn.ConvTranspose2d:
+    """[H, W] -> [stride * H, stride * W]; the padding at the end may be smaller by one."""
+    padding = (kernel - stride + 1) // 2
+    extra = (kernel - stride) % 2
+    return nn.ConvTranspose2d(inputs, channels, kernel, stride, padding, extra, bias=bias)
 
 
 class DCGAN(GeneratorModule):
-    """A DCGAN with ``channels[k]`` units at ``kernels[0] * 2**k``.
+    """A DCGAN with ``channels[k]`` units in layer k.
 
-    The picture is twice the last of these.
+    The first maps have the size of the first kernel. Every other convolution multiplies the size by
+    its stride.
 
     Args:
         channels: numbers of units, layer by layer.
@@ -73,6 +93,10 @@ class DCGAN(GeneratorModule):
             size of the first maps.
         image_channels: number of channels of the picture.
         image_bias: whether the last convolution has a bias.
+        strides: of all convolutions but the first one; None doubles the size every time.
+        activation: of the layers, a key of ``ACTIVATIONS``; gains are not used.
+        slope: of the activation below zero, if it is ``lrelu``.
+        output: the activation of the picture, a key of ``OUTPUTS``.
     """
 
     def __init__(
@@ -83,10 +107,19 @@ class DCGAN(GeneratorModule):
         kernels: Sequence[int] | None = None,
         image_channels: int = 3,
         image_bias: bool = False,
+        strides: Sequence[int] | None = None,
+        activation: str = "relu",
+        slope: float | None = None,
+        output: str = "tanh",
     ) -> None:
         super().__init__()
         self.z_dim, self.labels = z_dim, labels
         self.kernels = list(kernels or [4] * (len(channels) + 1))
+        strides = [2] * len(channels) if strides is None else list(strides)
+        self._check(len(channels), strides)
+        self.activation = find_activation("a DCGAN's activation", activation, slope)
+        check_choice("output of a DCGAN", output, OUTPUTS)
+        self.output = OUTPUTS[output]
         self.hyperparameters = {
             "channels": list(channels),
             "z_dim": z_dim,
@@ -95,16 +128,31 @@ class DCGAN(GeneratorModule):
             "image_channels": image_channels,
             "image_bias": image_bias,
         }
-        widths = zip((z_dim + labels, *channels), channels, self.kernels, strict=False)
-        names = [f"b{self.kernels[0] * 2**k}.conv" for k in range(len(channels))]
-        self.blocks = nn.ModuleList(
-            Block(name, *width, first=name is names[0])
-            for name, width in zip(names, widths, strict=True)
+        unusual = {
+            name: value
+            for name, value, usual in (
+                ("strides", strides, [2] * len(channels)),
+                ("activation", activation, "relu"),
+                ("slope", slope, None),
+                ("output", output, "tanh"),
+            )
+            if value != usual
+        }
+        self.settings = unusual
+        self.hyperparameters |= unusual
+        sizes = [(size, size) for size in accumulate(strides, mul, initial=self.kernels[0])]
+        widths = (z_dim + labels, *channels)
+        self.blocks = nn.ModuleList()
+        names: list[str] = []
+        for k, outputs in enumerate(channels):
+            names.append(_unused_name(f"b{sizes[k][0]}.conv", names))
+            stride = strides[k - 1] if k else 1
+            self.blocks.append(
+                Block(names[k], widths[k], outputs, self.kernels[k], stride, first=k == 0)
+            )
+        self.to_image = _growing(
+            channels[-1], image_channels, self.kernels[-1], strides[-1], image_bias
         )
-        self.to_image = _doubling(
-            channels[-1], image_channels, self.kernels[len(channels)], image_bias
-        )
-        sizes = [(self.kernels[0] * 2**k,) * 2 for k in range(len(channels) + 1)]
         self.size = sizes[-1]
         self.layers = tuple(
             Layer(name, outputs, size, sum(p.numel() for p in block.parameters()))
@@ -137,15 +185,16 @@ class DCGAN(GeneratorModule):
             weight = self._edited(block.conv.weight, layer.name, edit)
             weight, bias = block.folded(weight)
             first = z if layer is self.layers[0] else None
-            run = partial(_run, weight, bias, _shape(block.conv), first)
+            run = partial(_run, weight, bias, _shape(block.conv), self.activation.function, first)
             steps.append(Step(layer.name, layer, run))
         weight = self._edited(self.to_image.weight, "image", edit)
-        make_image = partial(_make_image, weight, self.to_image.bias, _shape(self.to_image))
+        shape = _shape(self.to_image)
+        make_image = partial(_run, weight, self.to_image.bias, shape, self.output, None)
         return Chain((*steps, Step("image", None, make_image)))
 
     def bias_only_output(self, layer: Layer) -> Tensor:
         """Return the activated bias, [1, C, 1, 1]."""
-        return F.relu(self._block(layer).folded()[1])[None, :, None, None]
+        return self.activation.function(self._block(layer).folded()[1])[None, :, None, None]
 
     def incoming(self, layer: Layer) -> Tensor:
         """Return the folded kernel of the layer's convolution, [C, N]."""
@@ -158,6 +207,24 @@ class DCGAN(GeneratorModule):
             return self.to_image.weight.flatten(1)
         return self._block(self.layers[k]).folded()[0].flatten(1)
 
+    def _check(self, layers: int, strides: Sequence[int]) -> None:
+        """Raise unless kernels and strides fit together and fit the layers."""
+        check_int("the number of a DCGAN's layers", layers, 1, 64)
+        if len(self.kernels) != layers + 1 or len(strides) != layers:
+            raise RequestError(
+                f"a DCGAN of {layers + 1} convolutions needs as many kernels and {layers} strides, "
+                f"got {self.kernels} and {list(strides)}"
+            )
+        check_int("the first kernel of a DCGAN", self.kernels[0], 1, 64)
+        for stride, kernel in zip(strides, self.kernels[1:], strict=True):
+            check_int("a stride of a DCGAN", stride, 1, 8)
+            check_int(f"a kernel of a DCGAN behind the first, at stride {stride},", kernel, 1, 64)
+            if kernel < stride or (stride == 1 and kernel % 2 == 0):
+                raise RequestError(
+                    f"a kernel of {kernel} x {kernel} cannot multiply the size of its input by "
+                    f"{stride}; choose other strides"
+                )
+
     def _block(self, layer: Layer) -> Block:
         return cast(Block, self.blocks[self.layers.index(layer)])
 
@@ -169,12 +236,19 @@ def _shape(conv: nn.ConvTranspose2d) -> Shape:
     return conv.stride, cast(tuple[int, ...], conv.padding), conv.output_padding
 
 
-def _make_image(weight: Tensor, bias: Tensor | None, shape: Shape, state: State) -> State:
-    stride, padding, extra = shape
-    return (torch.tanh_(F.conv_transpose2d(state[0], weight, bias, stride, padding, extra)),)
-
-
-def _run(weight: Tensor, bias: Tensor, shape: Shape, first: Tensor | None, state: State) -> State:
+def _run(
+    weight: Tensor,
+    bias: Tensor | None,
+    shape: Shape,
+    activate: Callable[[Tensor], Tensor],
+    first: Tensor | None,
+    state: State,
+) -> State:
     stride, padding, extra = shape
     x = state[0] if first is None else first
-    return (F.conv_transpose2d(x, weight, bias, stride, padding, extra).relu_(),)
+    return (activate(F.conv_transpose2d(x, weight, bias, stride, padding, extra)),)
+
+
+def _unused_name(name: str, names: Sequence[str]) -> str:
+    """Return ``name``, with a number behind it if layers of the same size have it already."""
+    return next(new for k in count() if (new := f"{name}{k or ''}") not in names)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forgetting.errors import RequestError
+from forgetting.errors import RequestError, check_range
 
 FLOAT16_MAX = 65504.0
 """The largest float16."""
@@ -145,6 +145,12 @@ def check_label(label: Tensor | None, labels: int, batch: int) -> Tensor | None:
             f"a label must be [{batch}, {labels}] for this generator, got {list(label.shape)}"
         )
     return label
+
+
+def check_clamp(what: str, clamp: float | None) -> None:
+    """Raise unless ``clamp`` is None or can be the largest absolute value of a map."""
+    if clamp is not None:
+        check_range(what, clamp, 0.0, 1e9)
 
 
 def hyperparameters(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,17 +13,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from forgetting.models.architectures.style import ToImage
-from forgetting.models.architectures.stylegan2 import StyleConv, StyleGAN2
+from forgetting.models.architectures.stylegan2 import Shortcut, StyleConv, StyleGAN2
 from forgetting.models.architectures.stylegan3 import FilteredConv, StyleGAN3
 from forgetting.models.units import GAIN, SLOPE
 
 
 def stylegan2(network: StyleGAN2, ws: Tensor) -> Tensor:
     """Return the picture [B, C, H, W] of ``ws`` [B, L, W]."""
-    x, image, taps = network.const.expand(len(ws), -1, -1, -1), None, cast(Tensor, network.taps)
-    wide = torch.outer(taps, taps)
+    x, image, residual = network.const.expand(len(ws), -1, -1, -1), None, None
+    taps = cast(Tensor, network.taps)
+    image_taps = taps if network.image_taps is None else cast(Tensor, network.image_taps)
     for k, (name, module) in enumerate(network.convs.items()):
-        conv = cast(StyleConv, module)
+        conv, size = cast(StyleConv, module), name.partition("_")[0]
+        if conv.up and size in network.shortcuts:
+            weight = cast(Shortcut, network.shortcuts[size]).weight
+            residual = _doubled(F.conv2d(x, weight), taps)
         if conv.up:
             # A transposed convolution: the flipped kernel over the input with zeros between its
             # pixels.
@@ -33,14 +37,18 @@ def stylegan2(network: StyleGAN2, ws: Tensor) -> Tensor:
                 conv.affine(ws[:, k]),
                 demodulate=True,
             )
-            x = _low_pass(F.pad(x, (1, 1, 1, 1)), wide * 4)
+            margin = len(taps) // 2 - 1
+            x = F.pad(x, (margin, margin, margin, margin))
+            x = _low_pass(x, torch.outer(taps, taps) * 4)
         else:
             x = _modulated(
                 F.pad(x, (1, 1, 1, 1)), conv.weight, conv.affine(ws[:, k]), demodulate=True
             )
-        x = F.leaky_relu(x + conv.noise + conv.bias[:, None, None], SLOPE) * GAIN
-        x = _limited(x, network.clamp)
-        size = name.partition("_")[0]
+        gain = conv.activation.gain
+        x = conv.activation.function(x + conv.noise + conv.bias[:, None, None]) * gain
+        x = _limited(x, None if network.clamp is None else network.clamp * conv.scale)
+        if name.endswith("conv1") and residual is not None:
+            x, residual = x + residual, None
         if name.endswith("conv1") and size in network.to_image:
             to_image = cast(ToImage, network.to_image[size])
             part = (
@@ -48,11 +56,7 @@ def stylegan2(network: StyleGAN2, ws: Tensor) -> Tensor:
                 + to_image.bias[:, None, None]
             )
             part = _limited(part, network.clamp)
-            image = (
-                part
-                if image is None
-                else part + _low_pass(F.pad(_zeros_between(image, 2), (2, 1, 2, 1)), wide * 4)
-            )
+            image = part if image is None else part + _doubled(image, image_taps)
     assert image is not None
     return image
 
@@ -97,6 +101,12 @@ def _modulated(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool) -> Te
         scaled = scaled * (scaled.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).rsqrt()
     x = F.conv2d(x.reshape(1, batch * channels, height, width), scaled.flatten(0, 1), groups=batch)
     return x.view(batch, -1, *x.shape[2:])
+
+
+def _doubled(x: Tensor, taps: Tensor) -> Tensor:
+    margin = len(taps) // 2
+    x = F.pad(_zeros_between(x, 2), (margin, margin - 1, margin, margin - 1))
+    return _low_pass(x, torch.outer(taps, taps) * 4)
 
 
 def _zeros_between(x: Tensor, up: int) -> Tensor:

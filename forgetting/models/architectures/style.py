@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from forgetting.errors import RequestError
 from forgetting.models import unit_kinds
 from forgetting.models.architectures.ops import (
     check_label,
@@ -58,16 +59,24 @@ class MappingNetwork(nn.Module):
         embed: the width in which a class stands beside ``z``. Each of the two is normalised by
             itself (Karras et al. 2020, "Training Generative Adversarial Networks with Limited
             Data", appendix D).
+        centre: whether there is a centre of truncation; without one psi must be 1.
     """
 
-    def __init__(self, z_dim: int, widths: Sequence[int], labels: int = 0, embed: int = 0) -> None:
+    def __init__(
+        self,
+        z_dim: int,
+        widths: Sequence[int],
+        labels: int = 0,
+        embed: int = 0,
+        centre: bool = True,
+    ) -> None:
         super().__init__()
         self.z_dim, self.labels = z_dim, labels
         self.embed = nn.Linear(labels, embed) if labels else None
         inputs = (z_dim + embed * bool(labels), *widths)
         self.dense = nn.ModuleList(nn.Linear(i, o) for i, o in zip(inputs, widths, strict=False))
         self.mapping_unit_layers = describe_mapping(widths)
-        self.register_buffer("w_avg", torch.zeros(widths[-1]))
+        self.register_buffer("w_avg", torch.zeros(widths[-1]) if centre else None)
 
     def forward(
         self, z: Tensor, psi: float, label: Tensor | None, edit: Edit | None = None
@@ -79,6 +88,14 @@ class MappingNetwork(nn.Module):
         if self.embed is not None:
             x = torch.cat((x, pixel_norm(self.embed(label))), dim=1)
         x = run_mapping_layers(x, self.dense, self.mapping_unit_layers, edit)
+        if self.w_avg is None:
+            # A tensor is psi of faces that were mapped before, see WithMapping.
+            if not isinstance(psi, Tensor) and psi != 1:
+                raise RequestError(
+                    "this network has no centre of truncation (w_avg), so it cannot be truncated; "
+                    f"set latent.psi=1, got {psi:g}"
+                )
+            return x
         return torch.lerp(cast(Tensor, self.w_avg), x, psi)
 
 

@@ -15,10 +15,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from forgetting.errors import RequestError, check_int
+from forgetting.errors import RequestError, check_int, check_range
 from forgetting.models import unit_kinds
 from forgetting.models.architectures.filtered_lrelu import Sampling, filtered, sampled
 from forgetting.models.architectures.ops import (
+    check_clamp,
     conv2d_per_face,
     demodulate,
     hyperparameters,
@@ -184,6 +185,7 @@ class StyleGAN3(StyleGenerator):
         oversampling: of the activation.
         scale: of the picture.
         clamp: largest absolute value of a map, or None for no limit.
+        centre: whether there is a centre of truncation; without one psi must be 1.
     """
 
     def __init__(
@@ -205,6 +207,7 @@ class StyleGAN3(StyleGenerator):
         oversampling: int = 2,
         scale: float = 0.25,
         clamp: float | None = 256.0,
+        centre: bool = True,
     ) -> None:
         super().__init__()
         self.hyperparameters = hyperparameters(locals())
@@ -217,6 +220,8 @@ class StyleGAN3(StyleGenerator):
             ("oversampling", oversampling, 1, 8),
         ):
             check_int(f"a StyleGAN3's {name}", value, low, high)
+        check_clamp("a StyleGAN3's clamp", clamp)
+        check_range("a StyleGAN3's scale", scale, -1e9, 1e9)
         if (
             not 0 < first_cutoff < resolution / 2
             or not 0 < first_stop <= last_stop * resolution / 2
@@ -228,7 +233,7 @@ class StyleGAN3(StyleGenerator):
             )
         self.z_dim, self.labels, self.w_dim = z_dim, labels, mapping[-1]
         self.clamp, self.scale, self.size = clamp, scale, (resolution, resolution)
-        self.style = MappingNetwork(z_dim, mapping, labels, embed)
+        self.style = MappingNetwork(z_dim, mapping, labels, embed, centre)
         layers = bands(resolution, len(channels), critical, first_cutoff, first_stop, last_stop)
         sizes = [band.rate + 2 * margin for band in layers[:-2]] + [resolution] * 2
         self.source = Source(self.w_dim, channels[0], sizes[0], layers[0])

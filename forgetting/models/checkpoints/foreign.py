@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,26 @@ from forgetting.models.checkpoints import (
     dcgan,
     native,
     nvidia,
+    nvidia_arguments,
     pickle_reader,
     pickle_records,
     rosinality,
 )
+from forgetting.models.checkpoints.dcgan import DCGANSettings
+from forgetting.models.checkpoints.network_search import (
+    choose_network,
+    detect_architecture,
+    find_networks,
+    tensor_beside,
+    without_prefix,
+)
 from forgetting.models.checkpoints.stylegan import Converted
+from forgetting.models.checkpoints.weights import NotReadError
 from forgetting.models.generator import Generator
 from forgetting.parts import part
-from forgetting.printable import listed
 
-PREFERRED = ("G_ema", "g_ema")
-"""The networks that are taken by default: running means of the weights, whose pictures are best."""
-
-DEPTH = 4
-"""How many levels of a file are searched for networks."""
+OPTION = "generator.{}={}"
+"""How the command line writes a setting of a network."""
 
 
 @part("generator/file")
@@ -40,38 +45,62 @@ class CheckpointFile:
             ours.
         network: its name, if the file holds several (``G``, ``G_ema``); None takes the running
             mean if there is one.
+        activation: of the layers of a DCGAN, whose state dict does not say it.
+        slope: of that activation below zero, if it is ``lrelu``.
+        output: activation of the picture of a DCGAN.
+        strides: of the convolutions of a DCGAN behind the first one.
     """
 
     path: str
     network: str | None = None
+    activation: str | None = None
+    slope: float | None = None
+    output: str | None = None
+    strides: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.path:
             raise RequestError("generator=file needs a file: set generator.path=my-network.pkl")
+        self.settings()
+
+    def settings(self) -> DCGANSettings:
+        """Return what the state dict of a DCGAN does not say.
+
+        Raises:
+            RequestError: a setting that no DCGAN has.
+        """
+        strides = None if self.strides is None else tuple(self.strides)
+        return DCGANSettings(self.activation, self.slope, self.output, strides)
 
     def load(self) -> Generator:
         """Return the network as a generator.
 
         Raises:
             CheckpointError: the file cannot be read, or holds no network that we can convert.
+            RequestError: the file does not say something that must be set, or says it itself.
         """
         path = Path(self.path).expanduser()
         if pickle_reader.file_kind(path) == "safetensors":
+            _check_unset(self.settings(), str(path))
             return native.read_checkpoint(path)
-        architecture, hyperparameters, state = convert(pickle_reader.read_tree(path), self.network)
+        tree = pickle_reader.read_tree(path)
+        architecture, hyperparameters, state = convert(tree, self.network, self.settings())
         return native.build(architecture, hyperparameters, state, str(path))
 
 
-def convert_file(path: Path, into: Path, network: str | None = None) -> None:
+def convert_file(
+    path: Path, into: Path, network: str | None = None, settings: DCGANSettings | None = None
+) -> None:
     """Write the network in the file ``path`` as a file of ours.
 
     Args:
         path: of the file.
         into: path of the new file.
         network: its name, if the file holds several.
+        settings: what the state dict of a DCGAN does not say.
 
     Raises:
-        RequestError: the suffix of ``into`` is not that of our files.
+        RequestError: the suffix of ``into`` is not that of our files, or a setting is missing.
         CheckpointError: we do not read such files, or ``into`` cannot be written.
     """
     if into.suffix != ".safetensors":
@@ -83,7 +112,8 @@ def convert_file(path: Path, into: Path, network: str | None = None) -> None:
             f"{path} is a safetensors file already; "
             f"generator.path={path} opens it if it is one of ours"
         )
-    kind, hyperparameters, state = convert(pickle_reader.read_tree(path), network)
+    tree = pickle_reader.read_tree(path)
+    kind, hyperparameters, state = convert(tree, network, settings, "--{} {}")
     generator = native.build(kind, hyperparameters, state, str(path))
     with path.open("rb") as file:
         provenance = f"{path.name} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" + (
@@ -97,33 +127,43 @@ def convert_file(path: Path, into: Path, network: str | None = None) -> None:
         ) from None
 
 
-def convert(tree: pickle_records.Tree, network: str | None = None) -> Converted:
+def convert(
+    tree: pickle_records.Tree,
+    network: str | None = None,
+    settings: DCGANSettings | None = None,
+    option: str = OPTION,
+) -> Converted:
     """Convert the network of that name in a file into one of ours.
+
+    Args:
+        tree: of the file.
+        network: its name, see :func:`choose_network`.
+        settings: what the state dict of a DCGAN does not say.
+        option: how name and value of a setting are written, for messages.
 
     Raises:
         CheckpointError: there is none, we do not read such networks, or its weights do not fit
             together.
+        RequestError: a setting is missing, or the file says itself what a setting says.
     """
+    settings = settings or DCGANSettings()
     networks = find_networks(tree)
     name = choose_network(tree, networks, network)
     origin = f"{tree.path}: {name}" if name else str(tree.path)
     value = networks[name]
-    made_with: dict[str, Any] = {}
-    if isinstance(value, pickle_records.Persistent):
-        made_with = {"conv_clamp": _clamp(value)} | pickle_records.settings(value, origin)[2]
-    centre = _sibling(tree.root, name, "latent_avg")
-    state = _without_prefix(pickle_records.tensors(value, origin))
+    shapes = without_prefix(pickle_records.stored(value, origin))
+    architecture = detect_architecture(shapes)
+    if architecture == "dcgan":
+        if missing := unsaid(shapes, settings, option):
+            raise RequestError(f"{origin} is a DCGAN, whose state dict does not say {missing}")
+    else:
+        _check_unset(settings, origin, option)
     try:
-        match detect_architecture(state):
-            case "stylegan2" | "stylegan3":
-                return nvidia.convert(state, made_with)
-            case "rosinality":
-                if centre is None:
-                    return rosinality.convert(state, None)
-                tensors = pickle_records.tensors({"centre": centre}, origin)
-                return rosinality.convert(state, tensors["centre"])
-            case "dcgan":
-                return dcgan.convert(state)
+        return _convert(tree, name, value, origin, architecture, settings)
+    except NotReadError as error:
+        raise CheckpointError(
+            f"{origin} is a kind of network that we do not read: {one_line(error)}"
+        ) from None
     except KeyError as error:
         raise CheckpointError(
             f"{origin} has no {error}; it is damaged, or a kind of network that we do not read"
@@ -137,104 +177,68 @@ def convert(tree: pickle_records.Tree, network: str | None = None) -> Converted:
         ValueError,
     ) as error:
         raise CheckpointError(f"{origin} does not fit together: {one_line(error)}") from None
-    kind = f"a network with {next(iter(state))!r}"
-    if isinstance(value, pickle_records.Persistent):
-        kind = f"a {value.class_name}"
-    raise CheckpointError(
-        f"{origin} is {kind}, which we do not read; we read StyleGAN2, StyleGAN3 and DCGAN, "
-        "and generator=module takes a network that your own code loads"
-    )
 
 
-def find_networks(
+def _convert(
     tree: pickle_records.Tree,
-) -> dict[str, pickle_records.Persistent | dict[str, pickle_records.Stored]]:
-    """Return all networks in a file by name; the name is empty if the file is nothing else."""
-
-    def walk(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, pickle_records.Persistent):
-            yield name, value
-        elif isinstance(value, dict):
-            tensors = {
-                key: child
-                for key, child in value.items()
-                if isinstance(child, pickle_records.Stored)
-            }
-            if len(tensors) > 2:
-                yield name, tensors
-            elif depth:
-                for key, child in value.items():
-                    yield from walk(child, f"{name}.{key}" if name else str(key), depth - 1)
-
-    return dict(walk(tree.root, "", DEPTH))
-
-
-def choose_network(
-    tree: pickle_records.Tree, networks: Mapping[str, Any], network: str | None
-) -> str:
-    """Return the name of the network to take.
-
-    It is ``network``, or else a preferred one, or else the only one that makes pictures.
-
-    Raises:
-        CheckpointError: there is no such network, or several.
-    """
-    names = listed(networks) or "no network at all"
-    if network is not None:
-        if network not in networks:
-            raise CheckpointError(f"{tree.path} holds no network {network!r}; it holds {names}")
-        return network
-    for name in PREFERRED:
-        if name in networks:
-            return name
-    generators = [
-        name
-        for name, value in networks.items()
-        if detect_architecture(_without_prefix(pickle_records.stored(value, str(tree.path))))
-    ]
-    if len(generators) == 1:
-        return generators[0]
-    if not generators:
+    name: str,
+    value: Any,
+    origin: str,
+    architecture: str | None,
+    settings: DCGANSettings,
+) -> Converted:
+    if architecture is None:
         raise CheckpointError(
-            f"{tree.path} holds no StyleGAN2, StyleGAN3 or DCGAN; it holds {names}"
+            f"{origin} is {_kind(value)}, which we do not read; we read StyleGAN2, StyleGAN3 and "
+            "DCGAN, and generator=module takes a network that your own code loads"
         )
-    raise CheckpointError(
-        f"{tree.path} holds several networks; "
-        f"set generator.network=NAME, one of {listed(generators)}"
-    )
+    state = without_prefix(pickle_records.tensors(value, origin))
+    if architecture == "nvidia":
+        made_with = nvidia_arguments.MadeWith({})
+        if isinstance(value, pickle_records.Persistent):
+            _, positional, keywords = pickle_records.settings(value, origin)
+            made_with = nvidia_arguments.read_arguments(value, positional, keywords)
+        return nvidia.convert(state, made_with)
+    if architecture == "dcgan":
+        return dcgan.convert(state, settings)
+    centre = tensor_beside(tree.root, name, "latent_avg")
+    if centre is None:
+        return rosinality.convert(state, None)
+    tensors = pickle_records.tensors({"centre": centre}, origin)
+    return rosinality.convert(state, tensors["centre"])
 
 
-def detect_architecture(state: Mapping[str, Any]) -> str | None:
-    """Return the architecture of a state dict by its names, for a DCGAN by its shapes."""
-    for key, name in (
-        ("synthesis.b4.const", "stylegan2"),
-        ("synthesis.input.freqs", "stylegan3"),
-        ("input.input", "rosinality"),
-    ):
-        if key in state:
-            return name
-    kernels = [tensor.shape for tensor in state.values() if len(tensor.shape) == 4]
-    chained = all(before[1] == after[0] for before, after in pairwise(kernels))
-    return "dcgan" if len(kernels) > 1 and chained and kernels[-1][1] <= 4 else None
+def unsaid(
+    shapes: Mapping[str, Any], settings: DCGANSettings | None = None, option: str = OPTION
+) -> str:
+    """Return what the state dict of a network does not say, and what to add; empty for nothing.
+
+    Args:
+        shapes: the tensors of the network by name.
+        settings: what is set already.
+        option: how name and value of a setting are written.
+    """
+    if detect_architecture(shapes) != "dcgan":
+        return ""
+    missing = dict((settings or DCGANSettings()).unsaid(dcgan.kernels(shapes)))
+    if not missing:
+        return ""
+    names = [f"its {name}" for name in missing]
+    listed = " and ".join((", ".join(names[:-1]), names[-1])) if names[1:] else names[0]
+    options = " ".join(option.format(name, value) for name, value in missing.items())
+    return f"{listed}; add {options} if it is like the network of the paper, or what its code says"
 
 
-def _clamp(module: pickle_records.Persistent) -> Any:
-    """Return the clamp of a network's convolutions, which hold it even if it was a default."""
-    modules = module.state.get("_modules")
-    children = modules.values() if isinstance(modules, dict) else ()
-    clamps = (_clamp(child) for child in children if isinstance(child, pickle_records.Persistent))
-    first = next((clamp for clamp in clamps if clamp is not None), None)
-    return module.state.get("conv_clamp", first)
+def _check_unset(settings: DCGANSettings, origin: str, option: str = OPTION) -> None:
+    """Raise if something is set that the file says itself."""
+    for name, value in settings.given().items():
+        raise RequestError(
+            f"{origin} says itself what its network computes; leave out "
+            f"{option.format(name, value)}, which is for state dicts of DCGANs"
+        )
 
 
-def _without_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state dict without the prefix of training on several GPUs."""
-    return {name.removeprefix("module."): value for name, value in state.items()}
-
-
-def _sibling(root: Any, name: str, key: str) -> pickle_records.Stored | None:
-    """Return the tensor under ``key`` in the dictionary that holds the network ``name``."""
-    for parent in name.split(".")[:-1]:
-        root = root.get(parent) if isinstance(root, dict) else None
-    value = root.get(key) if isinstance(root, dict) else None
-    return value if isinstance(value, pickle_records.Stored) else None
+def _kind(value: Any) -> str:
+    if isinstance(value, pickle_records.Persistent):
+        return f"a {ascii(value.class_name[:60])[1:-1]}"
+    return f"a network with {str(next(iter(value)))[:60]!a}"

@@ -10,7 +10,14 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from forgetting.errors import CheckpointError
-from forgetting.models.checkpoints import foreign, native, pickle_reader, pickle_records
+from forgetting.models.checkpoints import (
+    dcgan,
+    foreign,
+    native,
+    network_search,
+    pickle_reader,
+    pickle_records,
+)
 from forgetting.models.checkpoints.pickle_machine import is_harmful, is_known
 from forgetting.models.checkpoints.pickle_names import NameList, refusal
 from forgetting.models.units import Units
@@ -46,15 +53,20 @@ def inspect_file(path: Path, network: str | None = None) -> Iterator[tuple[str, 
     except CheckpointError:
         yield from _names(pickle_reader.read_names(path), {})
         raise
-    networks = foreign.find_networks(tree)
+    networks = network_search.find_networks(tree)
     yield "networks", listed(name or "(a network without a name)" for name in networks) or "none"
     try:
-        name = foreign.choose_network(tree, networks, network)
-        shapes = pickle_records.shapes(networks[name], str(path))
-        values = sum(math.prod(shape) for shape, _ in shapes.values())
+        name = network_search.choose_network(tree, networks, network)
+        shapes = pickle_records.stored(networks[name], str(path))
+        values = sum(math.prod(tensor.shape) for tensor in shapes.values())
         yield "taken", f"{name or 'the only one'}: {len(shapes)} tensors, {values:,} values"
-        architecture, hyperparameters, _ = foreign.convert(tree, name)
+        shapes = network_search.without_prefix(shapes)
+        missing = foreign.unsaid(shapes)
+        settings = dcgan.paper_settings(dcgan.kernels(shapes)) if missing else None
+        architecture, hyperparameters, _ = foreign.convert(tree, name, settings)
         yield "network", _description(architecture, hyperparameters, path)
+        if missing:
+            yield "does not say", missing
     except CheckpointError as error:
         yield "network", f"none that can be filmed: {error}"
     yield from _names(pickle_reader.read_names(path), tree.refused)
@@ -102,7 +114,10 @@ def _description(architecture: str, hyperparameters: Mapping[str, Any], path: Pa
     height, width = network.size
     classes = f"{network.labels} classes" if network.labels else "no classes"
     units = f"{len(Units(network.layers)):,} units in {len(network.layers)} layers"
-    return f"{architecture}, {height} x {width}, {classes}, z of {network.z_dim}, {units}"
+    described = f"{architecture}, {height} x {width}, {classes}, z of {network.z_dim}, {units}"
+    settings = "".join(f", {name} {value}" for name, value in network.settings.items())
+    centre = "" if hyperparameters.get("centre", True) else ", only for latent.psi=1"
+    return described + settings + centre
 
 
 def _list(lines: Sequence[str], last: Sequence[str] = ()) -> str:

@@ -184,11 +184,13 @@ def read_metadata(path: Path) -> tuple[str, dict[str, Any], str]:
 
 
 def fingerprint(generator: Generator) -> str:
-    """Return the SHA-256 over names, types, shapes and bytes of all weights.
+    """Return the SHA-256 over names, types, shapes and bytes of all weights, and unusual settings.
 
     It is the same on every machine.
     """
     digest = hashlib.sha256()
+    if generator.settings:
+        digest.update(json.dumps(dict(generator.settings), sort_keys=True).encode())
     for name, tensor in sorted(generator.state_dict().items()):
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)

@@ -39,8 +39,8 @@ _FETCH_AGAIN = "fetch the file again"
 _BEGINNINGS = {
     rb"PK\x03\x04": "torch zip",
     rb"\x80.{0,20}\x8a\x0a" + re.escape(MAGIC.to_bytes(10, "little")): "torch legacy",
+    rb".{5}\0{3}\{": "safetensors",  # the length of its header may begin with \x80
     rb"\x80": "pickle",
-    rb".{5}\0{3}\{": "safetensors",
     rb"$": f"empty; {_FETCH_AGAIN}",
     rb"(?i:\s*<(!doctype|html|\?xml))": (
         f"a web page, perhaps one that explains why the download failed; {_FETCH_AGAIN}"

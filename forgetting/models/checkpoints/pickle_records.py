@@ -26,7 +26,7 @@ class Global:
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """The result of a call that is refused; it cannot be used."""
+    """What a call would return that is refused, or that no network needs; it cannot be used."""
 
     name: str
 

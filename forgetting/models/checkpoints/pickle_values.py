@@ -163,6 +163,10 @@ def _encode(text: Any, codec: Any) -> bytes:
     return cast(str, expect_type(str, text)).encode("latin-1")
 
 
+def _unused(name: str, *_: Any) -> Foreign:
+    return Foreign(name)
+
+
 def _dtype(name: Any, *_: Any) -> np.dtype[Any]:
     if name not in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"):
         raise ValueError("it has arrays whose elements are no numbers")
@@ -234,6 +238,13 @@ _STORAGES: dict[str, torch.dtype] = {
     f"torch.{name}Storage": getattr(torch, dtype) for name, dtype in _TYPES.items()
 }
 NAMES = {"numpy.ndarray", *_STORAGES, *(f"torch.{dtype}" for dtype in _TYPES.values())}
+_UNUSED = (
+    *(f"pathlib.{name}" for name in ("PosixPath", "PurePosixPath", "WindowsPath")),
+    "pathlib.PureWindowsPath",
+    *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
+)
+"""Notes about a training run: paths and dates, which no network needs."""
+
 MAKERS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _mapping,
     "dnnlib.util.EasyDict": _mapping,
@@ -250,4 +261,5 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "numpy.core.multiarray._reconstruct": lambda *_: Array(),
     "numpy.core.multiarray.scalar": lambda dtype, data: _array(data, dtype, (), "C").value.item(),
     "numpy.core.numeric._frombuffer": _array,
+    **{name: partial(_unused, name) for name in _UNUSED},
 }

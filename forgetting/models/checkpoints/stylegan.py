@@ -5,14 +5,20 @@ Here, the weights are scaled once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from forgetting.models.checkpoints.weights import NotReadError
 
 Converted = tuple[str, dict[str, Any], dict[str, Tensor]]
 """Architecture, hyperparameters and state dict of one of our networks."""
+
+_TAPS = 32
+"""The largest number of taps of a filter; the longest in use have twelve."""
 
 
 def linear(
@@ -43,17 +49,49 @@ def zero_noise(const: Tensor, doublings: int) -> Tensor:
     return const.new_zeros(()).expand(*(n * 2**doublings for n in const.shape[2:]))
 
 
+def low_passes(
+    maps: Sequence[Tensor], picture: Sequence[Tensor]
+) -> tuple[dict[str, int], dict[str, Tensor]]:
+    """Return the hyperparameters and tensors of the low-passes of a StyleGAN2.
+
+    Args:
+        maps: the filters of all layers that double the maps, as the file holds them.
+        picture: the filters of all layers that double the picture.
+    """
+    taps = _common_taps(maps or [torch.tensor([1.0, 3.0, 3.0, 1.0])])
+    image_taps = _common_taps(picture) if picture else taps
+    if torch.equal(taps, image_taps):
+        return {"taps": len(taps)}, {"taps": taps}
+    lengths = {"taps": len(taps), "image_taps": len(image_taps)}
+    return lengths, {"taps": taps, "image_taps": image_taps}
+
+
+def _common_taps(kernels: Sequence[Tensor]) -> Tensor:
+    """Return the taps of the low-pass that all layers have."""
+    first = kernels[0]
+    if not all(kernel.shape == first.shape and torch.equal(kernel, first) for kernel in kernels):
+        raise NotReadError("its layers have different low-passes; we read one for all of them")
+    return taps(first)
+
+
 def taps(kernel: Tensor) -> Tensor:
-    """Return the taps [4] of a separable low-pass ``kernel`` [4, 4] of any scale; they sum to one.
+    """Return the taps [N] of a separable low-pass ``kernel`` [n] or [n, n]; they sum to one.
+
+    N is even. An odd number of taps gets a zero in front, which does not move their output.
 
     Raises:
-        ValueError: it is another kind of filter.
+        NotReadError: it is another kind of filter.
     """
     kernel = kernel / kernel.sum()
-    row = kernel.sum(dim=0)
-    if row.shape != (4,) or not torch.allclose(torch.outer(row, row), kernel, rtol=1e-4, atol=1e-6):
-        raise ValueError(
-            f"its resampling filter is {list(kernel.shape)}; "
-            "we read four taps, the same in both directions"
+    row = kernel.sum(dim=0) if kernel.ndim == 2 else kernel
+    separable = kernel.ndim == 1 or (
+        kernel.ndim == 2
+        and kernel.shape[0] == kernel.shape[1]
+        and torch.allclose(torch.outer(row, row), kernel, rtol=1e-4, atol=1e-6)
+    )
+    if not separable or not 0 < len(row) <= _TAPS or not torch.isfinite(row).all():
+        raise NotReadError(
+            f"its low-pass is {list(kernel.shape)}; we read at most {_TAPS} taps, the same in both "
+            "directions"
         )
-    return row
+    return F.pad(row, (len(row) % 2, 0))
