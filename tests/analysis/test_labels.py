@@ -197,13 +197,13 @@ def damage(draw, node):
     while isinstance(node, dict) and node:
         key, chance = draw.choice(list(node)), draw.random()
         if chance < 0.4:
-            node[key] = draw.choice(VALUES)
+            node[key] = copy.deepcopy(draw.choice(VALUES))
             return
         if chance < 0.5:
             del node[key]
             return
         if chance < 0.6:
-            node[draw.choice(["path", "audio", "experiment", ""])] = draw.choice(VALUES)
+            node[draw.choice(["path", "audio", "experiment", ""])] = copy.deepcopy(draw.choice(VALUES))
         node = node.get(key)
 
 

@@ -127,7 +127,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
     with (
         pytest.raises(
             ForgettingError,
-            match="the disk is full at .*; free some space and run 'forgetting resume",
+            match="the disk is full at .*; free some space and run: forgetting resume",
         ),
         friendly_os_errors(tmp_path),
     ):
