@@ -40,5 +40,5 @@ def import_extra(module: str, extra: str) -> ModuleType:
 def missing_extra(what: str, extra: str) -> RequestError:
     """Return the error for something that an extra would install."""
     return RequestError(
-        f"this needs {what}, which is not installed; pip install 'forgetting[{extra}]' installs it"
+        f'this needs {what}, which is not installed; pip install "forgetting[{extra}]" installs it'
     )

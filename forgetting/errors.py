@@ -1,7 +1,7 @@
 """Errors, each in one sentence that says what was wrong, the value, and what to do.
 
 The command line prints the sentence alone and exits with the ``exit_code`` of the class: 2 for a
-wrong request, 1 for a run that failed.
+wrong request, 1 for a run that failed, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from numbers import Integral, Real
 from pathlib import Path
 
-from forgetting.printable import listed, sentence, shell_command
+from forgetting.printable import MAX_NAMES, listed, sentence, shell_command
 
 MAX_SENTENCE = 1200
 """The most characters of an error; what is left out of a longer one is counted in its middle."""
@@ -44,6 +45,8 @@ class RequestError(ForgettingError, ValueError):
 
 class Interrupted(ForgettingError):
     """Ctrl-C was pressed; the message says what is finished and how to resume."""
+
+    exit_code = 130  # as shells have it: 128 + SIGINT
 
 
 class CheckpointError(ForgettingError):
@@ -82,12 +85,20 @@ def unknown_name(
 ) -> RequestError:
     """Return the error of a failed look-up: it lists what exists and names the nearest.
 
+    Of very many names it lists the nearest alone.
+
     >>> str(unknown_name("layer", "b99", ["b4", "b8"]))
     "no layer 'b99'; there is b4, b8"
     """
     known = list(known)
     name = name if len(name) <= 100 else sentence(name, 100)
-    near = get_close_matches(name, known[:MAX_COMPARED], n=1, cutoff=0.5)
+    compared = [other[:100] for other in known[:MAX_COMPARED]]
+    if len(known) > MAX_NAMES:
+        nearest = get_close_matches(name, compared, n=5, cutoff=0.0)
+        return RequestError(
+            f"no {what} {name!r} among {len(known):,}; the nearest are {listed(nearest)}"
+        )
+    near = get_close_matches(name, compared, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return RequestError(f"no {what} {name!r}{hint}; {listing} {listed(known) or 'nothing'}")
 
@@ -101,7 +112,7 @@ def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
 
 def check_range(what: str, value: float, low: float, high: float) -> None:
     """Raise unless ``low <= value <= high``; NaN is outside of every range."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise RequestError(f"{what} must be a number from {low:g} to {high:g}, got {value!r}")
     if not low <= value <= high:
         # Whole numbers are not formatted as floats: very large ones cannot be converted.
@@ -116,7 +127,7 @@ def check_seed(what: str, value: int) -> None:
 
 def check_int(what: str, value: int, low: int, high: int) -> None:
     """Raise unless ``value`` is a whole number from ``low`` to ``high``."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise RequestError(f"{what} must be a whole number from {low} to {high}, got {value!r}")
     if not low <= value <= high:
         raise RequestError(f"{what} must lie between {low} and {high}, got {value}")

@@ -77,16 +77,19 @@ def shell_command(verb: str, *words: str | Path) -> str:
     """Return a command that a user can paste into a shell, whatever the names of files are.
 
     >>> shell_command("resume", Path("my films"), "film.title=two words")
-    "forgetting resume 'my films' film.title='two words'"
+    'forgetting resume "my films" "film.title=two words"'
     """
     return " ".join(["forgetting", verb, *map(quoted, words)])
 
 
 def quoted(word: str | Path) -> str:
-    """Return a word of a command as a shell reads it; of ``KEY=VALUE`` the value is quoted."""
-    if isinstance(word, Path):  # a name that begins with a dash would be an option
-        return shlex.quote(f"./{word}" if str(word).startswith("-") else str(word))
-    key, equals, value = word.partition("=")
-    if not equals or shlex.quote(key) != key:
-        return shlex.quote(word)
-    return f"{key}={shlex.quote(value) if value else ''}"
+    """Return a word of a command as a shell reads it.
+
+    Double quotes work in every shell, but for characters that some shell obeys within them.
+    """
+    if isinstance(word, Path) and str(word).startswith("-"):  # it would be an option
+        word = f"./{word}"
+    text = str(word)
+    if re.fullmatch(r"[\w./:=+@-]+", text, re.ASCII):
+        return text
+    return shlex.quote(text) if re.search(r"[\"$`!\\%\r\n]", text) or not text else f'"{text}"'

@@ -32,3 +32,18 @@ def track(items: Iterable[T], what: Description, total: int | None = None) -> It
         total: number of items, if it is known.
     """
     yield from display.get()(items, what, total)
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in one unit or two: ``40 s``, ``5 min``, ``2 h 10 min``.
+
+    >>> duration(7800)
+    '2 h 10 min'
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h" + (f" {minutes} min" if minutes else "")

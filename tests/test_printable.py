@@ -62,8 +62,10 @@ def test_sentences_are_cut_in_the_middle_and_say_so():
 def test_long_lists_say_how_many_are_left_out():
     assert listed(["a", "b"]) == "a, b"
     assert listed(range(40_000), most=3) == "0, 1, 2 and 39,997 more"
-    assert str(unknown_name("network", "G", map(str, range(40_000)))).endswith(
-        "38, 39 and 39,960 more"
+    many = [f"layer{number}" for number in range(40_000)]
+    assert str(unknown_name("layer", "layer12", many)) == (
+        "no layer 'layer12' among 40,000; the nearest are layer12, layer912, layer812, layer712, "
+        "layer612"
     )
 
 

@@ -7,7 +7,7 @@ from textwrap import shorten
 
 import typer
 
-from forgetting.jobs.config_groups import group_options, groups_of
+from forgetting.jobs.config_groups import group_options, groups_of, root_settings
 
 HELP_WIDTH = 76
 """Columns of a description; Typer would wrap longer ones, and fish takes every line as a word."""
@@ -30,7 +30,7 @@ def complete_override(context: typer.Context, incomplete: str) -> list[tuple[str
         prefix = f"{group}="
     else:
         return [(key, _short(text)) for key, text in _keys(verb) if key.startswith(incomplete)]
-    options = group_options(group, verb) if group in groups else []
+    options = group_options(group, verb, nested=True) if group in groups else []
     return [
         (f"{prefix}{option.name}", _short(option.description))
         for option in options
@@ -43,12 +43,14 @@ def _short(text: str) -> str:
 
 
 def _keys(verb: str) -> Iterator[tuple[str, str]]:
-    """Yield every group and every setting of its options as the beginning of an override."""
-    seen = set[str]()
+    """Yield every group and every setting as the beginning of an override."""
+    settings = [*root_settings(verb)]
     for group, description in groups_of(verb).items():
         yield f"{group}=", description
         for option in group_options(group, verb):
-            for key, _, comment in option.settings:
-                if key not in seen:
-                    seen.add(key)
-                    yield f"{key}=", comment
+            settings += option.settings
+    seen = set[str]()
+    for setting in settings:
+        if setting.key not in seen:
+            seen.add(setting.key)
+            yield f"{setting.key}=", setting.comment

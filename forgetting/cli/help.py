@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
 from rich.table import Table
 from rich.text import Text
 
 from forgetting.cli.console import out, styled
-from forgetting.jobs.config_groups import group_options, groups_of
+from forgetting.jobs.config_groups import (
+    Setting,
+    compose_choices,
+    group_options,
+    groups_of,
+    root_settings,
+)
 from forgetting.parts import package_parts
 
 
@@ -21,7 +31,7 @@ _EXAMPLES = {
         ("forgetting render experiment=quick", "a film in seconds, of a small network"),
         ("forgetting render experiment=dissolve latent.seed=7", "another strategy, another face"),
         ("forgetting render ordering=random ordering.seed=3 film.duration=10", "another ordering"),
-        ("forgetting render -m latent.seed=1,2,3 operator=zero,average", "a sweep: six films"),
+        ('forgetting render -m "latent.seed=1,2,3" "operator=zero,average"', "a sweep: six films"),
         ("forgetting render plan=outputs/.../plan.npz film=gif film.size=256", "the film as a GIF"),
         ("forgetting render experiment=diptych", "the face beside the map of its memory"),
         (
@@ -57,7 +67,8 @@ _EXAMPLES = {
             "units are ablated as in render",
         ),
         (
-            "forgetting dream -m classifier=squeezenet-imagenet,efficientnet-lite2 source.seed=1,2",
+            'forgetting dream -m "classifier=squeezenet-imagenet,efficientnet-lite2" '
+            '"source.seed=1,2"',
             "a sweep: four films",
         ),
         ("forgetting dream film.size=256 hydra.run.dir=my/folder", "in a quarter of the time"),
@@ -68,7 +79,8 @@ _EXAMPLES = {
     ),
     "faces": (
         ("forgetting faces", "the faces of seeds 0 to 63"),
-        ("forgetting faces latent.seed=64-255", "others; latent.seed=3,23,41 draws these"),
+        ("forgetting faces latent.seed=64-255", "others"),
+        ('forgetting faces "latent.seed=3,23,41"', "these"),
         ("forgetting faces generator=digiface-dcgan latent.psi=1", "of another network"),
         ("forgetting faces generator=file generator.path=NETWORK.pkl", "of your own"),
         ("forgetting faces hydra.run.dir=my/folder", "into a folder; again replaces them"),
@@ -82,7 +94,7 @@ _EXAMPLES = {
 
 
 def print_help(verb: str) -> None:
-    """Print examples, and every group with its options and settings."""
+    """Print examples, every group with its options and settings, and all further settings."""
     usage = "\n[b]forgetting {verb}[/b] [dim]{arguments}[/dim]\n\nExamples"
     out.print(styled(usage, verb=verb, arguments="[key=value ...]"))
     table = _table()
@@ -91,37 +103,60 @@ def print_help(verb: str) -> None:
     out.print(table)
     if verb in ("faces", "layers"):
         return
-    of_packages = sorted(name for name, _ in package_parts())
+    config, choices = compose_choices((), verb)
     for group, description in groups_of(verb).items():
         out.print(styled("\n[b]{group}[/b] [dim]{about}", group=group, about=description))
-        table, printed = _table(), set[str]()
-        for option in group_options(group, verb):
-            default = " (default)" if option.default else ""
-            table.add_row(
-                Text(f"{group}={option.name}", "cyan"),
-                Text.assemble(option.description, (default, "dim")),
-            )
-            for key, value, comment in option.settings:
-                if key not in printed:  # settings that options share are printed with the first
-                    table.add_row(f"  {key}={value}", Text(comment, "dim"))
-                printed.add(key)
-        for name in of_packages:
-            if name.startswith(f"{group}/"):
-                option_name = name.partition("/")[2]
-                package = option_name.partition(".")[0]
-                table.add_row(Text(f"{group}={option_name}", "cyan"), f"of the package {package}")
-        out.print(table)
-    out.print(
-        styled(
-            "\nThe files of a run are in a folder of their own under [b]outputs/[/b]. Your own "
-            "experiments:"
-            "\nwrite [b]DIR/experiment/NAME.yaml[/b] and add [b]--config-dir DIR "
-            "experiment=NAME[/b]."
-            "\nSettings are Hydra's: sweeps (-m), launchers, and [b]--cfg job[/b], which prints "
-            "the config,"
-            "\nwork as in its manual.\n"
+        out.print(_group_table(group, verb, config, choices.get(group)))
+    out.print(styled("\n[b]further settings[/b]"))
+    table = _table()
+    for setting in root_settings(verb):
+        value = "..." if "${" in setting.value else setting.value
+        table.add_row(f"{setting.key}={value}", Text(setting.comment, "dim"))
+    out.print(table)
+    out.print(styled(_CLOSING))
+
+
+_CLOSING = """
+Flags: [b]-m[/b] makes a sweep of values that are separated by commas, [b]--cfg job[/b] prints \
+the config,
+[b]--log-file=PATH[/b] writes a log, [b]-q[/b] and [b]-v[/b] print less and more.
+Text may hold any characters; quote it for your shell with double quotes: \
+[b]"film.title=Don't forget"[/b].
+${{KEY}} in a value names another setting.
+Your own experiments: write [b]DIR/experiment/NAME.yaml[/b] and add \
+[b]--config-dir DIR experiment=NAME[/b].
+"""
+
+
+def _group_table(group: str, verb: str, config: Any, chosen: str | None) -> Table:
+    """Return the options of a group, the default first, each with its settings."""
+    table, printed = _table(), set[str]()
+    options = group_options(group, verb, nested=True)
+    for option in sorted(options, key=lambda option: option.name != chosen):
+        default = " (default)" if option.name == chosen else ""
+        table.add_row(
+            Text(f"{group}={option.name}", "cyan"),
+            Text.assemble(option.description, (default, "dim")),
         )
-    )
+        for setting in option.settings:
+            if setting.key not in printed:  # settings that options share are printed with the first
+                value = _default_value(setting, config) if default else setting.value
+                table.add_row(f"  {setting.key}={value}", Text(setting.comment, "dim"))
+            printed.add(setting.key)
+    for name in sorted(name for name, _ in package_parts()):
+        if name.startswith(f"{group}/"):
+            option_name = name.partition("/")[2]
+            package = option_name.partition(".")[0]
+            table.add_row(Text(f"{group}={option_name}", "cyan"), f"of the package {package}")
+    return table
+
+
+def _default_value(setting: Setting, config: Any) -> str:
+    """Return the value of a setting in the default film, whose experiment may change it."""
+    value = OmegaConf.select(config, setting.key)
+    if OmegaConf.is_config(value) or value == yaml.safe_load(setting.value):
+        return setting.value
+    return str(yaml.safe_dump(value)).partition("\n")[0]
 
 
 def _table() -> Table:

@@ -20,14 +20,19 @@ from forgetting.cli.console import (
     print_timed,
     report_errors,
     report_unreadable,
+    set_log_file,
     set_verbosity,
     styled,
 )
 from forgetting.cli.help import print_help, wants_help
+from forgetting.cli.verbs import Verbs
+from forgetting.errors import RequestError
 from forgetting.printable import printable, shell_command
 
 app = typer.Typer(
     name="forgetting",
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Films of a neural network forgetting: its units are ablated one after another, and every "
     "state is a frame.",
     no_args_is_help=True,
@@ -67,8 +72,13 @@ def options(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="print what is done, in detail")
     ] = False,
+    log_file: Annotated[
+        Path | None, typer.Option(help="write what is done, with the time, into this file too")
+    ] = None,
 ) -> None:
     set_verbosity(Verbosity.of(quiet, verbose))
+    with report_errors([]):
+        set_log_file(log_file)
 
 
 @app.command(
@@ -99,7 +109,7 @@ def preview(arguments: Overrides = None) -> None:
     "[b]forgetting faces latent.seed=0-63[/b]. Writes a numbered sheet, and a page to click on.",
 )
 def faces(arguments: Overrides = None) -> None:
-    words = set_verbosity_from(arguments or [])
+    words = take_flags(arguments or [])
     if wants_help(words):
         return print_help("faces")
     from forgetting.cli.faces_verb import draw_faces
@@ -108,22 +118,33 @@ def faces(arguments: Overrides = None) -> None:
 
 
 def _run_hydra(verb: str, arguments: list[str] | None) -> None:
-    words = set_verbosity_from(arguments or [])
+    words = take_flags(arguments or [])
     _print_version("--version" in words)  # that of Hydra otherwise
     if wants_help(words):
         return print_help(verb)
-    from forgetting.cli.hydra_verbs import run_verb
+    with report_errors(words, verb):
+        from forgetting.cli.hydra_verbs import run_verb
 
-    run_verb(verb, words)
+        run_verb(verb, words)
 
 
-def set_verbosity_from(arguments: list[str]) -> list[str]:
-    """Take ``-q`` and ``-v`` out of the arguments of a verb, and act on them; return the others."""
+def take_flags(arguments: list[str]) -> list[str]:
+    """Take the flags of every verb out of the arguments, and act on them; return the others."""
     flags = {"-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose"}
     given = {flags[argument] for argument in arguments if argument in flags}
     if given:
         set_verbosity(Verbosity.of("quiet" in given, "verbose" in given))
-    return [argument for argument in arguments if argument not in flags]
+    waiting, others = [argument for argument in arguments if argument not in flags], list[str]()
+    while waiting:
+        name, equals, value = waiting.pop(0).partition("=")
+        if name != "--log-file":
+            others.append(f"{name}{equals}{value}")
+            continue
+        with report_errors([]):
+            if not (value := value or (waiting.pop(0) if waiting and not equals else "")):
+                raise RequestError("--log-file needs the path of a file: --log-file=PATH")
+            set_log_file(Path(value))
+    return others
 
 
 Trust = Annotated[
@@ -264,12 +285,14 @@ def join(
     help="List the layers of a network: [b]forgetting layers generator=digiface-dcgan[/b]",
 )
 def layers(arguments: Overrides = None) -> None:
-    words = set_verbosity_from(arguments or [])
+    words = take_flags(arguments or [])
     if wants_help(words):
         return print_help("layers")
-    from forgetting.cli.hydra_verbs import list_layers
+    verb = "dream" if any(word.startswith("classifier") for word in words) else "render"
+    with report_errors(words, verb):
+        from forgetting.cli.hydra_verbs import list_layers
 
-    list_layers(words)
+        list_layers(words, verb)
 
 
 @models_app.callback()

@@ -129,7 +129,7 @@ def verify(
     Args:
         config: the config in the recipe of ``plan``.
         recorded: what the recipe holds under ``files``.
-        plan: path of the plan, for the message.
+        plan: path of the plan, or of the recipe itself, for the message.
         verb: that renders such a config.
         explicit: the dotted keys that the command line sets; the files under them are the user's
             own choice.
@@ -151,7 +151,8 @@ def verify(
             reason = "and does not record its content"
         else:
             reason = "and that file is another one than when the plan was made"
-        command = shell_command(verb, f"plan={plan}", f"{key}={path}")
+        source = str(plan) if plan.suffix in (".yaml", ".yml") else f"plan={plan}"
+        command = shell_command(verb, source, f"{key}={path}")
         raise RequestError(
             f"the recipe in {plan} names {key}={path}, {reason}; to use a file of your choice, "
             f"run: {command}"

@@ -94,7 +94,8 @@ def run_id(config: Mapping[str, Any]) -> str:
 
     A hash of all of its config that its film depends on.
     """
-    identity = film_config(config) | {"plan": config.get("plan")}
+    named = {"recipe": config["recipe"]} if config.get("recipe") else {}
+    identity = film_config(config) | {"plan": config.get("plan")} | named
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -116,9 +117,9 @@ OmegaConf.register_new_resolver("recipe_name", _resolve_run_id, replace=True)
 def film_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a config its film depends on.
 
-    Not how it is made, nor how its experiment is called, nor where its plan lies.
+    Not how it is made, nor how its experiment is called, nor where its plan or recipe lies.
     """
-    left_out = (*EXECUTION_KEYS, EXPERIMENT, "plan")
+    left_out = (*EXECUTION_KEYS, EXPERIMENT, "plan", "recipe")
     return {key: value for key, value in config.items() if key not in left_out} | {"plan": None}
 
 
@@ -142,15 +143,27 @@ def read_recipe(plan: Plan, path: Path | str) -> DictConfig:
     Raises:
         RequestError: the plan holds no recipe that can be read.
     """
-    name = f"the recipe in plan {path}"
-    for key, value in strings(load_yaml(plan.recipe, name)):
+    return parse_recipe(plan.recipe, f"the recipe in plan {path}")
+
+
+def parse_recipe(text: str, name: str) -> DictConfig:
+    """Return a recipe from its text, which may be a stranger's.
+
+    Args:
+        text: YAML.
+        name: of the recipe, for messages.
+
+    Raises:
+        RequestError: it cannot be read, or is no recipe.
+    """
+    for key, value in strings(load_yaml(text, name)):
         if "${" in value:
             raise RequestError(
                 f"{name} holds an interpolation at {key} ({one_line(value, 80)}), and a recipe "
                 "holds plain values alone; render the film again from its command"
             )
     try:
-        recipe = OmegaConf.create(plan.recipe)
+        recipe = OmegaConf.create(text)
     except (YAMLError, OmegaConfBaseException) as error:
         raise RequestError(f"{name} cannot be read ({one_line(error)})") from None
     config = recipe.get("config") if isinstance(recipe, DictConfig) else None
@@ -160,7 +173,7 @@ def read_recipe(plan: Plan, path: Path | str) -> DictConfig:
         or not isinstance(config.get("film"), DictConfig)
     ):
         raise RequestError(
-            f"{name} holds no config; empty it to render the plan by the current config"
+            f"{name} holds no config of a film; name the recipe.yaml or the plan.npz of a run"
         )
     # A stranger's recipe names no cluster to connect to, no package to trust and no other plan.
     for key in ("cluster", "trust"):

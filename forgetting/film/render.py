@@ -22,6 +22,7 @@ from forgetting.ablation.plan import Plan
 from forgetting.engines.engine import Engine, EngineInfo, Frame, FrameRequest, Rendered
 from forgetting.film import grid as grids
 from forgetting.film.compositor import Compositor
+from forgetting.film.forecast import forecast_disk, forecast_time
 from forgetting.film.segments import SegmentStore
 from forgetting.film.writer_thread import consume_in_thread
 from forgetting.models.activity import Activity
@@ -202,5 +203,8 @@ def render_segments(
                 lambda: store.record_seconds(segments[0], time.monotonic() - since),
                 source.compositor.title_frames,
             )
+            if segment is segments[0]:
+                forecast_disk(store, segment, len(indices))
 
-    consume_in_thread(track(source.frames(indices), "rendering frames", len(indices)), write)
+    frames = forecast_time(source.frames(indices), len(indices))
+    consume_in_thread(track(frames, "rendering frames", len(indices)), write)

@@ -153,11 +153,18 @@ class FilmSettings:
             check_int("film.crf", self.crf, 0, self.file_format.worst_crf)
         if self.size is not None:
             check_int("film.size", self.size, 16, 8192)
-        for name, pair in (("crop", self.crop), ("canvas", self.canvas)):
+        for name, pair, example in (
+            ("crop", self.crop, "[9,16]"),
+            ("canvas", self.canvas, "[1920,1080]"),
+        ):
             if pair is not None and not _is_size(pair):
                 raise RequestError(
-                    f"film.{name} must be two whole numbers, width and height, got {pair!r}"
+                    f"film.{name} must be two whole numbers, width and height, as in "
+                    f'"film.{name}={example}", got {pair!r}'
                 )
+        if self.canvas is not None:
+            for side in self.canvas:
+                check_int("film.canvas", side, 64, 16_384)
         for name, text in (("font", self.font), ("audio", self.audio)):
             if text is not None and not isinstance(text, str):
                 raise RequestError(f"film.{name} must be text, got {text!r}; put it in quotes")

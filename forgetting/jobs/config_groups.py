@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from forgetting.errors import RequestError
 
@@ -59,37 +61,90 @@ def groups_of(verb: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """A setting as a config file shows it.
+
+    Args:
+        key: dotted.
+        value: as YAML.
+        comment: what it means.
+    """
+
+    key: str
+    value: str
+    comment: str
+
+
+@dataclass(frozen=True)
 class Option:
     """One file of a group.
 
     Args:
         name: as in ``GROUP=NAME``.
         description: its first comment.
-        default: whether it is chosen where nothing else is.
-        settings: dotted key, value and comment of each.
+        settings: those that its file sets.
+        inherited: keys of the settings that it takes from other options of its group.
     """
 
     name: str
     description: str
-    default: bool
-    settings: tuple[tuple[str, str, str], ...]
+    settings: tuple[Setting, ...]
+    inherited: frozenset[str] = frozenset()
 
 
-def group_options(group: str, verb: str = "render") -> list[Option]:
-    """Return the options of a group, the default first.
+def group_options(group: str, verb: str = "render", nested: bool = False) -> list[Option]:
+    """Return the options of a group.
 
     Settings of experiments are left to their files.
+
+    Args:
+        group: its name.
+        verb: of the command line.
+        nested: whether options in folders of the group, such as ``cookbook/NAME``, are wanted too.
     """
-    root = (CONFIGS / f"{root_config(verb)}.yaml").read_text(encoding="utf-8")
-    options = []
-    for path in sorted((CONFIGS / group).glob("*.yaml")):
+    options, folder = [], CONFIGS / group
+    for path in sorted(folder.glob("*.yaml")) + (sorted(folder.glob("*/*.yaml")) if nested else []):
         text = path.read_text(encoding="utf-8")
         if group == "experiment" and _root_of_experiment(text) != root_config(verb):
             continue
-        default = f"- {group}: {path.stem}\n" in root
-        settings = [] if group == "experiment" else _settings(group, text)
-        options.append(Option(path.stem, _description(text), default, tuple(settings)))
-    return sorted(options, key=lambda option: not option.default)
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        settings = () if group == "experiment" else _file_settings(group, text)
+        inherited = {setting.key for setting in _inherited(group, text)}
+        options.append(Option(name, _description(text), settings, frozenset(inherited)))
+    return options
+
+
+def root_settings(verb: str) -> tuple[Setting, ...]:
+    """Return the settings that belong to no group."""
+    text = (CONFIGS / f"{root_config(verb)}.yaml").read_text(encoding="utf-8")
+    shown = ("hydra.run.dir", "hydra.sweep.dir")
+    return tuple(
+        setting
+        for setting in _file_settings("", text)
+        if not setting.key.startswith("hydra.") or setting.key in shown
+    )
+
+
+def all_settings(verb: str) -> list[str]:
+    """Return the dotted keys of all settings of a verb."""
+    keys = [setting.key for setting in root_settings(verb)]
+    for group in groups_of(verb):
+        keys += [
+            setting.key for option in group_options(group, verb) for setting in option.settings
+        ]
+    return list(dict.fromkeys(keys))
+
+
+def options_with(key: str, verb: str) -> list[str]:
+    """Return the options, of the group that a dotted key belongs to, that have this setting."""
+    group = key.partition(".")[0]
+    if group not in groups_of(verb) or "." not in key:
+        return []
+    return [
+        option.name
+        for option in group_options(group, verb)
+        if key in option.inherited or any(setting.key == key for setting in option.settings)
+    ]
 
 
 def experiment_of_other_verb(arguments: list[str], verb: str) -> str | None:
@@ -110,23 +165,74 @@ def _root_of_experiment(text: str) -> str:
 
 
 def _description(text: str) -> str:
-    comments = (line[2:] for line in text.splitlines() if line.startswith("# "))
-    return next((comment for comment in comments if "@package" not in comment), "")
+    """Return the first sentence of the comment at the top of a file."""
+    lines = [line[2:] for line in text.splitlines() if re.match(r"# (?!@package)", line)]
+    return re.split(r"(?<=\w[.]) ", " ".join(lines))[0].rstrip(".") if lines else ""
 
 
-def _settings(group: str, text: str) -> list[tuple[str, str, str]]:
-    """Return dotted key, value and comment of every setting in an option's file."""
-    prefix = "" if "@package _global_" in text else f"{group}."
-    settings, parent = [], ""
-    for line in text.splitlines():
-        if match := re.match(r"( *)(\w+):(?: ([^#]*?))?(?:  # (.*))?$", line):
-            indent, key, value, comment = match.groups()
-            parent = parent if indent else ("" if value else f"{key}.")
-            dotted = f"{prefix}{parent if indent else ''}{key}"
-            hidden = key == "_target_" or dotted in ("generator.name", "classifier.name")
-            if value and not hidden:
-                settings.append((dotted, value.strip(), comment or ""))
-    return settings
+def _inherited(group: str, text: str) -> Iterator[Setting]:
+    """Yield the settings of the other options of its group that a file begins with."""
+    for name in re.findall(r"^  - (\w+)$", text, re.MULTILINE):
+        path = CONFIGS / group / f"{name}.yaml"
+        if name != "_self_" and path.exists():
+            parent = path.read_text(encoding="utf-8")
+            yield from _inherited(group, parent)
+            yield from _file_settings(group, parent)
+
+
+def _file_settings(group: str, text: str) -> tuple[Setting, ...]:
+    """Return every setting in the file of an option; ``group`` is empty for the root config."""
+    prefix = [] if not group or "@package _global_" in text else [group]
+    settings, parents = [], list[tuple[int, str]]()
+    lines = text.splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        match = re.match(r"( *)(\w+):(?: ([^#]*?))?(?:  # (.*))?$", line)
+        if match is None:
+            continue
+        indent, key, value, comment = match.groups()
+        parents = [parent for parent in parents if parent[0] < len(indent)]
+        dotted = ".".join([*prefix, *(name for _, name in parents), key])
+        if not value and following.strip().startswith("- ") and key != "defaults":
+            value = "[...]"
+        if not value:
+            parents.append((len(indent), key))
+        elif key != "_target_" and dotted not in ("generator.name", "classifier.name"):
+            settings.append(Setting(dotted, value.strip(), comment or ""))
+    return tuple(settings)
+
+
+def compose_choices(choices: Sequence[str], verb: str = "render") -> tuple[Any, dict[str, Any]]:
+    """Return the config of these choices, unresolved, and the option of every group in it.
+
+    Args:
+        choices: ``GROUP=NAME``; those that cannot be composed are left out altogether.
+        verb: of the command line.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    GlobalHydra.instance().clear()
+    root = root_config(verb)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        try:
+            config = compose(root, list(choices), return_hydra_config=True)
+        except HydraException:
+            config = compose(root, return_hydra_config=True)
+    options = OmegaConf.to_container(config.hydra.runtime.choices)
+    assert isinstance(options, dict)
+    return config, {str(group): option for group, option in options.items()}
+
+
+def group_choices(arguments: Iterable[str], verb: str) -> list[str]:
+    """Return the arguments that choose one option of a group."""
+    groups = groups_of(verb)
+    return [
+        argument
+        for argument in arguments
+        if argument.partition("=")[0] in groups and "," not in argument
+    ]
 
 
 def known_settings(where: str, arguments: list[str], verb: str = "render") -> list[str]:
@@ -137,25 +243,11 @@ def known_settings(where: str, arguments: list[str], verb: str = "render") -> li
         arguments: of the command line; the options that they choose decide which keys exist.
         verb: of the command line.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
     from omegaconf import DictConfig, OmegaConf
 
-    groups = groups_of(verb)
-    choices = [
-        argument
-        for argument in arguments
-        if argument.partition("=")[0] in groups and "," not in argument
-    ]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        try:
-            config = compose(root_config(verb), choices)
-        except HydraException:
-            config = compose(root_config(verb))
+    config, _ = compose_choices(group_choices(arguments, verb), verb)
     node = OmegaConf.select(config, where) if where else config
-    if not isinstance(node, DictConfig):
-        return list(groups)
+    if where.partition(".")[0] == "hydra" or not isinstance(node, DictConfig):
+        return list(groups_of(verb))
     prefix = f"{where}." if where else ""
-    return [prefix + str(key) for key in node if key != "_target_"]
+    return [prefix + str(key) for key in node if key not in ("_target_", "hydra")]

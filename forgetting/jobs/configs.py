@@ -7,7 +7,7 @@ stranger is data and no more.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,11 +49,24 @@ class Execution:
         """Return the execution that a resolved config asks for."""
         cluster = config.get("cluster")
         return Execution(
-            (config.get("render") or {}).get("shard"),
-            MeasureSettings(**(config.get("measure") or {})),
-            None if cluster is None else build_part(cluster, "cluster"),
-            trusted_packages(config),
+            **_checked_settings(config, "render", ("shard",)),
+            measure=MeasureSettings(**_checked_settings(config, "measure", ("names", "rate"))),
+            cluster=None if cluster is None else build_part(cluster, "cluster"),
+            trusted=trusted_packages(config),
         )
+
+
+def _checked_settings(
+    config: Mapping[str, Any], key: str, known: Sequence[str]
+) -> Mapping[str, Any]:
+    """Return the settings under a root key, none of which may be unknown."""
+    node = config.get(key) or {}
+    if not isinstance(node, Mapping):
+        raise RequestError(f"{key} must have the settings {', '.join(known)}, got {node!r}")
+    for name in node:
+        if name not in known:
+            raise unknown_name("setting", f"{key}.{name}", [f"{key}.{name}" for name in known])
+    return node
 
 
 def trusted_packages(config: Mapping[str, Any]) -> frozenset[str]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from forgetting.ablation.plan import Plan
+from forgetting.errors import unknown_name
 from forgetting.film.recipe import verb_of
 from forgetting.film.render import FrameSource
 from forgetting.film.settings import FilmSettings
-from forgetting.jobs.config_groups import RENAMED, renamed_key
+from forgetting.jobs.config_groups import RENAMED, groups_of, renamed_key, root_settings
 from forgetting.jobs.configs import Execution
 from forgetting.jobs.dream import DreamJob
 from forgetting.jobs.portrait import FaceJob
@@ -55,12 +56,22 @@ def parse_job(config: Mapping[str, Any]) -> FaceJob | DreamJob:
         RequestError: a value that is not possible.
     """
     check_renamed(config)
+    check_keys(config)
     return job_class(config).from_config(config)
 
 
 def job_class(config: Mapping[str, Any]) -> type[FaceJob] | type[DreamJob]:
     """Return what a config is parsed into."""
     return DreamJob if verb_of(config) == DreamJob.verb else FaceJob
+
+
+def check_keys(config: Mapping[str, Any]) -> None:
+    """Raise where a config sets what no film has."""
+    verb = verb_of(config)
+    known = [*groups_of(verb), *(setting.key for setting in root_settings(verb))]
+    for key in config:
+        if key not in (name.partition(".")[0] for name in known) and key != "pacing":
+            raise unknown_name("setting", str(key), known)
 
 
 def check_renamed(config: Mapping[str, Any]) -> None:

@@ -154,7 +154,12 @@ def _render_missing(
     wanted, finished = store.segments(shard), store.finished()
     missing = [segment for segment in wanted if segment not in finished]
     if len(missing) < len(wanted):
-        log.info("%d of %d segments exist already", len(wanted) - len(missing), len(wanted))
+        log.info(
+            "%d of %d segments in %s exist already",
+            len(wanted) - len(missing),
+            len(wanted),
+            run.path,
+        )
     try:
         if missing:
             render_job.render(plan, store, missing, since)
@@ -222,6 +227,10 @@ def measure(path: Path, settings: MeasureSettings, trust: Sequence[str] = ()) ->
         with friendly_os_errors(path.parent):
             curve = measure_file(path, settings)
     else:
+        if not path.exists():
+            raise RequestError(
+                f"there is no film and no run at {path}; name a film, or the folder of a run"
+            )
         plan = RunFolder(path).required_plan()
         config = trusted_config(plan, path, trust)
         with friendly_os_errors(path):

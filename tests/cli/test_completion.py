@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from forgetting.cli.main import app
-from forgetting.jobs.config_groups import DREAMS, GROUPS
+from forgetting.jobs.config_groups import DREAMS, GROUPS, root_settings
 
 
 def complete(shell, *words):
@@ -44,7 +44,9 @@ def test_groups_and_keys(shell):
 def test_all_groups_of_a_verb(shell):
     for verb, groups in (("render", GROUPS), ("dream", DREAMS)):
         words = complete(shell, verb, "")
-        assert {word for word in words if "." not in word} == {f"{group}=" for group in groups}
+        of_no_group = {f"{setting.key}=" for setting in root_settings(verb)}
+        keys = {f"{group}=" for group in groups} | of_no_group
+        assert {word for word in words if "." not in word} | of_no_group == keys
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

@@ -12,7 +12,8 @@ import typer
 from hydra.errors import MissingConfigException
 
 from forgetting import dependencies, progress
-from forgetting.cli import console, tables
+from forgetting.cli import console, progress_display, tables
+from forgetting.cli.explain import explain
 from forgetting.errors import MAX_SENTENCE, ForgettingError, RequestError
 from forgetting.jobs.sweep import RunStatus
 from hostile_names import HOSTILE_NAMES, obeyed
@@ -22,7 +23,7 @@ from hostile_names import HOSTILE_NAMES, obeyed
 def test_a_launcher_that_is_not_installed_gets_a_sentence_with_its_extra(launcher, extra):
     """Hydra lists only the launchers that are installed."""
     error = MissingConfigException("", f"hydra/launcher/{launcher}", ["basic"])
-    assert f"pip install 'forgetting[{extra}]' installs it" in str(console._explain(error, []))
+    assert f'pip install "forgetting[{extra}]" installs it' in str(explain(error, []))
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def clock(monkeypatch):
     """A clock that the test turns: ``clock.now`` in seconds."""
     clock = SimpleNamespace(now=100.0)
     clock.monotonic = lambda: clock.now
-    monkeypatch.setattr(console, "time", clock)
+    monkeypatch.setattr(progress_display, "time", clock)
     return clock
 
 
@@ -43,17 +44,17 @@ def work(clock, seconds, what="rendering", total=None):
 
 
 def test_progress_without_a_terminal_is_a_line_a_minute(clock, capsys):
-    assert console.LINE_SECONDS == 60
+    assert progress_display.LINE_SECONDS == 60
     work(clock, [30] * 10, "rendering [bold]", 10)
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.splitlines() == [
         "rendering [bold] ...",
-        "rendering [bold]: 2 of 10 (20 %), 0.0/s, 240 s left",
-        "rendering [bold]: 4 of 10 (40 %), 0.0/s, 180 s left",
-        "rendering [bold]: 6 of 10 (60 %), 0.0/s, 120 s left",
-        "rendering [bold]: 8 of 10 (80 %), 0.0/s, 60 s left",
-        "rendering [bold]: 10 of 10 (100 %), 0.0/s, 0 s left",
+        "rendering [bold]: 2 of 10 (20 %), 2.0/min, 4 min left",
+        "rendering [bold]: 4 of 10 (40 %), 2.0/min, 3 min left",
+        "rendering [bold]: 6 of 10 (60 %), 2.0/min, 2 min left",
+        "rendering [bold]: 8 of 10 (80 %), 2.0/min, 60 s left",
+        "rendering [bold]: 10 of 10 (100 %), 2.0/min, 0 s left",
     ]
 
 
@@ -63,7 +64,7 @@ def test_short_work_prints_one_line(clock, capsys):
 
 
 def test_progress_of_unknown_length_has_a_count_and_a_rate(clock, capsys, monkeypatch):
-    monkeypatch.setattr(console, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress_display, "LINE_SECONDS", 0.0)
     states = iter(["waiting", "on one node", "on two nodes"])
     work(clock, [0.25, 0.25], lambda: next(states))
     assert capsys.readouterr().err.splitlines() == [
@@ -74,7 +75,7 @@ def test_progress_of_unknown_length_has_a_count_and_a_rate(clock, capsys, monkey
 
 
 def test_progress_lines_of_a_render(command_line, monkeypatch):
-    monkeypatch.setattr(console, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress_display, "LINE_SECONDS", 0.0)
     film = ["generator=toy", "engine=torch", "film.fps=3", "film.duration=1"]
     result = command_line("render", *film, "film.preset=ultrafast", "measure.names=none")
     assert result.exit_code == 0, result.output
@@ -133,7 +134,7 @@ def printed(monkeypatch):
     # Half a character could not be reported by pytest.
     monkeypatch.setattr(logging.getLogger("forgetting"), "propagate", False)
     for console_ in (console.out, console.err):
-        monkeypatch.setattr(console_, "file", output)
+        monkeypatch.setattr(console_, "_file", output)
         monkeypatch.setattr(console_, "_width", 10_000)
     return output.getvalue
 

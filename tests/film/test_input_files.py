@@ -93,7 +93,7 @@ def test_every_file_of_the_configs_is_known():
     ]
     matches = [re.match(r" *(\w+):[^#]*# .*(PATH|where it is)", line) for line in lines]
     keys = {match[1] for match in matches if match}
-    assert keys - {"plan"} == set(input_files.FILES)
+    assert keys - {"plan", "recipe"} == set(input_files.FILES)
 
 
 def test_a_recipe_records_the_files_of_a_film(tmp_path, toy):
@@ -357,12 +357,12 @@ def test_the_command_line_may_name_any_file(tmp_path, monkeypatch):
     refused = invoke("resume", str(folder))
     assert refused.exit_code == 2
     command = re.search(
-        r"run: forgetting (render plan=\S+) (film.audio='.*a song.wav')",
+        r'run: forgetting (render plan=\S+) ("film.audio=.*a song.wav")',
         refused.output.replace("\n", " "),
     )
     assert command, refused.output
     verb, plan = command[1].split()
-    chosen = [command[2].replace("'", ""), "hydra.run.dir=mine", "measure.names=none"]
+    chosen = [command[2].strip('"'), "hydra.run.dir=mine", "measure.names=none"]
     made = invoke(verb, plan, *chosen)
     assert made.exit_code == 0, made.output
     assert OmegaConf.load("mine/recipe.yaml")["files"]["film.audio"] == recorded(

@@ -153,7 +153,6 @@ def test_folders_that_add_to_groups_of_the_program_are_refused(run, tmp_path, fo
     [
         ["--config-dir=theirs"],
         ["-cd", "theirs"],
-        ["--config-d", "theirs"],
         ["hydra.searchpath=[file://theirs]"],
         ["hydra.searchpath=[theirs]"],
     ],
