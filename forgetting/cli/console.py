@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -95,12 +95,12 @@ def set_log_file(path: Path | None) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _log_file = _LogFile(path, encoding="utf-8")
+        path.open("a").close()
     except OSError as error:
         raise RequestError(
             f"--log-file={path} cannot be written ({error.strerror or error}); name another file"
         ) from None
-    _log_file.setFormatter(logging.Formatter(LOG_FORMAT))
+    _log_file = _LogFile(path)
 
 
 @contextmanager
@@ -172,11 +172,20 @@ def _write_log(line: str) -> None:
         _log_file.handle(logging.makeLogRecord({"msg": line, "levelno": logging.INFO}))
 
 
-class _LogFile(logging.FileHandler):
-    """A file of lines with their times; what a terminal would obey is escaped in it, too."""
+class _LogFile(logging.Handler):
+    """A file of lines with their times; what a terminal would obey is escaped in it, too.
 
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+    It is opened for every line, so that it can be moved, and a full disk ends no film.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.setFormatter(logging.Formatter(LOG_FORMAT))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError), self.path.open("a", encoding="utf-8") as file:
+            file.write(printable(self.format(record)) + "\n")
 
 
 class _ConsoleHandler(logging.Handler):

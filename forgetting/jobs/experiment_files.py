@@ -17,8 +17,9 @@ class FileConfigSource(file_config_source.FileConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         """Load a config; of experiments the settings are those of the film."""
         result = super().load_config(config_path)
-        if config_path.strip("/").startswith("experiment/"):
-            result.header.setdefault("package", "_global_")
+        of_experiment = config_path.strip("/").startswith("experiment/")
+        if of_experiment and result.header.get("package") is None:
+            result.header["package"] = "_global_"
         return result
 
 

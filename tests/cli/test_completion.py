@@ -75,7 +75,7 @@ def test_options_where_bash_splits_a_setting_into_three_words():
 
 def test_experiments_of_the_verb():
     assert "dissolve" in complete("bash", "render", "experiment", "=")
-    assert complete("bash", "dream", "experiment", "=") == ["last_dream"]
+    assert complete("bash", "dream", "experiment", "=") == ["last_dream", "places"]
 
 
 @pytest.fixture

@@ -56,6 +56,32 @@ def test_a_sweep(command_line, tmp_path):
     assert len(list((tmp_path / "sweep").glob("*/film.mp4"))) == 4
 
 
+def test_a_sweep_says_which_run_it_makes_and_every_notice_once(command_line):
+    result = command_line("render", "-m", *QUICK, "latent.seed=1,2", "film.title=a b,c")
+    assert result.exit_code == 0, result.output
+    runs = [line for line in result.stderr.splitlines() if line.startswith("run ")]
+    assert [line.partition(":")[0] for line in runs] == [f"run {k} of 4" for k in (1, 2, 3, 4)]
+    assert "latent.seed=1" in runs[0]
+    assert result.stderr.count("torch in float32 on the CPU, as requested") == 1
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_a_log_file(command_line, tmp_path, place):
+    flag = ["--log-file=logs/film.log"]
+    verb = [*flag, "render"] if place == "before" else ["render", *flag]
+    assert command_line(*verb, "-q", *QUICK, "hydra.run.dir=run").exit_code == 0
+    log = (tmp_path / "logs/film.log").read_text()
+    assert re.search(r"^\d{4}-\d\d-\d\d [\d:,]+ rendering frames \.\.\.$", log, re.MULTILINE)
+    assert "frames 0 to 2 are written" in log
+    assert "run/film.mp4" in log
+    assert command_line(*verb, *QUICK, "film.fps=0").exit_code == 2
+    assert "film.fps must lie between" in (tmp_path / "logs/film.log").read_text()
+    (tmp_path / "folder").mkdir()
+    result = command_line("render", "--log-file=folder", *QUICK)
+    assert result.exit_code == 2
+    assert "--log-file=folder cannot be written" in result.output
+
+
 def test_an_ordering_inside_an_ordering(command_line, tmp_path):
     arguments = [
         "ordering=layers",
@@ -109,6 +135,25 @@ def test_the_name_of_an_experiment_changes_no_film(command_line, tmp_path):
     renamed = replace(plan, recipe=plan.recipe.replace("experiment: darkness", "experiment: mine"))
     assert renamed.recipe != plan.recipe
     assert segment_key(renamed) == segment_key(plan)
+
+
+def test_experiments_of_a_user_need_no_header(command_line, tmp_path):
+    """Neither they nor those that they build on; settings that no film has are refused."""
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/base.yaml").write_text("latent:\n  seed: 3\n")
+    (tmp_path / "mine/experiment/slow.yaml").write_text(
+        "defaults: [base, override /schedule: linear]\nschedule:\n  until: 0.25\n"
+    )
+    (tmp_path / "mine/experiment/typo.yaml").write_text("schedul:\n  until: 0.25\n")
+    mine = ["--config-dir", "mine", *QUICK]
+    result = command_line("render", *mine, "experiment=slow", "hydra.run.dir=run")
+    assert result.exit_code == 0, result.output
+    recipe = (tmp_path / "run/recipe.yaml").read_text()
+    assert "until: 0.25" in recipe
+    assert "seed: 3" in recipe
+    result = command_line("render", *mine, "experiment=typo")
+    assert result.exit_code == 2
+    assert "no setting 'schedul' (did you mean 'schedule'?)" in result.output
 
 
 def test_a_plan_is_rendered_again(command_line, tmp_path):
