@@ -203,7 +203,9 @@ def damage(draw, node):
             del node[key]
             return
         if chance < 0.6:
-            node[draw.choice(["path", "audio", "experiment", ""])] = copy.deepcopy(draw.choice(VALUES))
+            node[draw.choice(["path", "audio", "experiment", ""])] = copy.deepcopy(
+                draw.choice(VALUES)
+            )
         node = node.get(key)
 
 
