@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -23,6 +24,9 @@ SHIPPED = Path(__file__).parent / "data"
 
 MAX_JSON = 2**20
 """The largest JSON file that is read, in bytes."""
+
+MAX_DIGITS = 40
+"""The most digits of a whole number in a JSON file."""
 
 
 def cache_folder() -> Path:
@@ -104,14 +108,40 @@ def require_json(path: Path) -> dict[str, Any]:
         RequestError: it cannot be read, or holds anything but an object.
     """
     try:
-        values = json.loads(read_text(path, MAX_JSON))
-    except (ValueError, RecursionError) as error:
+        values = parse_json(read_text(path, MAX_JSON))
+    except ValueError as error:
         if isinstance(error, RequestError):
             raise
         raise RequestError(f"{path} cannot be read as JSON ({one_line(error)})") from None
     if not isinstance(values, dict):
         raise RequestError(f"{path} holds no JSON object, but a {type(values).__name__}")
     return values
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON document that may be a stranger's; its numbers are finite.
+
+    Raises:
+        ValueError: it is no JSON, it is nested too deeply, or it holds a number without end.
+    """
+    try:
+        return json.loads(
+            text, parse_int=_whole_number, parse_float=_finite_number, parse_constant=_finite_number
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"it holds a number of {len(digits):,} digits")
+    return int(digits)
+
+
+def _finite_number(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"it holds {one_line(text, 60)}, which is no finite number")
+    return number
 
 
 def read_text(path: Path, most: int) -> str:

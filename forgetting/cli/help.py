@@ -18,6 +18,7 @@ from forgetting.jobs.config_groups import (
     root_settings,
 )
 from forgetting.parts import package_parts
+from forgetting.safe_yaml import load_yaml
 
 
 def wants_help(arguments: list[str]) -> bool:
@@ -154,7 +155,7 @@ def _group_table(group: str, verb: str, config: Any, chosen: str | None) -> Tabl
 def _default_value(setting: Setting, config: Any) -> str:
     """Return the value of a setting in the default film, whose experiment may change it."""
     value = OmegaConf.select(config, setting.key)
-    if OmegaConf.is_config(value) or value == yaml.safe_load(setting.value):
+    if OmegaConf.is_config(value) or value == load_yaml(setting.value, setting.key):
         return setting.value
     return str(yaml.safe_dump(value)).partition("\n")[0]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from pathlib import Path
 
 from forgetting.errors import RequestError
+from forgetting.files import parse_json
 from forgetting.film.ffmpeg import ffmpeg_command, file_source
 from forgetting.film.settings import FilmSettings
 
@@ -22,11 +22,11 @@ def title_frames(path: Path) -> int:
         path: of a film, which may come from a stranger; a film without a recipe has no title.
     """
     try:
-        film = json.loads(_comment(path))["config"]["film"]
+        film = parse_json(_comment(path))["config"]["film"]
         known = {name: film[name] for name in ("fps", "duration", "every", "title")}
         known["title_duration"] = film.get("title_duration", FilmSettings.title_duration)
         return FilmSettings.from_dict(known).title_frames
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RequestError):
+    except (ValueError, KeyError, TypeError, AttributeError, RequestError):
         return 0
 
 

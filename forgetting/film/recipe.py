@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError, safe_load
 
 from forgetting.ablation.plan import Plan, load_plan
 from forgetting.engines.engine import EngineInfo
@@ -156,15 +155,16 @@ def parse_recipe(text: str, name: str) -> DictConfig:
     Raises:
         RequestError: it cannot be read, or is no recipe.
     """
-    for key, value in strings(load_yaml(text, name)):
+    values = load_yaml(text, name)
+    for key, value in strings(values):
         if "${" in value:
             raise RequestError(
                 f"{name} holds an interpolation at {key} ({one_line(value, 80)}), and a recipe "
                 "holds plain values alone; render the film again from its command"
             )
     try:
-        recipe = OmegaConf.create(text)
-    except (YAMLError, OmegaConfBaseException) as error:
+        recipe = OmegaConf.create(values) if isinstance(values, dict) else None
+    except (OmegaConfBaseException, ValueError) as error:
         raise RequestError(f"{name} cannot be read ({one_line(error)})") from None
     config = recipe.get("config") if isinstance(recipe, DictConfig) else None
     if (
@@ -224,7 +224,7 @@ def with_config(recipe: str, config: Mapping[str, Any]) -> str:
     On other machines files lie elsewhere.
     """
     return OmegaConf.to_yaml(
-        OmegaConf.create(safe_load(recipe) | {"config": _recorded_config(config)})
+        OmegaConf.create(load_yaml(recipe, "the recipe") | {"config": _recorded_config(config)})
     )
 
 

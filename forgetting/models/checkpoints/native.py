@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from forgetting import files
 from forgetting.errors import CheckpointError, one_line
+from forgetting.files import parse_json
 from forgetting.models.architectures.dcgan import DCGAN
 from forgetting.models.architectures.mobile_stylegan import MobileStyleGAN
 from forgetting.models.architectures.stylegan2 import StyleGAN2
@@ -175,10 +176,10 @@ def read_metadata(path: Path) -> tuple[str, dict[str, Any], str]:
                 "'forgetting models convert' writes files that do"
             )
         text = metadata["hyperparameters"]
-        hyperparameters = json.loads(text) if len(text) <= _SETTINGS else None
+        hyperparameters = parse_json(text) if len(text) <= _SETTINGS else None
         if type(hyperparameters) is not dict:
             raise ValueError("its hyperparameters are not what we write")
-    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); fetch or convert it again") from None
     return metadata["architecture"], hyperparameters, metadata.get("provenance", "unknown")
 
