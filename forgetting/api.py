@@ -36,7 +36,7 @@ from forgetting.ablation.tracks import make_plan as make_tracks_plan
 from forgetting.engines.engine import Engine, Frame, from_bytes, render_rows, to_bytes
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.errors import RequestError
-from forgetting.files import atomic_write
+from forgetting.files import atomic_write, user_path
 from forgetting.film.contact_sheet import draw_sheet, sample_positions, thumbnail
 from forgetting.film.encoder import encode, resolve_encoder
 from forgetting.film.settings import FilmSettings
@@ -61,7 +61,7 @@ def load(name: str | Path) -> Network:
         CheckpointError: the file cannot be read. Nothing in it is executed.
         FetchError: the model cannot be downloaded.
     """
-    path = Path(name).expanduser()
+    path = user_path(name)
     if str(name) not in generator_zoo.MODELS and path.is_file():
         return Network(CheckpointFile(str(path)).load(), path.name)
     return Network(generator_zoo.load(str(name)), str(name))

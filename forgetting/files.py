@@ -165,6 +165,28 @@ def read_text(path: Path, most: int) -> str:
         raise RequestError(f"{path} is no text in UTF-8 ({one_line(error)})") from None
 
 
+def user_path(text: str | Path) -> Path:
+    """Return the path that a text means; ``~`` is the folder of the user.
+
+    Raises:
+        RequestError: no file can have this name.
+    """
+    if "\0" in str(text):
+        raise RequestError(f"no file can be named {str(text)!r}; check the path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # of a user who does not exist
+        return Path(text)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is that of a regular file; False where no file can have the name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading, without waiting for a pipe and without touching a device.
 

@@ -1,4 +1,4 @@
-"""Arrays from strangers (.npz): every header is checked before anything is unpacked."""
+"""Arrays from strangers (.npz, .npy): every header is checked before anything is unpacked."""
 
 from __future__ import annotations
 
@@ -62,10 +62,12 @@ def load_arrays(path: Path, links: bool = True) -> dict[str, NDArray[Any]]:
             with zipfile.ZipFile(_LimitedFile(file)) as archive:
                 members = archive.infolist()
                 _check_members(members)
-                return {
-                    member.filename.removesuffix(".npy"): _read_member(archive, member)
-                    for member in members
-                }
+                arrays = {}
+                for member in members:
+                    with archive.open(member) as content:
+                        array = read_array(content, member.file_size)
+                    arrays[member.filename.removesuffix(".npy")] = array
+                return arrays
         except ValueError:
             raise
         except Exception as error:  # zipfile and zlib have many of their own
@@ -86,25 +88,31 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
             raise ValueError("a member is encrypted")
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
-    """Return an array; memory is taken only if the member is as large as its header says."""
-    with archive.open(member) as file:
-        version = npy.read_magic(file)
-        if version not in _HEADERS:
-            raise ValueError("an array is in a format of numpy that plans do not use")
-        shape, in_columns, dtype = _HEADERS[version](file)
-        if dtype.kind not in "biufU" or dtype.subdtype is not None or len(shape) > 2:
-            raise ValueError(f"an array holds {str(dtype)[:40]} of {len(shape)} dimensions")
-        size = math.prod(shape) * dtype.itemsize
-        if min(shape, default=0) < 0 or size != member.file_size - file.tell():
-            raise ValueError("an array is not as large as its header says")
-        data = np.empty(size, np.uint8)
-        at = 0
-        while at < size:
-            chunk = file.read(_CHUNK)
-            if not chunk:
-                raise ValueError("an array ends too early")
-            data[at : at + len(chunk)] = np.frombuffer(chunk, np.uint8)
-            at += len(chunk)
-        array: NDArray[Any] = data.view(dtype)
-        return array.reshape(shape, order="F" if in_columns else "C")
+def read_array(file: IO[bytes], most: int) -> NDArray[Any]:
+    """Return the array in a .npy file; memory is taken only if the file can be as large.
+
+    Args:
+        file: at its beginning.
+        most: its size in bytes.
+
+    Raises:
+        ValueError: it is damaged, or holds anything but numbers or text.
+    """
+    version = npy.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError("an array is in a format of numpy that is not used here")
+    shape, in_columns, dtype = _HEADERS[version](file)
+    if dtype.kind not in "biufU" or dtype.subdtype is not None or len(shape) > 2:
+        raise ValueError(f"an array holds {str(dtype)[:40]} of {len(shape)} dimensions")
+    size = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or size != most - file.tell():
+        raise ValueError("an array is not as large as its header says")
+    data, at = np.empty(size, np.uint8), 0
+    while at < size:
+        chunk = file.read(_CHUNK)
+        if not chunk:
+            raise ValueError("an array ends too early")
+        data[at : at + len(chunk)] = np.frombuffer(chunk, np.uint8)
+        at += len(chunk)
+    array: NDArray[Any] = data.view(dtype)
+    return array.reshape(shape, order="F" if in_columns else "C")

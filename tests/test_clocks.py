@@ -7,6 +7,7 @@ import pytest
 from helpers import ROOT
 
 READS_A_CLOCK = {
+    "film/forecast.py": "says how long a long film will take",
     "film/folder_lock.py": "stops waiting for a lock",
     "film/render.py": "writes how long a film took into its summary",
     "jobs/new_folders.py": "names the folder of a run",

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor
 from forgetting.dreams.objective_gradient import LARGEST_TILE, TILE_GRID, ObjectiveGradient
 from forgetting.dreams.resizing import resize
 from forgetting.errors import RequestError, check_int, check_range, check_seed
+from forgetting.files import user_path
 from forgetting.film.images import read_image
 from forgetting.models.classifier import Classifier
 from forgetting.parts import part
@@ -95,7 +95,7 @@ class GradientAscent:
         """
         if self.mask is None:
             return None
-        mask = read_image(Path(self.mask).expanduser())
+        mask = read_image(user_path(self.mask))
         return resize(mask.mean(1, keepdim=True) / 2 + 0.5, size)
 
     def sizes(self, classifier: Classifier, size: tuple[int, int]) -> list[tuple[int, int]]:

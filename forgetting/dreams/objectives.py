@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from forgetting.errors import RequestError, check_range, unknown_name
+from forgetting.files import user_path
 from forgetting.film.images import read_image
 from forgetting.models.classifier import Classifier
 from forgetting.models.units import Units
@@ -254,7 +254,7 @@ class Guide:
         """
         layer = classifier.layer(self.layer or _middle(classifier))
         with torch.no_grad():
-            picture = read_image(Path(self.path).expanduser(), longest=2 * classifier.shape[1])
+            picture = read_image(user_path(self.path), longest=2 * classifier.shape[1])
             picture = picture.to(next(classifier.parameters()).device)
             features = classifier.activations(picture, [layer.name])[layer.name]
             guide = features.flatten(2)[0]  # [C, N]

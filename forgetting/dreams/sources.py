@@ -16,6 +16,7 @@ from torch import Tensor
 from forgetting.dreams.resizing import resize
 from forgetting.engines.engine import Frame, from_bytes
 from forgetting.errors import RequestError, check_range, check_seed
+from forgetting.files import user_path
 from forgetting.film import decoder
 from forgetting.film.images import read_image
 from forgetting.models.generator import Generator
@@ -125,7 +126,7 @@ class Photograph:
         Raises:
             RequestError: the picture cannot be read.
         """
-        return _constant(read_image(Path(self.path).expanduser()), height)
+        return _constant(read_image(user_path(self.path)), height)
 
 
 class GeneratorLoader(Protocol):
@@ -188,7 +189,7 @@ class VideoSource:
         Raises:
             RequestError: there is none.
         """
-        path = Path(self.path).expanduser()
+        path = user_path(self.path)
         films = sorted(path.glob("film.*")) if path.is_dir() else [path]
         if not films or not films[0].is_file():
             raise RequestError(

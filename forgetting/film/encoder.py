@@ -15,6 +15,7 @@ import numpy as np
 
 from forgetting.engines.engine import Frame
 from forgetting.errors import RequestError
+from forgetting.files import user_path
 from forgetting.film.ffmpeg import MEDIA, check_exit, ffmpeg_command, file_source
 from forgetting.film.images import fit, save_png
 from forgetting.film.settings import FilmSettings
@@ -175,7 +176,7 @@ def _soundtrack(film: FilmSettings, seconds: float) -> list[str]:
     if fade > 0:
         filters += f",afade=t=in:d={fade:.6f},afade=t=out:st={seconds - fade:.6f}:d={fade:.6f}"
     return [
-        *file_source(Path(film.audio).expanduser()),
+        *file_source(user_path(film.audio)),
         "-map",
         "0:v:0",
         "-map",

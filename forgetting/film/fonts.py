@@ -17,7 +17,7 @@ from PIL import ImageFont
 from PIL.Image import DecompressionBombError
 
 from forgetting.errors import RequestError, one_line
-from forgetting.files import SHIPPED, open_regular
+from forgetting.files import SHIPPED, open_regular, user_path
 from forgetting.film import texts
 
 SHIPPED_FONT = SHIPPED / "fonts" / "EBGaramond-Regular.ttf"
@@ -159,8 +159,8 @@ def resolve(name: str, face: int = 0) -> Font:
     Raises:
         RequestError: there is no such file or font, or it cannot be used.
     """
-    path = Path(name).expanduser()
-    if path.exists():
+    path = user_path(name)
+    if os.path.lexists(path):
         font: Font | None = Font(path.absolute(), face)
     elif path.suffix.lower().strip(".") in SIGNATURES.values() and path.name != name:
         raise RequestError(f"there is no font at film.font={name}; check the path")
@@ -280,5 +280,5 @@ def _font_folders() -> list[Path]:
         return [root / "Fonts" for root in roots]
     own = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     shared = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
-    roots = [Path(root).expanduser() / "fonts" for root in (own, *shared.split(":")) if root]
+    roots = [user_path(root) / "fonts" for root in (own, *shared.split(":")) if root]
     return [*roots, Path("~/.fonts").expanduser()]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetting.errors import RequestError
-from forgetting.files import is_link, open_regular
+from forgetting.files import is_link, open_regular, user_path
 from forgetting.printable import shell_command
 
 FILES = ("path", "audio", "mask", "weights", "labels", "font")
@@ -54,7 +54,7 @@ def references(node: Any, parent: str = "") -> Iterator[tuple[str, Any, str]]:
 
 def located(path: str | Path) -> Path:
     """Return the file that ``path`` means; for the folder of a run, its film."""
-    expanded = Path(path).expanduser()
+    expanded = user_path(path)
     films = sorted(expanded.glob("film.*")) if expanded.is_dir() else []
     return films[0] if films else expanded
 

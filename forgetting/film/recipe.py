@@ -277,7 +277,7 @@ def film_identity(plan: Plan, recipe: DictConfig | None = None) -> dict[str, Any
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], parent: str = "") -> list[str]:
     """Return the dotted keys in which two configs differ, each with both values."""
     changed = []
-    for key in sorted({*before, *after}):
+    for key in sorted({*before, *after}, key=str):
         old, new = before.get(key), after.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             changed += differences(old, new, f"{parent}{key}.")

@@ -13,6 +13,7 @@ from PIL import ImageColor
 
 from forgetting.ablation.tracks import ENDINGS
 from forgetting.errors import RequestError, check_choice, check_int, check_range, unknown_name
+from forgetting.files import is_file, user_path
 from forgetting.film import grid as grids
 from forgetting.film.fonts import MAX_FACES, Font
 from forgetting.film.formats import ENCODERS, FORMATS, PRESETS, FilmFormat
@@ -181,6 +182,15 @@ class FilmSettings:
                 "make one of them larger"
             )
 
+    def check_soundtrack(self) -> None:
+        """Raise if there is no soundtrack where one is to be; a finished film needs none any more.
+
+        Raises:
+            RequestError: there is no file.
+        """
+        if self.audio and not is_file(user_path(self.audio)):
+            raise RequestError(f"there is no soundtrack at film.audio={self.audio}; check the path")
+
     def _check_audio(self) -> None:
         check_range("film.audio_fade", self.audio_fade, 0.0, 3600.0)
         if not self.audio:
@@ -190,8 +200,6 @@ class FilmSettings:
                 f"film.audio needs a film with sound, and film.format={self.format} cannot have "
                 "any; take mp4"
             )
-        if not Path(self.audio).expanduser().is_file():
-            raise RequestError(f"there is no soundtrack at film.audio={self.audio}; check the path")
 
     def _check_background(self) -> None:
         self.background_colour  # noqa: B018 (raises if it is not possible)

@@ -17,6 +17,7 @@ from forgetting.analysis.measure import MeasureSettings
 from forgetting.errors import RequestError, check_int, unknown_name
 from forgetting.film.fonts import MAX_FACES, resolve
 from forgetting.film.segments import parse_shard
+from forgetting.jobs.setting_types import construct
 from forgetting.parts import TARGET, find_part, package_of, part_fields
 from forgetting.printable import quoted, shell_command
 
@@ -49,29 +50,50 @@ class Execution:
         """Return the execution that a resolved config asks for."""
         cluster = config.get("cluster")
         return Execution(
-            **_checked_settings(config, "render", ("shard",)),
-            measure=MeasureSettings(**_checked_settings(config, "measure", ("names", "rate"))),
+            **settings_under(config, "render", ("shard",)),
+            measure=_measure_settings(config),
             cluster=None if cluster is None else build_part(cluster, "cluster"),
             trusted=trusted_packages(config),
         )
 
 
-def _checked_settings(
-    config: Mapping[str, Any], key: str, known: Sequence[str]
+def _measure_settings(config: Mapping[str, Any]) -> MeasureSettings:
+    settings = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in settings_under(config, "measure", ("names", "rate")).items()
+    }
+    measure: MeasureSettings = construct(MeasureSettings, settings, "measure")
+    return measure
+
+
+def settings_under(
+    config: Mapping[str, Any], key: str, known: Sequence[str] | None = None
 ) -> Mapping[str, Any]:
-    """Return the settings under a root key, none of which may be unknown."""
-    node = config.get(key) or {}
-    if not isinstance(node, Mapping):
-        raise RequestError(f"{key} must have the settings {', '.join(known)}, got {node!r}")
-    for name in node:
-        if name not in known:
+    """Return the settings under a root key, or none where it is null.
+
+    Args:
+        config: resolved.
+        key: of the root.
+        known: the names that there are; None allows any.
+
+    Raises:
+        RequestError: there are no settings under it, or one that is not known.
+    """
+    node = config.get(key)
+    if node is not None and not isinstance(node, Mapping):
+        example = known[0] if known else "KEY"
+        raise RequestError(f"{key} must hold settings, as in {key}.{example}=VALUE, got {node!r}")
+    for name in node or {}:
+        if known is not None and name not in known:
             raise unknown_name("setting", f"{key}.{name}", [f"{key}.{name}" for name in known])
-    return node
+    return node or {}
 
 
 def trusted_packages(config: Mapping[str, Any]) -> frozenset[str]:
     """Return the packages that ``trust`` names: one, or a list."""
     trust = config.get("trust") or ()
+    if not isinstance(trust, str | Sequence):
+        raise RequestError(f"trust must be a package or a list of packages, got {trust!r}")
     return frozenset([trust] if isinstance(trust, str) else map(str, trust))
 
 
@@ -95,9 +117,10 @@ def build_part(node: Any, where: str, trusted: Collection[str] = ()) -> Any:
             if key not in fields:
                 known = [f"{where}.{field}" for field in fields]
                 raise unknown_name("setting", f"{where}.{key}", known)
-        return cls(
-            **{key: build_part(value, f"{where}.{key}", trusted) for key, value in settings.items()}
-        )
+        built = {
+            key: build_part(value, f"{where}.{key}", trusted) for key, value in settings.items()
+        }
+        return construct(cls, built, where)
     if isinstance(node, list):
         return tuple(build_part(value, where, trusted) for value in node)
     return node

@@ -32,6 +32,7 @@ from forgetting.jobs.configs import (
     build_key,
     build_part,
     check_group,
+    settings_under,
     track_specs,
     with_resolved_font,
 )
@@ -89,8 +90,9 @@ class DreamJob:
             check_group(config["source"]["generator"], "source.generator", "generator")
         config = with_resolved_font(_with_source_timing(config, source))
         film = build_key(config, "film", trusted)
+        film.check_soundtrack()
         objectives = [build_key(config, "objective", trusted)]
-        for name, node in (config.get("objectives") or {}).items():
+        for name, node in settings_under(config, "objectives").items():
             check_group(node, f"objectives.{name}", "objective")
             objectives.append(build_part(node, f"objectives.{name}", trusted))
         engine = build_key(config, "engine", trusted)
@@ -197,16 +199,17 @@ def _with_source_timing(config: Mapping[str, Any], source: DreamSource) -> dict[
 
     Those of the source where they are null.
     """
-    film = config["film"]
-    if film["fps"] is not None and film["duration"] is not None:
+    film = settings_under(config, "film")
+    given = {"fps": None, "duration": None} | dict(film)
+    if given["fps"] is not None and given["duration"] is not None:
         return dict(config)
     if not isinstance(source, VideoSource):
         raise RequestError(
             "film.fps and film.duration can be left out with source=film alone; "
             "set film.fps and film.duration"
         )
-    fps = source.rate if film["fps"] is None else film["fps"]
-    duration = film["duration"]
+    fps = source.rate if given["fps"] is None else given["fps"]
+    duration = given["duration"]
     if duration is None:
         duration = decoder.frame_count(source.file) / source.rate
     return {**config, "film": {**film, "fps": fps, "duration": duration}}

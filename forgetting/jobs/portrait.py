@@ -69,6 +69,7 @@ class FaceJob:
         config = with_resolved_font(config)
         trusted = execution.trusted
         film = build_key(config, "film", trusted)
+        film.check_soundtrack()
         noise = build_key(config, "noise", trusted) if "noise" in config else ConstantNoise()
         tracks = track_specs(config, film.ending, trusted)
         check_texts(film, [spec.schedule for spec in tracks])

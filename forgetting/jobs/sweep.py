@@ -188,8 +188,8 @@ def raise_failures(folder: Path, since: float) -> None:
     reasons = "; ".join(f"{path.name}: {failure.get('why')}" for path, failure in failed[:10])
     reasons += "; and more" if len(failed) > 10 else ""
     sentence = f"{len(failed)} of {expected_runs(folder)} runs in {folder} failed: {reasons}"
-    codes = {failure.get("code") for _, failure in failed}
-    raise RequestError(sentence) if codes == {RequestError.exit_code} else ForgettingError(sentence)
+    are_requests = all(failure.get("code") == RequestError.exit_code for _, failure in failed)
+    raise RequestError(sentence) if are_requests else ForgettingError(sentence)
 
 
 def remove_refused(folder: Path, since: float) -> None:

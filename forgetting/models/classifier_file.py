@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from forgetting.errors import CheckpointError, RequestError, one_line
-from forgetting.files import open_regular
+from forgetting.files import open_regular, user_path
 from forgetting.models.checkpoints import pickle_reader, pickle_records
 from forgetting.models.checkpoints.network_search import find_networks
 from forgetting.models.classifier import Classifier
@@ -90,7 +90,7 @@ class ClassifierFile:
         Raises:
             CheckpointError: the file cannot be read, or it holds no network that is recognised.
         """
-        path = Path(self.path).expanduser()
+        path = user_path(self.path)
         found = recognise_file(path, self.network)
         state = found.state
         if not all(isinstance(tensor, Tensor) for tensor in state.values()):
@@ -224,7 +224,7 @@ def read_labels(path: Path) -> list[str]:
     Raises:
         RequestError: the file cannot be read, or it is no list of names.
     """
-    path = path.expanduser()
+    path = user_path(path)
     try:
         with open_regular(path) as file:
             content = file.read(_LABELS + 1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from forgetting import files
 from forgetting.errors import FetchError, RequestError, one_line, unknown_name
+from forgetting.files import user_path
 from forgetting.models import downloads
 from forgetting.models.checkpoints import pickle_reader
 from forgetting.models.classifier import Classifier
@@ -59,7 +60,7 @@ def load_network(name: str, weights: str | None = None) -> nn.Module:
         CheckpointError: the file does not fit.
     """
     if weights:
-        return build_network(name, read_state(Path(weights).expanduser()), weights)
+        return build_network(name, read_state(user_path(weights)), weights)
     return build_network(name, _published_state(name, CLASSIFIERS[name]), name)
 
 

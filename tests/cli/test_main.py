@@ -257,7 +257,7 @@ BAD = [
         ["ordering=layers", "ordering.order=[b4.conv]", "ordering.layers=[b8.conv]"],
         "have no unit in common",
     ),
-    (["ordering.layers=[[b4.conv]]"], "no layer"),
+    (["ordering.layers=[[b4.conv]]"], "must be text or a list of texts"),
     (["schedule.hold=[0.6,0.6]"], "leaves no time to move"),
     (["schedule.direction=sideways"], "forget, remember, there_and_back"),
     (["operator.softness=2"], "operator.softness"),

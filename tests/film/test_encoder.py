@@ -232,7 +232,7 @@ def test_a_soundtrack_is_as_long_as_the_film(tmp_path, kind, seconds):
 
 def test_impossible_soundtracks(tmp_path):
     with pytest.raises(RequestError, match="there is no soundtrack at film.audio="):
-        FilmSettings(audio=str(tmp_path / "none.wav"))
+        FilmSettings(audio=str(tmp_path / "none.wav")).check_soundtrack()
     with pytest.raises(RequestError, match="film.format=gif cannot"):
         FilmSettings(audio=str(tone(tmp_path / "a.wav", 1)), format="gif")
     (tmp_path / "text.wav").write_text("no sound")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor
 from forgetting.ablation.orderings.ordering import NEVER, RankRequest, check_settings
 from forgetting.ablation.orderings.ranks import rank_scores, rank_units
 from forgetting.errors import RequestError, one_line
+from forgetting.files import open_regular, user_path
 from forgetting.parts import part
+from forgetting.safe_npz import read_array
 
 
 @part("ordering/random")
@@ -88,18 +90,18 @@ class ScoreFile:
             RequestError: the file cannot be read, or does not hold a number for every unit.
         """
         units = request.units
-        path = Path(self.path).expanduser()
+        path = user_path(self.path)
         try:
-            size = path.stat().st_size
-            if size > 64 * len(units) + 4096:
-                raise ValueError(f"{size} bytes are too many for {len(units)} units")
-            scores = (
-                np.load(path, allow_pickle=False)
-                if path.suffix == ".npy"
-                else np.loadtxt(path, delimiter=None, ndmin=1)
-            )
+            with open_regular(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > 64 * len(units) + 4096:
+                    raise ValueError(f"{size} bytes are too many for {len(units)} units")
+                if path.suffix == ".npy":
+                    scores = read_array(file, size)
+                else:
+                    scores = np.loadtxt(file, delimiter=None, ndmin=1)
             scores = scores.astype(np.float64)
-        except (OSError, ValueError, TypeError, EOFError) as error:
+        except (OSError, ValueError, TypeError, EOFError, SyntaxError) as error:
             reason = getattr(error, "strerror", None) or one_line(error)
             raise RequestError(
                 f"ordering.path {path} holds no scores ({reason}); "

@@ -20,7 +20,7 @@ from forgetting.models.units import GAIN, SLOPE
 
 
 @dataclass(frozen=True)
-class Activation:
+class ActivationFunction:
     """An activation, and the factor after it.
 
     Args:
@@ -33,7 +33,7 @@ class Activation:
     gain: float = 1.0
     homogeneous: bool = False
 
-    def scaled(self, factor: float) -> Activation:
+    def scaled(self, factor: float) -> ActivationFunction:
         """Return the activation with a gain that is ``factor`` times as large."""
         return replace(self, gain=self.gain * factor)
 
@@ -48,23 +48,25 @@ class Activation:
         return x if self.homogeneous or self.gain == 1 else x * self.gain
 
 
-ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
+ACTIVATIONS: Mapping[str, ActivationFunction] = MappingProxyType(
     {
-        "lrelu": Activation(partial(F.leaky_relu_, negative_slope=SLOPE), GAIN, homogeneous=True),
-        "relu": Activation(torch.relu_, GAIN, homogeneous=True),
-        "linear": Activation(lambda x: x, homogeneous=True),
-        "swish": Activation(F.silu, GAIN),
-        "elu": Activation(F.elu),
-        "selu": Activation(F.selu),
-        "softplus": Activation(F.softplus),
-        "tanh": Activation(torch.tanh),
-        "sigmoid": Activation(torch.sigmoid),
+        "lrelu": ActivationFunction(
+            partial(F.leaky_relu_, negative_slope=SLOPE), GAIN, homogeneous=True
+        ),
+        "relu": ActivationFunction(torch.relu_, GAIN, homogeneous=True),
+        "linear": ActivationFunction(lambda x: x, homogeneous=True),
+        "swish": ActivationFunction(F.silu, GAIN),
+        "elu": ActivationFunction(F.elu),
+        "selu": ActivationFunction(F.selu),
+        "softplus": ActivationFunction(F.softplus),
+        "tanh": ActivationFunction(torch.tanh),
+        "sigmoid": ActivationFunction(torch.sigmoid),
     }
 )
 """All activations by the names that NVIDIA's code has for them."""
 
 
-def find_activation(what: str, name: str, slope: float | None = None) -> Activation:
+def find_activation(what: str, name: str, slope: float | None = None) -> ActivationFunction:
     """Return the activation of that name.
 
     Args:

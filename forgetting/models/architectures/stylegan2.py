@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from forgetting.errors import RequestError, check_int
 from forgetting.models import unit_kinds
-from forgetting.models.architectures.activations import Activation, find_activation
+from forgetting.models.architectures.activations import ActivationFunction, find_activation
 from forgetting.models.architectures.ops import (
     check_clamp,
     conv2d_per_face,
@@ -56,7 +56,7 @@ class StyleConv(nn.Module):
         channels: int,
         size: tuple[int, int],
         up: bool,
-        activation: Activation,
+        activation: ActivationFunction,
         scale: float = 1.0,
     ) -> None:
         super().__init__()

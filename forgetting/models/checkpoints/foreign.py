@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetting.errors import CheckpointError, RequestError, one_line
+from forgetting.files import user_path
 from forgetting.models.checkpoints import (
     dcgan,
     native,
@@ -79,7 +80,7 @@ class CheckpointFile:
             CheckpointError: the file cannot be read, or holds no network that we can convert.
             RequestError: the file does not say something that must be set, or says it itself.
         """
-        path = Path(self.path).expanduser()
+        path = user_path(self.path)
         if pickle_reader.file_kind(path) == "safetensors":
             _check_unset(self.settings(), str(path))
             return native.read_checkpoint(path)

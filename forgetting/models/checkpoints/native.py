@@ -26,6 +26,7 @@ from forgetting.models.architectures.stylegan2 import StyleGAN2
 from forgetting.models.architectures.stylegan3 import StyleGAN3
 from forgetting.models.architectures.toy import Toy
 from forgetting.models.generator import Generator
+from forgetting.printable import listed
 
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "mobile_stylegan": MobileStyleGAN,
@@ -151,14 +152,29 @@ def read_checkpoint(path: Path) -> Generator:
         CheckpointError: it is no such file, or it is damaged.
     """
     architecture, hyperparameters, _ = read_metadata(path)
+    expected = skeleton(architecture, hyperparameters, str(path)).state_dict()
     try:
         with safe_open(path, "pt") as file:
+            _check_header(file, {name: list(value.shape) for name, value in expected.items()}, path)
             # Copied, because tensors in the file are not aligned, and the choice of a kernel,
             # hence its rounding, can depend on alignment.
             state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); fetch or convert it again") from None
     return build(architecture, hyperparameters, state, str(path))
+
+
+def _check_header(file: Any, shapes: Mapping[str, list[int]], path: Path) -> None:
+    """Raise unless a file has weights of these names and shapes, before any of them is read."""
+    names = set(file.keys())
+    wrong = sorted(names ^ shapes.keys()) or [
+        name for name in names if list(file.get_slice(name).get_shape()) != shapes[name]
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"{path} does not fit the network that it names: {listed(wrong, 3)} is missing, of "
+            "another shape or none of its weights; fetch or convert it again"
+        )
 
 
 def read_metadata(path: Path) -> tuple[str, dict[str, Any], str]:

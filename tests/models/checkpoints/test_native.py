@@ -82,3 +82,20 @@ def test_files_that_are_not_ours(toy, tmp_path):
         if path.name not in ("empty", "text"):
             with contextlib.suppress(CheckpointError):
                 dict(inspect_file(path))
+
+
+def test_weights_are_read_only_where_the_header_fits(toy, tmp_path, monkeypatch):
+    """A file that names a small network could hold any amount of other weights."""
+    path = write(toy, tmp_path / "net.safetensors")
+    metadata = {"architecture": "toy", "hyperparameters": "{}"}
+    state = dict(toy.state_dict())
+    name = next(iter(state))
+    for changed in (
+        state | {"ballast": torch.zeros(1000)},
+        state | {name: torch.zeros(1000)},
+        {key: value for key, value in state.items() if key != name},
+    ):
+        save_file(changed, path, metadata)
+        monkeypatch.setattr(native, "build", None)  # it would be called after reading
+        with pytest.raises(CheckpointError, match=f"does not fit the network .*: (ballast|{name})"):
+            native.read_checkpoint(path)
