@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from hashlib import sha256
@@ -25,6 +26,8 @@ from forgetting.ablation.tracks import TrackSpec, ablation_task, make_plan
 from forgetting.engines import openvino as compiled
 from forgetting.engines.engine import FrameRequest, from_bytes
 from forgetting.engines.torch_cpu import REFERENCE
+from forgetting.film import encoder
+from forgetting.film.segments import SegmentStore
 from forgetting.jobs import run
 from forgetting.jobs.config_groups import CONFIGS
 from forgetting.jobs.job import parse_job
@@ -259,6 +262,27 @@ def dream_frames(settings: dict[str, Any], indices: list[int] | None = None) -> 
 def gallery_data(script: Path) -> dict[str, Any]:
     """Return the data that one of a gallery's scripts assigns."""
     return json.loads(script.read_text().split("\n", 1)[1].partition(" = ")[2].rstrip(";\n"))
+
+
+def write_film(film, folder, frames, shape=None):
+    """Write a film in segments, join them, and return its path."""
+    film = encoder.resolve_encoder(film, "cpu")
+    store = SegmentStore(
+        folder / "segments", film, shape or film.shape(*frames[0].shape[:2]), COMMENT
+    )
+    arriving = iter(frames)
+    for segment in store.segments():
+        store.write(segment, arriving)
+    finished = store.finished()
+    with files.atomic_write(folder / film.name) as piece:
+        encoder.join_segments(
+            film,
+            [(finished[segment], len(segment)) for segment in store.segments()],
+            piece,
+            COMMENT,
+        )
+    shutil.rmtree(store.folder)
+    return folder / film.name
 
 
 def render_config(config, folder, executor=None, force=False) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from forgetting import parts
@@ -206,6 +207,7 @@ def installed(tmp_path, monkeypatch):
     )
     (folder / "parts_of_others.py").write_text(MODULE)
     monkeypatch.syspath_prepend(folder)
+    Plugins.instance()  # they add configs of their own once a process
     store = ConfigStore.instance()
     monkeypatch.setattr(store, "repo", copy.deepcopy(store.repo))
     yield folder

@@ -153,6 +153,6 @@ def _write_results(
     else:
         log.info(
             "the curve is not plotted, because matplotlib is not installed; "
-            "pip install 'forgetting[measures]' installs it"
+            'pip install "forgetting[measures]" installs it'
         )
     return folder / f"{prefix}{CURVE}"

@@ -26,10 +26,10 @@ def frame_rate(path: Path) -> float:
     Raises:
         RequestError: the file is no film.
     """
-    report = _report(path)
-    match = re.search(r"Video:.*?([\d.]+) fps", report)
+    printed = report(path)
+    match = re.search(r"Video:.*?([\d.]+) fps", printed)
     if match is None or float(match[1]) <= 0:
-        raise _no_film(path, report.strip().rpartition("\n")[2])
+        raise _no_film(path, printed.strip().rpartition("\n")[2])
     return float(match[1])
 
 
@@ -39,10 +39,10 @@ def frame_count(path: Path) -> int:
     Raises:
         RequestError: the file is no film.
     """
-    report = _report(path, "-map", "0:v:0", "-c", "copy", "-f", "null", "-")
-    counts = re.findall(r"frame=\s*(\d+)", report)
+    printed = report(path, "-map", "0:v:0", "-c", "copy", "-f", "null", "-")
+    counts = re.findall(r"frame=\s*(\d+)", printed)
     if not counts:
-        raise _no_film(path, report.strip().rpartition("\n")[2])
+        raise _no_film(path, printed.strip().rpartition("\n")[2])
     return int(counts[-1])
 
 
@@ -72,8 +72,8 @@ def decode_frames(path: Path) -> Iterator[Frame]:
             process.kill()
 
 
-def _report(path: Path, *arguments: str) -> str:
-    """Return what ffmpeg prints about a film."""
+def report(path: Path, *arguments: str) -> str:
+    """Return what ffmpeg prints about a film or a soundtrack."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", *file_source(path), *arguments]
     process = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     return process.stderr.decode(errors="replace")

@@ -15,8 +15,8 @@ import numpy as np
 
 from forgetting.engines.engine import Frame
 from forgetting.errors import RequestError
-from forgetting.files import user_path
-from forgetting.film.ffmpeg import MEDIA, check_exit, ffmpeg_command, file_source
+from forgetting.film import soundtrack
+from forgetting.film.ffmpeg import MEDIA, check_exit, ffmpeg_command
 from forgetting.film.images import fit, save_png
 from forgetting.film.settings import FilmSettings
 
@@ -122,7 +122,7 @@ def join_segments(
         *["-y", "-loglevel", "error", "-f", "concat", "-safe", "0"],
         *["-protocol_whitelist", "file,pipe", "-format_whitelist", f"concat,{MEDIA}"],
         *["-i", "pipe:0"],
-        *_soundtrack(film, seconds),
+        *soundtrack.arguments(film, seconds),
         *["-metadata", "title=forgetting", "-metadata", f"comment={comment}"],
         *film.file_format.join_arguments(film.rate),
         *(f"-c:a {film.file_format.sound}".split() if film.audio else ()),
@@ -161,26 +161,3 @@ def _concat_list(film: FilmSettings, segments: Sequence[tuple[Path, int]]) -> st
         lines += [f"file 'file:{name}'", f"duration {(end - microseconds) / 1e6:.6f}"]
         microseconds = end
     return "\n".join(lines)
-
-
-def _soundtrack(film: FilmSettings, seconds: float) -> list[str]:
-    """Return ffmpeg's arguments for a soundtrack that is as long as the film, to the sample.
-
-    A shorter one ends in silence; it is faded at both ends. Its codec is given after that of the
-    pictures, which copies all streams.
-    """
-    if not film.audio:
-        return []
-    fade = min(film.audio_fade, seconds / 2)
-    filters = f"atrim=0:{seconds:.6f},apad=whole_dur={seconds:.6f},asetpts=PTS-STARTPTS"
-    if fade > 0:
-        filters += f",afade=t=in:d={fade:.6f},afade=t=out:st={seconds - fade:.6f}:d={fade:.6f}"
-    return [
-        *file_source(user_path(film.audio)),
-        "-map",
-        "0:v:0",
-        "-map",
-        "1:a:0",
-        "-af",
-        filters,
-    ]

@@ -79,9 +79,10 @@ class FilmSettings:
             transparent too.
         grid: columns x rows of faces that are ablated by the same plan, such as 3x3: the face of
             the seed and those of the seeds after it, or those of ``latent.seeds``.
-        audio: path of a soundtrack. It is cut to the length of the film, or silence follows it; it
-            is faded at both ends for ``audio_fade`` seconds.
+        audio: path of a soundtrack. It is cut to the length of the film, title included, or silence
+            follows it; it is faded at both ends for ``audio_fade`` seconds.
         audio_fade: seconds that the soundtrack fades at each end.
+        audio_loop: whether a soundtrack that is shorter than the film is repeated.
     """
 
     fps: float = 24
@@ -107,6 +108,7 @@ class FilmSettings:
     grid: str | None = None
     audio: str | None = None
     audio_fade: float = 2.0
+    audio_loop: bool = False
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> FilmSettings:

@@ -16,7 +16,7 @@ from forgetting.ablation.plan import Plan, load_plan, save_plan
 from forgetting.analysis.measure import SUMMARY, MeasureSettings, measure_file, measure_film
 from forgetting.errors import Interrupted, RequestError, friendly_os_errors
 from forgetting.files import atomic_write, read_json, write_json
-from forgetting.film import contact_sheet, input_files
+from forgetting.film import contact_sheet, input_files, soundtrack
 from forgetting.film import recipe as recipes
 from forgetting.film.images import save_png
 from forgetting.film.render import composed_frames
@@ -59,6 +59,8 @@ def render(job: Job, folder: Path, executor: Executor | None = None, force: bool
             "the film in %s is finished already; another hydra.run.dir=PATH makes it again", folder
         )
         return finished
+    if notice := soundtrack.shortness(job.film):
+        log.info(notice)
     since = time.monotonic()
     with (
         nullcontext(executor)

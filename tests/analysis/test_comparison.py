@@ -214,7 +214,7 @@ def test_a_label_that_is_too_long_has_a_smaller_font():
 
 def test_without_matplotlib_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    message = r"needs matplotlib, which is not installed; pip install 'forgetting\[measures\]'"
+    message = r'needs matplotlib, which is not installed; pip install "forgetting\[measures\]"'
     with pytest.raises(RequestError, match=message):
         comparison.compare(tmp_path)
     assert not list(tmp_path.iterdir())

@@ -33,7 +33,11 @@ def test_groups_and_keys(shell):
     assert {"ordering=", "ordering.seed=", "ordering.layers="} <= set(
         complete(shell, "render", "o")
     )
-    assert complete(shell, "render", "film.au") == ["film.audio=", "film.audio_fade="]
+    assert complete(shell, "render", "film.au") == [
+        "film.audio=",
+        "film.audio_fade=",
+        "film.audio_loop=",
+    ]
     assert complete(shell, "preview", "-m", "latent.seed=1,2", "schedule.unt") == [
         "schedule.until="
     ]

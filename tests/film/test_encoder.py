@@ -1,43 +1,24 @@
 """Films as files: encoded, joined, with alpha and with sound."""
 
-import shutil
-import subprocess
 from dataclasses import replace
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
 
-from forgetting import files
 from forgetting.errors import ForgettingError, RequestError, friendly_os_errors
 from forgetting.film import encoder
 from forgetting.film.formats import FORMATS
 from forgetting.film.images import fit
-from forgetting.film.segments import SegmentStore
 from forgetting.film.settings import FilmSettings
-from helpers import COMMENT, decode_film, ffmpeg_output, ffmpeg_report, gradient_frames
-
-
-def write(film, folder, frames, shape=None):
-    """Write a film in segments, join them, and return its path."""
-    film = encoder.resolve_encoder(film, "cpu")
-    store = SegmentStore(
-        folder / "segments", film, shape or film.shape(*frames[0].shape[:2]), COMMENT
-    )
-    arriving = iter(frames)
-    for segment in store.segments():
-        store.write(segment, arriving)
-    finished = store.finished()
-    with files.atomic_write(folder / film.name) as piece:
-        encoder.join_segments(
-            film,
-            [(finished[segment], len(segment)) for segment in store.segments()],
-            piece,
-            COMMENT,
-        )
-    shutil.rmtree(store.folder)
-    return folder / film.name
+from helpers import (
+    COMMENT,
+    decode_film,
+    ffmpeg_output,
+    ffmpeg_report,
+    gradient_frames,
+    write_film,
+)
 
 
 @pytest.mark.parametrize("segment", [5, 96])
@@ -46,7 +27,7 @@ def test_films_decode_to_the_frames_that_were_encoded(tmp_path, kind, segment):
     """Of one segment or several: every frame is in its place, and the file declares what it is."""
     film = FilmSettings(fps=10, duration=1.2, size=96, format=kind, segment=segment)
     frames = gradient_frames(film.frames)
-    path = write(film, tmp_path, frames)
+    path = write_film(film, tmp_path, frames)
     decoded = decode_film(path, 96)
     assert decoded.shape == (12, 96, 96, 3)
     expected = np.stack([fit(frame, (96, 96)) for frame in frames])
@@ -63,14 +44,14 @@ def test_films_decode_to_the_frames_that_were_encoded(tmp_path, kind, segment):
 
 
 def test_an_mp4_can_be_played_before_all_of_it_has_arrived(tmp_path):
-    data = write(FilmSettings(fps=5, duration=1), tmp_path, gradient_frames(5)).read_bytes()
+    data = write_film(FilmSettings(fps=5, duration=1), tmp_path, gradient_frames(5)).read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
 
 
 def test_png_folder(tmp_path):
     film = FilmSettings(fps=4, duration=1, size=80, format="png")
     for _ in range(2):  # a second film of the same name replaces the first
-        folder = write(film, tmp_path, gradient_frames(4))
+        folder = write_film(film, tmp_path, gradient_frames(4))
     assert [p.name for p in sorted(folder.iterdir())] == [f"{k:05d}.png" for k in range(4)]
     still = Image.open(folder / "00002.png")
     assert still.size == (80, 80)
@@ -81,7 +62,7 @@ def test_png_folder(tmp_path):
 @pytest.mark.parametrize("fps", [23.976, 24, 60])
 def test_timestamps_have_no_gap_between_segments(tmp_path, fps):
     """They are those of a film that was encoded in one piece."""
-    path = write(
+    path = write_film(
         FilmSettings(fps=fps, duration=50 / fps, segment=7, preset="ultrafast"),
         tmp_path,
         gradient_frames(50),
@@ -100,7 +81,7 @@ def test_folders_whose_names_ffmpeg_would_interpret(tmp_path):
     folder.mkdir()
     assert (
         decode_film(
-            write(FilmSettings(fps=5, duration=1, segment=2), folder, gradient_frames(5)), 512
+            write_film(FilmSettings(fps=5, duration=1, segment=2), folder, gradient_frames(5)), 512
         ).shape[0]
         == 5
     )
@@ -108,14 +89,14 @@ def test_folders_whose_names_ffmpeg_would_interpret(tmp_path):
 
 def test_an_older_film_stays_if_a_later_one_fails(tmp_path, monkeypatch):
     film = FilmSettings(fps=5, duration=1)
-    before = write(film, tmp_path, gradient_frames(5)).read_bytes()
+    before = write_film(film, tmp_path, gradient_frames(5)).read_bytes()
     monkeypatch.setitem(
         FORMATS, "mp4", replace(FORMATS["mp4"], segment="-c:v no_such_codec -f mp4")
     )
     with pytest.raises(
         ForgettingError, match=r"the encoder failed on film.format=mp4: .*no_such_codec"
     ):
-        write(film, tmp_path, gradient_frames(5) * 50)
+        write_film(film, tmp_path, gradient_frames(5) * 50)
     assert (tmp_path / film.name).read_bytes() == before
     assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*-*.mp4")]
 
@@ -131,7 +112,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
         ),
         friendly_os_errors(tmp_path),
     ):
-        write(FilmSettings(fps=5, duration=1, size=1024), tmp_path, gradient_frames(5, 1024))
+        write_film(FilmSettings(fps=5, duration=1, size=1024), tmp_path, gradient_frames(5, 1024))
     assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*-*.mp4")]
 
 
@@ -166,7 +147,7 @@ def test_formats_for_galleries(tmp_path, kind, segment):
         np.ascontiguousarray(np.pad(fit(frame, (90, 90)), ((0, 0), (35, 35), (0, 0))))
         for frame in gradient_frames(film.frames)
     ]
-    path = write(film, tmp_path, frames)
+    path = write_film(film, tmp_path, frames)
     assert path.name == GALLERY[kind][2]
     report = ffmpeg_report(path)
     for text in (*GALLERY[kind][:2], "160x90", "10 fps", "Duration: 00:00:01.2", '"seed": 7'):
@@ -189,7 +170,7 @@ def test_films_with_alpha(tmp_path, kind, depth, segment):
     frames = [
         np.dstack((frame, np.roll(ramp, k, axis=1))) for k, frame in enumerate(gradient_frames(5))
     ]
-    path = write(film, tmp_path, frames)
+    path = write_film(film, tmp_path, frames)
     source = path / "%05d.png" if kind == "png" else path
     assert depth in ffmpeg_report(source)
     raw = ffmpeg_output(source, "-f", "rawvideo", "-pix_fmt", "rgba")
@@ -197,48 +178,3 @@ def test_films_with_alpha(tmp_path, kind, depth, segment):
     difference = np.abs(decoded.astype(float) - np.stack(frames))
     assert difference[..., 3].max() <= (0 if kind == "png" else 1)
     assert difference[..., :3].mean() < (1e-9 if kind == "png" else 2)
-
-
-def tone(path, seconds):
-    source = f"sine=frequency=440:duration={seconds}:sample_rate=48000"
-    subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source, str(path)],
-        check=True,
-    )
-    return path
-
-
-@pytest.mark.parametrize("seconds", [0.7, 9])
-@pytest.mark.parametrize("kind", ["mp4", "webm", *GALLERY])
-def test_a_soundtrack_is_as_long_as_the_film(tmp_path, kind, seconds):
-    film = FilmSettings(
-        fps=10,
-        duration=3,
-        size=64,
-        format=kind,
-        audio=str(tone(tmp_path / "it's a tone.wav", seconds)),
-        audio_fade=0.5,
-    )
-    path = write(film, tmp_path, gradient_frames(30))
-    assert decode_film(path, 64).shape[0] == 30
-    raw = ffmpeg_output(path, "-map", "0:a", "-f", "f32le", "-ac", "1", "-ar", "48000")
-    sound = np.frombuffer(raw, np.float32)
-    assert len(sound) / 48000 == pytest.approx(3, abs=0.06)
-    loud = [float(np.abs(sound[int(48000 * at) :][:2400]).max()) for at in (0.0, 0.6, 1.5, 2.9)]
-    assert loud[0] < 0.6 * loud[1]
-    assert (loud[2] > 0.05) == (seconds > 2)
-    assert loud[3] < 0.05
-
-
-def test_impossible_soundtracks(tmp_path):
-    with pytest.raises(RequestError, match="there is no soundtrack at film.audio="):
-        FilmSettings(audio=str(tmp_path / "none.wav")).check_soundtrack()
-    with pytest.raises(RequestError, match="film.format=gif cannot"):
-        FilmSettings(audio=str(tone(tmp_path / "a.wav", 1)), format="gif")
-    (tmp_path / "text.wav").write_text("no sound")
-    with pytest.raises(ForgettingError, match="the encoder failed"):
-        write(
-            FilmSettings(fps=5, duration=1, audio=str(tmp_path / "text.wav")),
-            tmp_path,
-            gradient_frames(5),
-        )

@@ -99,7 +99,7 @@ def test_without_the_packages_the_extra_is_named(monkeypatch):
     for module in ("flip_evaluator", "onnxruntime", "matplotlib"):
         message = (
             f"this needs {module}, which is not installed; "
-            r"pip install 'forgetting\[measures\]' installs it"
+            r'pip install "forgetting\[measures\]" installs it'
         )
         with monkeypatch.context() as patched:
             patched.setattr(dependencies.importlib, "import_module", fail)
