@@ -31,6 +31,7 @@ from forgetting.models.classifier_networks import (
     shapes,
 )
 from forgetting.parts import part
+from forgetting.printable import listed
 
 DATA_SETS = {205: "Places205", 365: "Places365", 401: "Places401", IMAGENET: "ImageNet"}
 """What networks of that many classes were most likely trained on."""
@@ -91,11 +92,13 @@ class ClassifierFile:
             CheckpointError: the file cannot be read, or it holds no network that is recognised.
         """
         path = user_path(self.path)
-        found = recognise_file(path, self.network)
-        state = found.state
+        recognised = recognise_file(path, self.network)
+        state = recognised.state
         if not all(isinstance(tensor, Tensor) for tensor in state.values()):
             state = pickle_records.tensors(dict(state), str(path))
-        return as_classifier(found.name, build_network(found.name, state, str(path)), self.labels)
+        return as_classifier(
+            recognised.name, build_network(recognised.name, state, str(path)), self.labels
+        )
 
 
 def recognise_file(path: Path, network: str | None = None) -> Recognised:
@@ -123,13 +126,13 @@ def recognise_file(path: Path, network: str | None = None) -> Recognised:
         )
     if network is not None:
         networks = {name: value for name, value in networks.items() if name == network}
-    found = recognise_all(networks)
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if found:
-        names = ", ".join(ascii(name)[1:-1][:60] for name in [*found][:12])
+    recognised = recognise_all(networks)
+    if len(recognised) == 1:
+        return next(iter(recognised.values()))
+    if recognised:
         raise CheckpointError(
-            f"{path} holds several networks; set classifier.network=NAME, one of {names}"
+            f"{path} holds several networks; set classifier.network=NAME, one of "
+            f"{listed(recognised)}"
         )
     titles = ", ".join(spec.title for spec in CLASSIFIERS.values())
     raise CheckpointError(
