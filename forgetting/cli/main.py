@@ -269,15 +269,17 @@ def gallery(
 
 @app.command(help="Join the parts that were rendered with [b]render.shard=K/N[/b] into one film.")
 def join(
-    folders: Annotated[list[Path], typer.Argument(help="the folders that hold the parts")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="the folders of the parts, or the one in which they lie")
+    ],
     into: Annotated[
-        Path | None, typer.Option(help="folder of the film; by default the first of them")
+        Path | None, typer.Option(help="folder of the film; by default that of the first part")
     ] = None,
 ) -> None:
     with report_errors([]):
-        from forgetting.jobs import run
+        from forgetting.jobs import join as parts
 
-        print_timed(lambda: run.join(folders, into or folders[0]))
+        print_timed(lambda: parts.join(folders, into))
 
 
 @app.command(

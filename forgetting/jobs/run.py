@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from forgetting.ablation.plan import Plan, load_plan, save_plan
 from forgetting.analysis.measure import SUMMARY, MeasureSettings, measure_file, measure_film
 from forgetting.errors import Interrupted, RequestError, friendly_os_errors
-from forgetting.files import atomic_write, read_json, write_json
+from forgetting.files import atomic_write, read_json
 from forgetting.film import contact_sheet, input_files, soundtrack
 from forgetting.film import recipe as recipes
 from forgetting.film.images import save_png
@@ -86,7 +86,7 @@ def render(job: Job, folder: Path, executor: Executor | None = None, force: bool
             store = _render_missing(render_job, plan, run, job, since)
             if shard is None:
                 render_job.measure(
-                    plan, job.execution.measure, folder, render_seconds=_seconds([store])
+                    plan, job.execution.measure, folder, render_seconds=round(store.seconds, 1)
                 )
                 film = run.finish([store], plan)
                 if plan is not earlier:
@@ -244,39 +244,6 @@ def measure(path: Path, settings: MeasureSettings, trust: Sequence[str] = ()) ->
     return curve
 
 
-def join(folders: Sequence[Path], into: Path) -> Path:
-    """Make a film in ``into`` of the segments that lie in ``folders``; no network is needed."""
-    plan, *others = (RunFolder(folder).required_plan() for folder in folders)
-    for folder, other in zip(folders[1:], others, strict=True):
-        if recipes.segment_key(other) != recipes.segment_key(plan):
-            ours, theirs = recipes.film_identity(plan), recipes.film_identity(other)
-            why = ", ".join(recipes.differences(ours, theirs)) or "their plans differ"
-            raise RequestError(f"{folders[0]} and {folder} are parts of different films: {why}")
-    trusted_config(plan, folders[0], code=False)
-    into.mkdir(parents=True, exist_ok=True)
-    run = RunFolder(into)
-    with friendly_os_errors(into), run.lock(None):
-        existing = run.existing_plan()
-        if existing is not None and recipes.segment_key(existing) != recipes.segment_key(plan):
-            raise RequestError(f"{into} holds another film; choose another folder with --into PATH")
-        if existing is None:
-            save_plan(plan, into / "plan.npz")
-        stores = [RunFolder(folder).store(plan) for folder in folders]
-        summary: Mapping[str, Any] = {
-            "frames": len(plan),
-            "fps": stores[0].film.fps,
-            "render_seconds": _seconds(stores),
-        }
-        write_json(into / SUMMARY, summary)
-        film = run.finish(stores, plan)
-    run.remove_segments()
-    log.info(
-        "the film has no curve, because joining needs no network; to measure it, run: %s",
-        shell_command("measure", into),
-    )
-    return film
-
-
 def preview(job: Job, folder: Path, force: bool = False) -> Path:
     """Draw the contact sheet that ``render`` would draw, without the film, and keep the plan.
 
@@ -311,8 +278,3 @@ def preview(job: Job, folder: Path, force: bool = False) -> Path:
             save_plan(plan, folder / "plan.npz")
         run.keep_font(job.film)
     return folder / "sheet.png"
-
-
-def _seconds(stores: Sequence[SegmentStore]) -> float:
-    """Return how many seconds a film took to render, all processes together."""
-    return round(sum(store.seconds for store in stores), 1)

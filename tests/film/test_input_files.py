@@ -22,6 +22,7 @@ from forgetting.errors import RequestError
 from forgetting.film import input_files, recipe
 from forgetting.jobs import executor, run
 from forgetting.jobs.config_groups import CONFIGS
+from forgetting.jobs.join import join
 from forgetting.models.checkpoints import native
 from helpers import compose_config, render_config
 
@@ -218,7 +219,7 @@ def test_parts_with_different_soundtracks_are_not_joined(tmp_path):
         render_config(config | {"render": {"shard": f"{k}/2"}}, tmp_path / str(k))
         sound(song, 9)
     with pytest.raises(RequestError, match="parts of different films: files.film.audio.sha256 was"):
-        run.join([tmp_path / "1", tmp_path / "2"], tmp_path / "joined")
+        join([tmp_path / "1", tmp_path / "2"], tmp_path / "joined")
 
 
 @pytest.mark.parametrize("key", ["film.audio", "generator.path", "ordering.path"])
@@ -295,7 +296,7 @@ def recipe_verbs(folder):
     return {
         "resume": lambda: run.resume(folder),
         "measure": lambda: run.measure(folder, MeasureSettings("plain")),
-        "join": lambda: run.join([folder], folder / "joined"),
+        "join": lambda: join([folder], folder / "joined"),
         "replay": lambda: render_config(
             recipe.config_with_plan(
                 compose_config(f"plan={folder / 'plan.npz'}"), ["plan"], "render"

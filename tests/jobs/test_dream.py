@@ -11,6 +11,7 @@ from forgetting.film.run_folder import RunFolder, read_run
 from forgetting.film.segments import SegmentStore
 from forgetting.jobs import configs, run
 from forgetting.jobs.config_groups import DREAMS, group_options
+from forgetting.jobs.join import join
 from helpers import (
     compose_config,
     decode_film,
@@ -75,7 +76,7 @@ def test_stills_can_be_rendered_in_parts_and_dives_cannot(tmp_path, dream_config
     render_config(settings, tmp_path / "whole")
     for k in (1, 2):
         render_config(settings | {"render": {"shard": f"{k}/2"}}, tmp_path / f"part{k}")
-    run.join([tmp_path / "part1", tmp_path / "part2"], tmp_path / "joined")
+    join([tmp_path / "part1", tmp_path / "part2"], tmp_path / "joined")
     assert (tmp_path / "joined/film.mp4").read_bytes() == (tmp_path / "whole/film.mp4").read_bytes()
     with pytest.raises(RequestError, match="frames of this dream depend on the frames before"):
         render_config(dream_config("dream=dive") | {"render": {"shard": "1/2"}}, tmp_path / "dive")

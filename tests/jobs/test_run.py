@@ -12,6 +12,7 @@ from forgetting.errors import ForgettingError, RequestError
 from forgetting.film import encoder, recipe
 from forgetting.film.run_folder import RunFolder
 from forgetting.jobs import run
+from forgetting.jobs.join import join
 from helpers import (
     SEGMENTED,
     compose_config,
@@ -35,10 +36,10 @@ def test_shards_join_to_the_same_film_in_any_folder(tmp_path, undisturbed):
         )
         assert not (folder / "film.mp4").exists()
     with pytest.raises(RequestError, match=r"frames 20-29, 30-39 of 60 are missing"):
-        run.join([tmp_path / "1"], tmp_path / "1")
-    run.join([tmp_path / "0", tmp_path / "1"], tmp_path / "joined")
+        join([tmp_path / "1"], tmp_path / "1")
+    join([tmp_path / "0", tmp_path / "1"], tmp_path / "joined")
     assert file_hashes(tmp_path / "joined") == undisturbed
-    run.join([tmp_path / "1", tmp_path / "0"], tmp_path / "1")
+    join([tmp_path / "1", tmp_path / "0"], tmp_path / "1")
     assert file_hashes(tmp_path / "1") == undisturbed
     render_config(compose_config(*SEGMENTED, "film.duration=6"), tmp_path / "0")
     assert file_hashes(tmp_path / "0") == undisturbed, "a part can also grow into the whole"
@@ -63,7 +64,12 @@ def test_parts_of_a_plan_that_a_preview_made(tmp_path):
             "render",
         )
         render_config(given, tmp_path / str(k))
-    assert len(decode_film(run.join([tmp_path / "1", tmp_path / "2"], tmp_path / "film"), 64)) == 40
+    together = join([tmp_path / "1", tmp_path / "2"], tmp_path / "film")
+    assert len(decode_film(together, 64)) == 40
+    (tmp_path / "parts").mkdir()
+    for name in ("1", "2"):
+        (tmp_path / name).rename(tmp_path / "parts" / name)
+    assert join([tmp_path / "parts"]).read_bytes() == together.read_bytes()
 
 
 def test_another_plan_is_another_film(tmp_path):
@@ -97,9 +103,9 @@ def test_parts_of_different_films_are_not_joined(tmp_path):
     with pytest.raises(
         RequestError, match="parts of different films: config.latent.seed was 3, is 4"
     ):
-        run.join([tmp_path / "1", tmp_path / "2"], tmp_path / "joined")
+        join([tmp_path / "1", tmp_path / "2"], tmp_path / "joined")
     with pytest.raises(RequestError, match="there is no run in"):
-        run.join([tmp_path / "nowhere"], tmp_path / "joined")
+        join([tmp_path / "nowhere"], tmp_path / "joined")
     assert not (tmp_path / "joined").exists()
 
 
@@ -213,7 +219,7 @@ def test_a_whole_render_and_a_shard_exclude_each_other(tmp_path, undisturbed):
         with pytest.raises(ForgettingError, match=BUSY):
             run.resume(folder)
         with pytest.raises(ForgettingError, match=BUSY):
-            run.join([folder], folder)
+            join([folder], folder)
         with pytest.raises(ForgettingError, match=BUSY):
             render_config(compose_config(*film, "render.shard=2/3"), folder)
         assert file_hashes(next(folder.glob("segments/*/"))) == segments

@@ -14,6 +14,7 @@ from forgetting.film import fonts, metadata, recipe
 from forgetting.film.fonts import SHIPPED_FONT
 from forgetting.film.images import read_still
 from forgetting.jobs import run
+from forgetting.jobs.join import join
 from helpers import SEGMENTED, compose_config, decode_film, file_hashes, render_config
 
 pytestmark = pytest.mark.slow
@@ -75,7 +76,7 @@ def test_shards_of_a_titled_film_join_to_the_same_film(tmp_path):
         render_config(compose_config(*TITLED, f"render.shard={k}/2"), tmp_path / str(k))
     titles = [len(list((tmp_path / str(k)).glob("segments/*/title-*"))) for k in (1, 2)]
     assert titles == [1, 0], "the title is rendered with the first segment"
-    run.join([tmp_path / "2", tmp_path / "1"], tmp_path / "joined")
+    join([tmp_path / "2", tmp_path / "1"], tmp_path / "joined")
     assert file_hashes(tmp_path / "joined") == file_hashes(tmp_path / "whole")
 
 
