@@ -160,16 +160,21 @@ def unpacking_to(size: int, method: int) -> Builder:
 
 def giant_png(run: Path) -> None:
     """Write a poster of 169 million pixels, 160 kB in the file."""
+    (run / "poster.png").write_bytes(png(13_000, 13_000))
+
+
+def png(width: int, height: int) -> bytes:
+    """Return a black picture."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    header = struct.pack(">IIBBBBB", 13000, 13000, 8, 0, 0, 0, 0)
-    data = zlib.compress(bytes(13001 * 13000), 9)
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data)
-    (run / "poster.png").write_bytes(png + chunk(b"IEND", b""))
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = zlib.compress(bytes((width + 1) * height), 9)
+    signature = b"\x89PNG\r\n\x1a\n"
+    return signature + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def playlist(run: Path) -> None:
