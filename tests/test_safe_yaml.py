@@ -1,6 +1,5 @@
 """YAML from strangers: values as Hydra reads them, within limits."""
 
-import ast
 import time
 
 import pytest
@@ -10,7 +9,6 @@ from omegaconf import OmegaConf
 from forgetting.errors import MAX_SENTENCE, RequestError
 from forgetting.jobs.config_groups import CONFIGS
 from forgetting.safe_yaml import MAX_BYTES, MAX_DEPTH, MAX_DIGITS, MAX_NODES, load_yaml
-from helpers import ROOT
 
 LAUGHS = "a0: &a0 [x]\n" + "".join(
     f"a{k + 1}: &a{k + 1} [{', '.join([f'*a{k}'] * 10)}]\n" for k in range(9)
@@ -105,20 +103,3 @@ def test_configs_of_the_package_are_read():
     for path in CONFIGS.rglob("*.yaml"):
         text = path.read_text()
         assert load_yaml(text, "a") == yaml.load(text, yaml.SafeLoader) or "e-" in text
-
-
-OPENING = {
-    "yaml": {"load", "safe_load", "full_load", "unsafe_load", "load_all", "safe_load_all", "parse"},
-    "OmegaConf": {"load", "unsafe_merge"},
-}
-
-
-def test_nothing_else_reads_yaml():
-    for path in (ROOT / "forgetting").rglob("*.py"):
-        if path.name == "safe_yaml.py":
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom):
-                assert node.module != "yaml", path
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                assert node.attr not in OPENING.get(node.value.id, ()), path
