@@ -1,4 +1,4 @@
-"""Renders the films of docs/cookbook/experiment, and writes docs/cookbook.md.
+"""Renders the films of configs/experiment/cookbook, and writes docs/cookbook.md.
 
 python docs/cookbook.py [NAME ...] renders those that are named and keeps the times of the others.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 from forgetting.jobs.config_groups import CONFIGS
 
 DOCS = Path(__file__).parent
-EXPERIMENTS = DOCS / "cookbook" / "experiment"
+EXPERIMENTS = CONFIGS / "experiment" / "cookbook"
 TIMES = DOCS / "cookbook" / "times.json"
 WIDTH = 1568
 """Of the sheets, in pixels."""
@@ -24,8 +24,8 @@ WIDTH = 1568
 INTRODUCTION = """# Cookbook
 
 Ten films. Each is a file of the settings that differ, in
-[cookbook/experiment](cookbook/experiment). The pictures are eight frames of the film. The times are
-those of one film of 30 seconds, from the command to the finished file, in one run of
+[configs/experiment/cookbook](../configs/experiment/cookbook). The pictures are eight frames of the
+film. The times are those of one film of 30 seconds, from the command to the finished file, in one run of
 `make cookbook` on two cores with AMX. In that run the default film, `forgetting render`, took
 {default:.0f} seconds.
 """
@@ -40,7 +40,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             seconds[name] = round(render(name, Path(folder)), 1)
             sheet = Image.open(Path(folder) / "sheet.png")
-        if not is_packaged(name):
+        if is_of_cookbook(name):
             size = (WIDTH, round(WIDTH * sheet.height / sheet.width))
             path = DOCS / "gallery" / f"cookbook-{name}.jpg"
             sheet.resize(size, Image.Resampling.LANCZOS).save(path, quality=85)
@@ -49,9 +49,9 @@ def main() -> None:
     (DOCS / "cookbook.md").write_text(page(seconds), encoding="utf-8")
 
 
-def is_packaged(name: str) -> bool:
-    """Return whether an experiment belongs to the package."""
-    return (CONFIGS / "experiment" / f"{name}.yaml").exists()
+def is_of_cookbook(name: str) -> bool:
+    """Return whether an experiment belongs to the cookbook."""
+    return (EXPERIMENTS / f"{name}.yaml").exists()
 
 
 def render(name: str, folder: Path) -> float:
@@ -60,10 +60,10 @@ def render(name: str, folder: Path) -> float:
     Raises:
         CalledProcessError: the film could not be rendered.
     """
-    configs = [] if is_packaged(name) else ["--config-dir", str(EXPERIMENTS.parent)]
-    settings = [f"experiment={name}", "film.stations=8", f"hydra.run.dir={folder}"]
+    experiment = f"cookbook/{name}" if is_of_cookbook(name) else name
+    settings = [f"experiment={experiment}", "film.stations=8", f"hydra.run.dir={folder}"]
     started = time.perf_counter()
-    command = [sys.executable, "-m", "forgetting", "render", *configs, *settings]
+    command = [sys.executable, "-m", "forgetting", "render", *settings]
     subprocess.run(command, check=True)
     return time.perf_counter() - started
 
@@ -86,7 +86,7 @@ def section(path: Path, seconds: float) -> str:
         f"## {name.replace('_', ' ')}\n\n{description}\n\n"
         f"![{name}](gallery/cookbook-{name}.jpg)\n\n"
         f"```yaml\n{settings}\n```\n\n"
-        f"    forgetting render --config-dir docs/cookbook experiment={name}\n\n"
+        f"    forgetting render experiment=cookbook/{name}\n\n"
         f"{seconds:.0f} seconds.\n"
     )
 

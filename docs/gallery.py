@@ -82,9 +82,7 @@ def draw_captions(folder: Path) -> Path:
     for number, canvas in enumerate(CANVASES):
         run = folder / str(number)
         settings = [
-            "--config-dir",
-            str(GALLERY.parent / "cookbook"),
-            "experiment=vigil",
+            "experiment=cookbook/vigil",
             "film=png",
         ]
         settings += ["film.layout=face", f"film.canvas={canvas}", "film.fps=1", "film.duration=8"]

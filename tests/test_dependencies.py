@@ -2,10 +2,15 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
+import pytest
+
+from helpers import THREE_FRAMES
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -55,3 +60,35 @@ def test_everything_that_is_listed_is_imported():
         *(listed(extras[name]) for name in ("measures", "joblib", "slurm", "dream", "ray"))
     )
     assert known - set(imported()) - set(NOT_IMPORTED) == set()
+
+
+@pytest.mark.slow
+def test_a_film_needs_neither_torchvision_nor_openvino(tmp_path):
+    """A torchvision that does not fit its torch fails when it is imported, and not before."""
+    script = (
+        "import sys; sys.modules.update(torchvision=None, openvino=None); "
+        "from forgetting.__main__ import main; main()"
+    )
+    settings = [name for name in THREE_FRAMES if not name.startswith("engine")]
+    command = [sys.executable, "-c", script, "render", *settings, "measure.names=plain"]
+    made = subprocess.run(
+        [*command, f"hydra.run.dir={tmp_path}"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert made.returncode == 0, made.stderr
+    assert "openvino is not installed" in made.stderr
+    assert (tmp_path / "film.mp4").exists()
+
+
+def test_experiments_and_the_font_are_in_the_wheel():
+    """Everything below forgetting/ and configs/ is, so nothing there may be ignored by git."""
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    wheel = tool["hatch"]["build"]["targets"]["wheel"]
+    assert wheel == {
+        "packages": ["forgetting"],
+        "force-include": {"configs": "forgetting/configs"},
+    }
+    needed = ["configs/experiment/cookbook/vigil.yaml", "forgetting/data/fonts/OFL.txt"]
+    command = ["git", "-C", str(ROOT), "check-ignore", *needed]
+    if (ROOT / ".git").exists():
+        assert subprocess.run(command, capture_output=True).returncode == 1
+    assert all((ROOT / path).exists() for path in needed)

@@ -97,7 +97,7 @@ def _without_paths(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 def experiment_words(config: Mapping[str, Any]) -> str:
     """Return the name of the experiment that a config records; empty if it records none."""
     name = config.get(EXPERIMENT)
-    return in_words(name) if isinstance(name, str) else ""
+    return in_words(name.rpartition("/")[2]) if isinstance(name, str) else ""
 
 
 def _kind_unless_said(config: Mapping[str, Any], settings: Settings) -> str:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 DOCS = ROOT / "docs"
 
 
-FILMS = sorted((DOCS / "cookbook" / "experiment").glob("*.yaml"))
+FILMS = sorted((CONFIGS / "experiment/cookbook").glob("*.yaml"))
 
 
 SMALL = [
@@ -46,19 +46,17 @@ OTHER_SETTINGS = {
 def test_the_page_names_every_film_and_no_other():
     page = (DOCS / "cookbook.md").read_text(encoding="utf-8")
     assert FILMS
-    assert re.findall(r"experiment=(\w+)", page) == [path.stem for path in FILMS]
+    assert re.findall(r"experiment=cookbook/(\w+)", page) == [path.stem for path in FILMS]
 
 
 @pytest.mark.parametrize("path", FILMS, ids=lambda path: path.stem)
 def test_every_film_of_the_cookbook(tmp_path, path):
     """It renders, it changes, and the page shows its settings and a picture."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        searched = f"hydra.searchpath=[file://{DOCS / 'cookbook'}]"
         config = compose(
             "config",
             [
-                searched,
-                f"experiment={path.stem}",
+                f"experiment=cookbook/{path.stem}",
                 *SMALL,
                 *OTHER_SETTINGS.get(path.stem, []),
             ],

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from forgetting.cli.main import app
 from forgetting.errors import RequestError
 from forgetting.jobs import foreign_configs
+from forgetting.jobs.config_groups import CONFIGS
 from hostile_experiments import GLOBAL, HOSTILE_EXPERIMENTS, TOUCH
 
 pytestmark = pytest.mark.slow
@@ -191,5 +193,6 @@ def test_code_that_the_command_line_sweeps_over_is_consented_to():
     assert foreign_configs.named_factories(arguments) == named
 
 
-def test_the_cookbook_passes():
-    foreign_configs.check(["--config-dir", "docs/cookbook", "experiment=canvas"])
+def test_a_copy_of_the_cookbook_passes(tmp_path):
+    shutil.copytree(CONFIGS / "experiment/cookbook", tmp_path / "experiment")
+    foreign_configs.check(["--config-dir", str(tmp_path), "experiment=canvas"])
