@@ -25,9 +25,9 @@ INTRODUCTION = """# Cookbook
 
 Ten films. Each is a file of the settings that differ, in
 [configs/experiment/cookbook](../configs/experiment/cookbook). The pictures are eight frames of the
-film. The times are those of one film of 30 seconds, from the command to the finished file, in one run of
-`make cookbook` on two cores with AMX. In that run the default film, `forgetting render`, took
-{default:.0f} seconds.
+film. The times are those of one film of 30 seconds, from the command to the finished file, in one
+run of `make cookbook` on two cores with AMX. In that run the default film, `forgetting render`,
+took {default:.0f} seconds.
 """
 
 

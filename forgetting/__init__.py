@@ -56,8 +56,42 @@ if TYPE_CHECKING:
     from forgetting.ablation.pacing import Perceptual, UnitPacing
     from forgetting.ablation.plan import Plan, Track, load_plan, save_plan
     from forgetting.ablation.schedules import Act, Schedule
-    from forgetting.api import FilmFile, Network, frames, load, make_plan, to_pil
+    from forgetting.analysis.metrics.faces import FaceScore, IdentitySimilarity
+    from forgetting.analysis.metrics.features import FeatureDistance
+    from forgetting.analysis.metrics.flip import FlipDistance
+    from forgetting.analysis.metrics.plain import (
+        Colourfulness,
+        HighFrequencyEnergy,
+        MeanHue,
+        MeanLuma,
+        StepDistance,
+        StructureDistance,
+    )
+    from forgetting.api.dreams import dream_film, dream_frames
+    from forgetting.api.networks import FilmFile, Network, frames, load, make_plan, to_pil
+    from forgetting.dreams.ascent import GradientAscent
+    from forgetting.dreams.modes import Dive, StaticImage, VideoOverlay
+    from forgetting.dreams.objectives import (
+        ChannelMean,
+        ClassLogit,
+        Direction,
+        Energy,
+        Guide,
+        SingleUnit,
+    )
+    from forgetting.dreams.sequences import LayerSequence, SceneSequence
+    from forgetting.dreams.sources import (
+        GeneratedFace,
+        Photograph,
+        PlainColour,
+        StaticNoise,
+        VideoSource,
+    )
     from forgetting.errors import ForgettingError, RequestError
+    from forgetting.models.checkpoints.foreign import CheckpointFile
+    from forgetting.models.classifier_file import ClassifierFile
+    from forgetting.models.classifier_zoo import NamedClassifier
+    from forgetting.models.generator_zoo import NamedGenerator
     from forgetting.models.hooked import Hooked
     from forgetting.models.latents import Seed
     from forgetting.models.units import Layer, Units
@@ -66,6 +100,22 @@ if TYPE_CHECKING:
 __version__ = version("forgetting")
 
 _MODULES = {
+    "analysis.metrics.plain": (
+        "Colourfulness HighFrequencyEnergy MeanHue MeanLuma StepDistance StructureDistance"
+    ),
+    "analysis.metrics.faces": "FaceScore IdentitySimilarity",
+    "analysis.metrics.features": "FeatureDistance",
+    "analysis.metrics.flip": "FlipDistance",
+    "api.dreams": "dream_film dream_frames",
+    "dreams.ascent": "GradientAscent",
+    "dreams.modes": "Dive StaticImage VideoOverlay",
+    "dreams.objectives": "ChannelMean ClassLogit Direction Energy Guide SingleUnit",
+    "dreams.sequences": "LayerSequence SceneSequence",
+    "dreams.sources": "GeneratedFace Photograph PlainColour StaticNoise VideoSource",
+    "models.checkpoints.foreign": "CheckpointFile",
+    "models.classifier_file": "ClassifierFile",
+    "models.classifier_zoo": "NamedClassifier",
+    "models.generator_zoo": "NamedGenerator",
     "ablation.curves": (
         "Ease Exponential Gompertz Keyframes Linear Never Oscillator Sigmoid Steps"
     ),
@@ -84,7 +134,7 @@ _MODULES = {
     "ablation.pacing": "Perceptual UnitPacing",
     "ablation.plan": "Plan Track load_plan save_plan",
     "ablation.schedules": "Act Schedule",
-    "api": "FilmFile Network frames load make_plan to_pil",
+    "api.networks": "FilmFile Network frames load make_plan to_pil",
     "errors": "ForgettingError RequestError",
     "models.hooked": "Hooked",
     "models.latents": "Seed",
@@ -94,15 +144,21 @@ _MODULES = {
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
-    "Act", "Activation", "Amplify", "Average", "Binarise", "Blur", "Chained", "Cluster",
-    "Contagion", "Contribution", "Dilate", "Ease", "Erode", "Exponential", "FilmFile", "Flip",
-    "ForgettingError", "Freeze", "Gompertz", "Hooked", "Importance", "Invert", "Keyframes",
-    "Layer", "Layers", "Leak", "Level", "Linear", "Magnitude", "Mean", "Network", "Never",
-    "NoiseMap", "Oscillator", "Perceptual", "Plan", "Prune", "Quantise", "Random",
-    "RankRequest", "RequestError", "Rotate", "Saturate", "Scale", "Schedule", "ScoreFile",
-    "Seed", "Semantic", "SequentialOrdering", "Shift", "Shuffle", "Sigmoid", "Spatial",
-    "Spectral", "Steps", "Swap", "Together", "Track", "UnitPacing", "Units", "Zero", "frames",
-    "load", "load_plan", "make_plan", "part", "save_plan", "to_pil",
+    "Act", "Activation", "Amplify", "Average", "Binarise", "Blur", "Chained", "ChannelMean",
+    "CheckpointFile", "ClassLogit", "ClassifierFile", "Cluster", "Colourfulness", "Contagion",
+    "Contribution", "Dilate", "Direction", "Dive", "Ease", "Energy", "Erode", "Exponential",
+    "FaceScore", "FeatureDistance", "FilmFile", "Flip", "FlipDistance", "ForgettingError",
+    "Freeze", "GeneratedFace", "Gompertz", "GradientAscent", "Guide", "HighFrequencyEnergy",
+    "Hooked", "IdentitySimilarity", "Importance", "Invert", "Keyframes", "Layer", "LayerSequence",
+    "Layers", "Leak", "Level", "Linear", "Magnitude", "Mean", "MeanHue", "MeanLuma",
+    "NamedClassifier", "NamedGenerator", "Network", "Never", "NoiseMap", "Oscillator",
+    "Perceptual", "Photograph", "PlainColour", "Plan", "Prune", "Quantise", "Random",
+    "RankRequest", "RequestError", "Rotate", "Saturate", "Scale", "SceneSequence", "Schedule",
+    "ScoreFile", "Seed", "Semantic", "SequentialOrdering", "Shift", "Shuffle", "Sigmoid",
+    "SingleUnit", "Spatial", "Spectral", "StaticImage", "StaticNoise", "StepDistance", "Steps",
+    "StructureDistance", "Swap", "Together", "Track", "UnitPacing", "Units", "VideoOverlay",
+    "VideoSource", "Zero", "dream_film", "dream_frames", "frames", "load", "load_plan",
+    "make_plan", "part", "save_plan", "to_pil",
 ]  # fmt: skip
 
 

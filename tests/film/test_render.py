@@ -9,7 +9,7 @@ from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
 from forgetting.ablation.orderings.scores import Contribution
 from forgetting.ablation.pacing import Perceptual
 from forgetting.ablation.schedules import Schedule
-from forgetting.api import frames, make_plan
+from forgetting.api.networks import frames, make_plan
 from forgetting.engines.engine import render_rows, to_bytes
 from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError

@@ -15,6 +15,7 @@ import base64
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -240,13 +241,8 @@ class Network:
 
         The film appears whole or not at all.
         """
-        path = Path(path)
-        settings = FilmSettings(fps=fps, duration=len(plan) / fps)
-        settings = resolve_encoder(settings, "cpu")
-        with atomic_write(path) as part:
-            pictures = self.frames(plan, seed, operator, None, psi)
-            encode(settings, pictures, part, settings.shape(*self.generator.size), self.name)
-        return FilmFile(path)
+        pictures = self.frames(plan, seed, operator, None, psi)
+        return write_film(pictures, len(plan), fps, Path(path), self.name)
 
     def __repr__(self) -> str:
         height, width = self.generator.size
@@ -269,6 +265,19 @@ class FilmFile:
             return f"<code>{escape(str(self.path))}</code>"
         data = base64.b64encode(self.path.read_bytes()).decode()
         return f'<video controls loop muted src="data:video/mp4;base64,{data}"></video>'
+
+
+def write_film(
+    pictures: Iterable[Frame], count: int, fps: float, path: Path, comment: str
+) -> FilmFile:
+    """Encode ``count`` pictures [H, W, 3] as an .mp4, which appears whole or not at all."""
+    pictures = iter(pictures)
+    first = next(pictures)
+    settings = resolve_encoder(FilmSettings(fps=fps, duration=count / fps), "cpu")
+    with atomic_write(path) as part:
+        shape = settings.shape(*first.shape[:2])
+        encode(settings, chain([first], pictures), part, shape, comment)
+    return FilmFile(path)
 
 
 @torch.no_grad()
