@@ -15,7 +15,7 @@ film: .venv/installed
 test: lint
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal
 
-# Lint, types and tests of logic, below ninety seconds.
+# Lint, types and tests of logic: about four minutes on two cores.
 quick: lint
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal -m 'not model and not slow and not soak'
 
