@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Callable
-from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,7 +32,7 @@ _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
 class _LimitedFile:
     """A zip archive's file, of which no more than a chunk is read at once."""
 
-    def __init__(self, file: BufferedReader) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self.seek, self.tell, self._file = file.seek, file.tell, file
 
     def seekable(self) -> bool:
@@ -58,28 +57,41 @@ def load_arrays(path: Path, links: bool = True) -> dict[str, NDArray[Any]]:
         ValueError: it is damaged, is no .npz, or unpacks to more than ``MAX_BYTES``.
     """
     with (open_regular if links else open_own)(path) as file:
-        try:
-            with zipfile.ZipFile(_LimitedFile(file)) as archive:
-                members = archive.infolist()
-                _check_members(members)
-                arrays = {}
-                for member in members:
-                    with archive.open(member) as content:
-                        array = read_array(content, member.file_size)
-                    arrays[member.filename.removesuffix(".npy")] = array
-                return arrays
-        except ValueError:
-            raise
-        except Exception as error:  # zipfile and zlib have many of their own
-            raise ValueError(f"{type(error).__name__}: {error}") from None
+        return read_arrays(file)
 
 
-def _check_members(members: list[zipfile.ZipInfo]) -> None:
+def read_arrays(file: IO[bytes], most: int = MAX_BYTES) -> dict[str, NDArray[Any]]:
+    """Return the arrays of numbers and of text in an open .npz file, by name.
+
+    Args:
+        file: the file.
+        most: the bytes that it may unpack to.
+
+    Raises:
+        ValueError: it is damaged, is no .npz, or unpacks to more.
+    """
+    try:
+        with zipfile.ZipFile(_LimitedFile(file)) as archive:
+            members = archive.infolist()
+            _check_members(members, most)
+            arrays = {}
+            for member in members:
+                with archive.open(member) as content:
+                    array = read_array(content, member.file_size)
+                arrays[member.filename.removesuffix(".npy")] = array
+            return arrays
+    except ValueError:
+        raise
+    except Exception as error:  # zipfile and zlib have many of their own
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _check_members(members: list[zipfile.ZipInfo], most: int) -> None:
     names = [member.filename for member in members]
     if len(set(names)) != len(names) or not all(name.endswith(".npy") for name in names):
         raise ValueError("its members are not arrays with names of their own")
-    if (size := sum(member.file_size for member in members)) > MAX_BYTES:
-        raise ValueError(f"it claims to unpack to {size:,} bytes; the limit is {MAX_BYTES:,}")
+    if (size := sum(member.file_size for member in members)) > most:
+        raise ValueError(f"it claims to unpack to {size:,} bytes; the limit is {most:,}")
     for member in members:
         # numpy writes no others; those of bzip2 and LZMA unpack to thousands of times their size.
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

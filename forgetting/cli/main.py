@@ -283,6 +283,29 @@ def join(
 
 
 @app.command(
+    help="List what the cache folder holds: models, statistics, and results that are kept between "
+    "runs. [b]forgetting cache --empty[/b] removes what can be computed again."
+)
+def cache(
+    empty: Annotated[
+        bool, typer.Option("--empty", help="remove everything but models, and say how much it was")
+    ] = False,
+    models: Annotated[
+        bool, typer.Option("--models", help="with --empty: remove downloaded models, too")
+    ] = False,
+) -> None:
+    with report_errors([]):
+        from forgetting.cli.cache_verb import empty_cache, list_cache
+
+        if empty:
+            return empty_cache(models)
+        if models:
+            command = shell_command("cache", "--empty", "--models")
+            raise RequestError(f"--models goes with --empty; to remove models run: {command}")
+        list_cache()
+
+
+@app.command(
     context_settings=HYDRA,
     help="List the layers of a network: [b]forgetting layers generator=digiface-dcgan[/b]",
 )

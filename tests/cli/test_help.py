@@ -91,7 +91,7 @@ def test_defaults_are_marked_truly(command_line, verb):
     [
         [],
         *([verb] for verb in ("render", "dream", "preview", "layers", "resume", "measure")),
-        *([verb] for verb in ("sweep", "compare", "gallery", "join", "models")),
+        *([verb] for verb in ("sweep", "compare", "gallery", "join", "cache", "models")),
         ["models", "fetch"],
     ],
 )
