@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from forgetting.analysis.metrics.faces import FaceScore, IdentitySimilarity
     from forgetting.analysis.metrics.features import FeatureDistance
     from forgetting.analysis.metrics.flip import FlipDistance
+    from forgetting.analysis.metrics.picture import Picture
     from forgetting.analysis.metrics.plain import (
         Colourfulness,
         HighFrequencyEnergy,
@@ -106,6 +107,7 @@ _MODULES = {
     "analysis.metrics.faces": "FaceScore IdentitySimilarity",
     "analysis.metrics.features": "FeatureDistance",
     "analysis.metrics.flip": "FlipDistance",
+    "analysis.metrics.picture": "Picture",
     "api.dreams": "dream_film dream_frames",
     "dreams.ascent": "GradientAscent",
     "dreams.modes": "Dive StaticImage VideoOverlay",
@@ -152,7 +154,7 @@ __all__ = [
     "Hooked", "IdentitySimilarity", "Importance", "Invert", "Keyframes", "Layer", "LayerSequence",
     "Layers", "Leak", "Level", "Linear", "Magnitude", "Mean", "MeanHue", "MeanLuma",
     "NamedClassifier", "NamedGenerator", "Network", "Never", "NoiseMap", "Oscillator",
-    "Perceptual", "Photograph", "PlainColour", "Plan", "Prune", "Quantise", "Random",
+    "Perceptual", "Photograph", "Picture", "PlainColour", "Plan", "Prune", "Quantise", "Random",
     "RankRequest", "RequestError", "Rotate", "Saturate", "Scale", "SceneSequence", "Schedule",
     "ScoreFile", "Seed", "Semantic", "SequentialOrdering", "Shift", "Shuffle", "Sigmoid",
     "SingleUnit", "Spatial", "Spectral", "StaticImage", "StaticNoise", "StepDistance", "Steps",

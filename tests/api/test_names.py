@@ -25,6 +25,6 @@ def test_parts_for_scripts_are_listed():
 
 def test_a_metric():
     frame = np.random.RandomState(0).randint(0, 255, (64, 64, 3), np.uint8)
-    measure = fg.StructureDistance().bind(frame)
-    assert measure(frame) == 0
-    assert measure(255 - frame) > 0
+    measure = fg.StructureDistance().bind(fg.Picture(frame))
+    assert measure(fg.Picture(frame)) == 0
+    assert measure(fg.Picture(255 - frame)) > 0

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from forgetting.analysis.metrics.metric import FrameMeasure, Metric
+from forgetting.analysis.metrics.metric import Measure, Metric
+from forgetting.analysis.metrics.picture import Picture
 from forgetting.analysis.metrics.weights import onnx_network
 from forgetting.dependencies import import_extra
 from forgetting.engines.engine import Frame
@@ -56,9 +57,9 @@ class FaceScore(Metric):
     threshold: ClassVar[float | None] = IS_FACE
     requires: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnx")
 
-    def bind(self, intact: Frame) -> FrameMeasure:
+    def bind(self, intact: Picture) -> Measure:
         """Return the measure; it raises a RequestError where onnxruntime is not installed."""
-        return lambda frame: detect_face(frame).score
+        return lambda picture: picture.derive(detect_face).score
 
 
 @part("metric/identity")
@@ -76,14 +77,14 @@ class IdentitySimilarity(Metric):
     threshold: ClassVar[float | None] = SAME_PERSON
     requires: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnx")
 
-    def bind(self, intact: Frame) -> FrameMeasure:
+    def bind(self, intact: Picture) -> Measure:
         """Return the measure.
 
         Raises:
             RequestError: onnxruntime is not installed.
         """
-        reference = embed_face(intact, detect_face(intact).marks)
-        return lambda frame: float(reference @ embed_face(frame, detect_face(frame).marks))
+        reference = _embed_best_face(intact)
+        return lambda picture: float(reference @ _embed_best_face(picture))
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,9 @@ class DetectedFace:
     marks: NDArray[np.float64]
 
 
-def detect_face(frame: Frame) -> DetectedFace:
-    """Return the best face of a picture [H, W, 3], however low its score."""
+def detect_face(picture: Picture) -> DetectedFace:
+    """Return the best face of a picture, however low its score."""
+    frame = picture.frame
     height, width = frame.shape[:2]
     resized = np.asarray(Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     blue_first = np.ascontiguousarray(
@@ -140,6 +142,11 @@ def embed_face(frame: Frame, marks: NDArray[np.float64]) -> NDArray[np.float32]:
     return embedding
 
 
+def _embed_best_face(picture: Picture) -> NDArray[np.float32]:
+    """Return the embedding of the best face of a picture."""
+    return embed_face(picture.frame, picture.derive(detect_face).marks)
+
+
 def fit_similarity(
     points: NDArray[np.float64], targets: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -160,6 +167,9 @@ def _session(name: str) -> Any:
     runtime = import_extra("onnxruntime", "measures")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
+    # More threads are no faster on networks as small as these, and they spin between two frames:
+    # on two processors they take three to six times the processor time for the same bits.
+    options.intra_op_num_threads = 1
     return runtime.InferenceSession(
         str(onnx_network(name)), options, providers=["CPUExecutionProvider"]
     )

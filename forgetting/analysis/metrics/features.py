@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forgetting.analysis.metrics.metric import FrameMeasure, Metric
-from forgetting.analysis.metrics.plain import reduce_frame
-from forgetting.engines.engine import Frame
+from forgetting.analysis.metrics.metric import Measure, Metric
+from forgetting.analysis.metrics.picture import Picture
 from forgetting.models.classifier_zoo import load_network
 from forgetting.parts import part
 
@@ -42,25 +41,25 @@ class FeatureDistance(Metric):
     colour_on_black: ClassVar[str | None] = "#6fb1e0"
     is_distance: ClassVar[bool] = True
 
-    def bind(self, intact: Frame) -> FrameMeasure:
+    def bind(self, intact: Picture) -> Measure:
         """Return the measure."""
         reference = slice_features(intact)
 
-        def measure(frame: Frame) -> float:
-            pairs = zip(reference, slice_features(frame), strict=True)
+        def measure(picture: Picture) -> float:
+            pairs = zip(reference, slice_features(picture), strict=True)
             return float(sum((a - b).square().sum(1).mean() for a, b in pairs)) / len(SLICES)
 
         return measure
 
 
 @torch.inference_mode()
-def slice_features(frame: Frame) -> list[Tensor]:
+def slice_features(picture: Picture) -> list[Tensor]:
     """Return the features [1, C, H, W] of every slice, of unit length at each position."""
-    reduced = reduce_frame(frame)
+    reduced = picture.reduced
     factor = -(-MIN_SIDE // min(reduced.shape[:2]))  # rounded up
     enlarged = reduced.repeat(factor, 0).repeat(factor, 1)
     blue_first = np.ascontiguousarray(enlarged[:, :, ::-1])
-    x = torch.from_numpy(blue_first).permute(2, 0, 1)[None].float()
+    x = torch.from_numpy(blue_first).permute(2, 0, 1)[None].float()  # channels last
     x = x - torch.tensor(MEAN).view(1, 3, 1, 1)
     features = []
     for number, module in enumerate(_network()):
@@ -72,4 +71,6 @@ def slice_features(frame: Frame) -> list[Tensor]:
 
 @cache
 def _network() -> nn.Sequential:
-    return cast(nn.Sequential, load_network("squeezenet-imagenet").features)
+    network = cast(nn.Sequential, load_network("squeezenet-imagenet").features)
+    # In this format the convolutions take half of the time.
+    return network.to(memory_format=torch.channels_last)

@@ -8,10 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetting.analysis.metrics.metric import FrameMeasure, Metric
-from forgetting.analysis.metrics.plain import reduce_frame
+from forgetting.analysis.metrics.metric import Measure, Metric
+from forgetting.analysis.metrics.picture import Picture
 from forgetting.dependencies import import_extra
-from forgetting.engines.engine import Frame
 from forgetting.parts import part
 
 
@@ -29,7 +28,7 @@ class FlipDistance(Metric):
     is_distance: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ("flip_evaluator",)
 
-    def bind(self, intact: Frame) -> FrameMeasure:
+    def bind(self, intact: Picture) -> Measure:
         """Return the measure.
 
         Raises:
@@ -37,10 +36,10 @@ class FlipDistance(Metric):
         """
         evaluator = import_extra("flip_evaluator", "measures")
         reference = _to_floats(intact)
-        return lambda frame: float(
-            evaluator.evaluate(reference, _to_floats(frame), "LDR", applyMagma=False)[1]
+        return lambda picture: float(
+            evaluator.evaluate(reference, _to_floats(picture), "LDR", applyMagma=False)[1]
         )
 
 
-def _to_floats(frame: Frame) -> NDArray[np.float32]:
-    return np.ascontiguousarray(reduce_frame(frame), dtype=np.float32) / np.float32(255)
+def _to_floats(picture: Picture) -> NDArray[np.float32]:
+    return np.ascontiguousarray(picture.reduced, dtype=np.float32) / np.float32(255)

@@ -1,14 +1,14 @@
-"""The contract of metrics: one number, computed from a frame and the intact picture."""
+"""The contract of metrics: one number, computed from a picture and the intact picture."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import ClassVar
 
-from forgetting.engines.engine import Frame
+from forgetting.analysis.metrics.picture import Picture
 
-FrameMeasure = Callable[[Frame], float]
-"""Measures a frame [H, W, 3] uint8."""
+Measure = Callable[[Picture], float]
+"""Measures a picture."""
 
 
 class Metric:
@@ -40,10 +40,10 @@ class Metric:
     """Whether it compares a frame with the one measured before. Such a measure stays bound when the
     intact picture changes."""
 
-    def bind(self, intact: Frame) -> FrameMeasure:
-        """Return a function that measures frames against the intact picture [H, W, 3].
+    def bind(self, intact: Picture) -> Measure:
+        """Return a function that measures pictures against the intact picture.
 
-        It measures one frame at a time, in order, so that no number depends on how many frames are
+        It measures one picture at a time, in order, so that no number depends on how many are
         measured together.
 
         Raises:

@@ -1,4 +1,7 @@
-"""Plain metrics, which need no network and no other package: light, colour, detail, distances."""
+"""Plain metrics, which need no network and no other package: light, colour, detail, distances.
+
+They measure a picture at 256 pixels.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,10 @@ from typing import ClassVar
 import numpy as np
 import torch.nn.functional as F
 
-from forgetting.ablation.perceptual_distance import Bands, detail_bands, distance, luma
-from forgetting.analysis.metrics.metric import FrameMeasure, Metric
-from forgetting.engines.engine import Frame, from_bytes
-from forgetting.film.images import fit
+from forgetting.ablation.perceptual_distance import Bands, distance, luma
+from forgetting.analysis.metrics.metric import Measure, Metric
+from forgetting.analysis.metrics.picture import Picture
 from forgetting.parts import part
-
-SIDE = 256
-"""Pixels at which distances are measured: a tenth of a second a frame instead of a whole one."""
-
-
-def reduce_frame(frame: Frame) -> Frame:
-    """Return the frame [H, W, 3] with at most ``SIDE`` pixels along its longer side."""
-    scale = SIDE / max(frame.shape[:2])
-    if scale >= 1:
-        return frame
-    return fit(frame, (round(frame.shape[0] * scale), round(frame.shape[1] * scale)))
 
 
 @part("metric/structure")
@@ -39,10 +30,9 @@ class StructureDistance(Metric):
     colour_on_black: ClassVar[str | None] = "#d9d4ca"
     is_distance: ClassVar[bool] = True
 
-    def bind(self, intact: Frame) -> FrameMeasure:
+    def bind(self, intact: Picture) -> Measure:
         """Return the measure; the distance is 0 for the intact picture."""
-        reference = detail_bands(from_bytes(intact))
-        return lambda frame: float(distance(reference, detail_bands(from_bytes(frame))))
+        return lambda picture: float(distance(intact.bands, picture.bands))
 
 
 @part("metric/step")
@@ -53,15 +43,14 @@ class StepDistance(Metric):
     label: ClassVar[str] = "step"
     sequential: ClassVar[bool] = True
 
-    def bind(self, intact: Frame) -> FrameMeasure:
-        """Return the measure; it remembers the last frame."""
+    def bind(self, intact: Picture) -> Measure:
+        """Return the measure; it remembers the last picture."""
         previous: Bands | None = None
 
-        def measure(frame: Frame) -> float:
+        def measure(picture: Picture) -> float:
             nonlocal previous
-            bands = detail_bands(from_bytes(frame))
-            step = 0.0 if previous is None else float(distance(previous, bands))
-            previous = bands
+            step = 0.0 if previous is None else float(distance(previous, picture.bands))
+            previous = picture.bands
             return step
 
         return measure
@@ -74,9 +63,9 @@ class MeanLuma(Metric):
 
     label: ClassVar[str] = "light"
 
-    def bind(self, intact: Frame) -> FrameMeasure:
+    def bind(self, intact: Picture) -> Measure:
         """Return the measure."""
-        return lambda frame: float(luma(from_bytes(frame)).mean() + 1) / 2
+        return lambda picture: float(luma(picture.colours).mean())
 
 
 @part("metric/colour")
@@ -86,11 +75,11 @@ class Colourfulness(Metric):
 
     label: ClassVar[str] = "colour"
 
-    def bind(self, intact: Frame) -> FrameMeasure:
+    def bind(self, intact: Picture) -> Measure:
         """Return the measure."""
 
-        def measure(frame: Frame) -> float:
-            x = (from_bytes(frame) + 1) / 2
+        def measure(picture: Picture) -> float:
+            x = picture.colours
             return float((x - luma(x)[:, None]).square().mean().sqrt())
 
         return measure
@@ -103,11 +92,11 @@ class MeanHue(Metric):
 
     label: ClassVar[str] = "hue"
 
-    def bind(self, intact: Frame) -> FrameMeasure:
+    def bind(self, intact: Picture) -> Measure:
         """Return the measure."""
 
-        def measure(frame: Frame) -> float:
-            red, green, blue = frame.reshape(-1, 3).mean(axis=0) / 255
+        def measure(picture: Picture) -> float:
+            red, green, blue = picture.colours.mean(dim=(0, 2, 3)).tolist()
             x, y = red - (green + blue) / 2, np.sqrt(3) / 2 * (green - blue)
             if max(abs(x), abs(y)) <= 1 / 512:
                 return float("nan")
@@ -121,17 +110,16 @@ class MeanHue(Metric):
 class HighFrequencyEnergy(Metric):
     """The energy of high frequencies, in [0, 1].
 
-    It is the root mean square of what a blur over five pixels removes from luma at 256 pixels.
+    It is the root mean square of what a blur over five pixels removes from luma.
     """
 
     label: ClassVar[str] = "detail"
 
-    def bind(self, intact: Frame) -> FrameMeasure:
+    def bind(self, intact: Picture) -> Measure:
         """Return the measure."""
 
-        def measure(frame: Frame) -> float:
-            y = luma((from_bytes(frame) + 1) / 2)[:, None]
-            y = F.adaptive_avg_pool2d(y, (min(SIDE, y.shape[2]), min(SIDE, y.shape[3])))
+        def measure(picture: Picture) -> float:
+            y = luma(picture.colours)[:, None]
             blurred = F.avg_pool2d(y, 5, 1, 2, count_include_pad=False)
             return float((y - blurred).square().mean().sqrt())
 

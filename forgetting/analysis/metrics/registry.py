@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 from forgetting import dependencies
-from forgetting.analysis.metrics.metric import FrameMeasure, Metric
+from forgetting.analysis.metrics.metric import Measure, Metric
+from forgetting.analysis.metrics.picture import Picture
 from forgetting.engines.engine import Frame
 from forgetting.errors import check_choice
 from forgetting.parts import find_part, part_modules
@@ -106,12 +107,14 @@ def measure_frames(
         RequestError: a package is missing; the message names the extra that brings it.
     """
     metrics = {name: find_metric(name) for name in names}
-    measures: dict[str, FrameMeasure] = {}
+    measures: dict[str, Measure] = {}
     last_intact: Frame | None = None
     for index, frame, intact in frames:
         if intact is not last_intact:
+            reference = Picture(intact)
             for name, metric in metrics.items():
                 if name not in measures or not metric.sequential:
-                    measures[name] = metric.bind(intact)
+                    measures[name] = metric.bind(reference)
             last_intact = intact
-        yield index, {name: measure(frame) for name, measure in measures.items()}
+        picture = Picture(frame)
+        yield index, {name: measure(picture) for name, measure in measures.items()}

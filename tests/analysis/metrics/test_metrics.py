@@ -11,6 +11,7 @@ from forgetting import dependencies, parts
 from forgetting.analysis import metrics
 from forgetting.analysis.curve import ForgettingCurve, landmarks
 from forgetting.analysis.metrics import faces, features, plain, registry
+from forgetting.analysis.metrics.picture import Picture
 from forgetting.analysis.metrics.weights import _dequantised
 from forgetting.engines.engine import to_bytes
 from forgetting.errors import RequestError
@@ -47,14 +48,15 @@ def test_plain_metrics_by_hand():
         ("blue", (0, 0, 90), 240),
         ("yellow", (200, 200, 0), 60),
     ):
-        hue = plain.MeanHue().bind(grey)(np.full((8, 8, 3), colour, np.uint8))
+        picture = Picture(np.full((8, 8, 3), colour, np.uint8))
+        hue = plain.MeanHue().bind(Picture(grey))(picture)
         assert hue == pytest.approx(degrees), name
     assert of_red["detail"] == pytest.approx(0, abs=1e-6)
-    assert plain.HighFrequencyEnergy().bind(grey)(noise_frame()) > 0.05
+    assert plain.HighFrequencyEnergy().bind(Picture(grey))(Picture(noise_frame())) > 0.05
 
 
 def test_only_equal_pictures_have_no_distance():
-    picture, other = noise_frame(1), noise_frame(2)
+    picture, other = Picture(noise_frame(1)), Picture(noise_frame(2))
     for name in PLAIN:
         measure = registry.find_metric(name).bind(picture)
         if name in ("structure", "step"):
@@ -71,7 +73,7 @@ def test_steps_are_from_frame_to_frame_even_if_the_intact_picture_changes():
         )
     ]
     assert steps[0] == 0
-    assert steps[1] == pytest.approx(plain.StructureDistance().bind(a)(b))
+    assert steps[1] == pytest.approx(plain.StructureDistance().bind(Picture(a))(Picture(b)))
     assert steps[2] == 0
 
 
@@ -130,7 +132,7 @@ class NewMetric(Metric):
     requires = ("no_such_package",)
 
     def bind(self, intact):
-        return lambda frame: float(frame.mean()) - float(intact.mean())
+        return lambda picture: float(picture.frame.mean()) - float(intact.frame.mean())
 """
 
 
@@ -232,10 +234,10 @@ def blurred(picture, sigma):
 def test_scores_of_faces(people):
     """Against the scores that others measured with these networks on such faces."""
     pytest.importorskip("onnxruntime", reason="needs forgetting[measures]")
-    scores = [faces.detect_face(face).score for face in people]
+    scores = [faces.detect_face(Picture(face)).score for face in people]
     assert min(scores) >= 0.905
     assert max(scores) <= 0.93
-    mean = float(np.mean([faces.detect_face(blurred(face, 16)).score for face in people]))
+    mean = float(np.mean([faces.detect_face(Picture(blurred(face, 16))).score for face in people]))
     assert mean == pytest.approx(0.60, rel=0.05)
 
 
@@ -244,7 +246,7 @@ def test_similarities_of_identities(people):
     pytest.importorskip("onnxruntime", reason="needs forgetting[measures]")
 
     def identity(intact, frame):
-        return faces.IdentitySimilarity().bind(intact)(frame)
+        return faces.IdentitySimilarity().bind(Picture(intact))(Picture(frame))
 
     dimmed = [identity(face, (face * 0.7).astype(np.uint8)) for face in people]
     assert min(dimmed) > 0.93
@@ -265,8 +267,8 @@ def test_distances_grow_with_blur(people):
     worse = [blurred(face, sigma) for sigma in (1, 2, 4, 8, 16)]
     worse = [face, *worse, noise_frame(1, face.shape)]
     for name in ("flip", "features"):
-        measure = registry.find_metric(name).bind(face)
-        distances = [measure(picture) for picture in worse]
+        measure = registry.find_metric(name).bind(Picture(face))
+        distances = [measure(Picture(picture)) for picture in worse]
         assert distances[0] == pytest.approx(0, abs=1e-6)
         assert distances == sorted(distances), f"{name} grows with blur, and noise is farthest"
 
@@ -276,13 +278,14 @@ def test_features_of_pictures_too_small_for_the_network(monkeypatch, side):
     """Their pixels are repeated; the weights are random here."""
     network = randomised(CLASSIFIERS["squeezenet-imagenet"].build(3), 5)
     monkeypatch.setattr(features, "_network", lambda: network.features)
-    picture, other = noise_frame(1, (side, side, 3)), noise_frame(2, (side, side, 3))
+    frame = noise_frame(1, (side, side, 3))
+    picture, other = Picture(frame), Picture(noise_frame(2, (side, side, 3)))
     measure = features.FeatureDistance().bind(picture)
     assert measure(picture) == 0
     assert measure(other) > 0
     assert len(features.slice_features(picture)) == len(features.SLICES)
     times = {1: 17, 8: 3, 16: 2}.get(side, 1)
-    repeated = picture.repeat(times, 0).repeat(times, 1)
+    repeated = Picture(frame.repeat(times, 0).repeat(times, 1))
     for slice_of_picture, slice_of_repeated in zip(
         features.slice_features(picture), features.slice_features(repeated), strict=True
     ):
