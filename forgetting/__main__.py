@@ -12,7 +12,10 @@ def main() -> None:
     """Run the command line; Ctrl-C while it is imported ends with one sentence, too."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _quit)
-    from forgetting.cli.main import app
+    from forgetting.cli.quick_imports import quick_imports
+
+    with quick_imports():
+        from forgetting.cli.main import app
 
     app(prog_name="forgetting")
 

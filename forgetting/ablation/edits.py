@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,8 +86,12 @@ class AblationTask:
             replacement = target.operator.bind(self.generator, self.ws)
             # Every layer is asked for once, so that nothing is looked up while a graph is traced.
             if target.operator.constant:
+                # From numpy, whose zeros take no memory until they are read: nobody reads them.
                 zeros = (
-                    (layer, torch.zeros(1, layer.channels, *layer.size))
+                    (
+                        layer,
+                        torch.from_numpy(np.zeros((1, layer.channels, *layer.size), np.float32)),
+                    )
                     for layer in target.units.layers
                 )
                 replacement = _constant(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -25,7 +25,6 @@ from forgetting.film.recipe import EXPERIMENT, config_with_plan
 from forgetting.jobs import foreign_configs, run, sweep
 from forgetting.jobs.config_groups import CONFIGS, root_config
 from forgetting.jobs.configs import require_code_consent
-from forgetting.jobs.dream import DreamJob
 from forgetting.jobs.experiment_files import read_experiments_without_header
 from forgetting.jobs.job import parse_job
 from forgetting.jobs.new_folders import NewFolders
@@ -34,6 +33,9 @@ from forgetting.jobs.portrait import FaceJob
 from forgetting.jobs.recipe_files import config_with_recipe
 from forgetting.printable import shell_command
 from forgetting.safe_yaml import strings
+
+if TYPE_CHECKING:
+    from forgetting.jobs.dream import DreamJob
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +194,7 @@ def list_layers(words: list[str], verb: str) -> None:
     from forgetting.models.latents import Seed
 
     job = compose_job(words, verb)
-    if isinstance(job, DreamJob):
+    if not isinstance(job, FaceJob):
         classifier = job.classifier.load()
         costs = multiply_adds(classifier, Seed().sample(classifier))
         return out.print(tables.layer_table(classifier, costs))

@@ -25,6 +25,7 @@ from forgetting.cli.console import (
     styled,
 )
 from forgetting.cli.help import print_help, wants_help
+from forgetting.cli.quick_imports import quick_imports
 from forgetting.cli.verbs import Verbs
 from forgetting.errors import RequestError
 from forgetting.printable import printable, shell_command
@@ -112,7 +113,8 @@ def faces(arguments: Overrides = None) -> None:
     words = take_flags(arguments or [])
     if wants_help(words):
         return print_help("faces")
-    from forgetting.cli.faces_verb import draw_faces
+    with quick_imports():
+        from forgetting.cli.faces_verb import draw_faces
 
     draw_faces(words)
 
@@ -123,7 +125,8 @@ def _run_hydra(verb: str, arguments: list[str] | None) -> None:
     if wants_help(words):
         return print_help(verb)
     with report_errors(words, verb):
-        from forgetting.cli.hydra_verbs import run_verb
+        with quick_imports():
+            from forgetting.cli.hydra_verbs import run_verb
 
         run_verb(verb, words)
 
@@ -159,8 +162,9 @@ def resume(
     trust: Trust = None,
 ) -> None:
     with report_errors([]):
-        from forgetting.engines.allocator import keep_memory
-        from forgetting.jobs import run
+        with quick_imports():
+            from forgetting.engines.allocator import keep_memory
+            from forgetting.jobs import run
 
         keep_memory()
         print_timed(lambda: run.resume(folder, shard, trust or ()))
@@ -182,8 +186,10 @@ def measure(
 ) -> None:
     with report_errors([]):
         from forgetting.analysis.measure import MeasureSettings
-        from forgetting.engines.allocator import keep_memory
-        from forgetting.jobs import run
+
+        with quick_imports():
+            from forgetting.engines.allocator import keep_memory
+            from forgetting.jobs import run
 
         keep_memory()
         metrics = names.split(",") if "," in names else names
@@ -202,9 +208,10 @@ def sweep(
     with report_errors([]):
         from rich.live import Live
 
-        from forgetting.cli import tables
-        from forgetting.film.unreadable_runs import UnreadableRuns
-        from forgetting.jobs.sweep import run_statuses
+        with quick_imports():
+            from forgetting.cli import tables
+            from forgetting.film.unreadable_runs import UnreadableRuns
+            from forgetting.jobs.sweep import run_statuses
 
         statuses = run_statuses(folder, unreadable := UnreadableRuns())
         if not out.is_terminal or all(status.state != "running" for status in statuses):
@@ -234,9 +241,10 @@ def compare(
     ] = "half_life.structure",
 ) -> None:
     with report_errors([]):
-        from forgetting.analysis import comparison
-        from forgetting.cli import tables
-        from forgetting.film.unreadable_runs import UnreadableRuns
+        with quick_imports():
+            from forgetting.analysis import comparison
+            from forgetting.cli import tables
+            from forgetting.film.unreadable_runs import UnreadableRuns
 
         started, unreadable = time.monotonic(), UnreadableRuns()
         heads, rows = comparison.ranking(comparison.compare(folder, by, unreadable))
@@ -259,8 +267,9 @@ def gallery(
     ] = None,
 ) -> None:
     with report_errors([]):
-        from forgetting.analysis.gallery.site import make_gallery
-        from forgetting.film.unreadable_runs import UnreadableRuns
+        with quick_imports():
+            from forgetting.analysis.gallery.site import make_gallery
+            from forgetting.film.unreadable_runs import UnreadableRuns
 
         unreadable = UnreadableRuns()
         print_timed(lambda: make_gallery(folder, out, unreadable))
@@ -277,7 +286,8 @@ def join(
     ] = None,
 ) -> None:
     with report_errors([]):
-        from forgetting.jobs import join as parts
+        with quick_imports():
+            from forgetting.jobs import join as parts
 
         print_timed(lambda: parts.join(folders, into))
 
@@ -315,7 +325,8 @@ def layers(arguments: Overrides = None) -> None:
         return print_help("layers")
     verb = "dream" if any(word.startswith("classifier") for word in words) else "render"
     with report_errors(words, verb):
-        from forgetting.cli.hydra_verbs import list_layers
+        with quick_imports():
+            from forgetting.cli.hydra_verbs import list_layers
 
         list_layers(words, verb)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from forgetting.ablation.plan import Plan
 from forgetting.errors import unknown_name
@@ -12,8 +12,10 @@ from forgetting.film.render import FrameSource
 from forgetting.film.settings import FilmSettings
 from forgetting.jobs.config_groups import RENAMED, groups_of, renamed_key, root_settings
 from forgetting.jobs.configs import Execution
-from forgetting.jobs.dream import DreamJob
 from forgetting.jobs.portrait import FaceJob
+
+if TYPE_CHECKING:
+    from forgetting.jobs.dream import DreamJob
 
 
 class Job(Protocol):
@@ -62,7 +64,11 @@ def parse_job(config: Mapping[str, Any]) -> FaceJob | DreamJob:
 
 def job_class(config: Mapping[str, Any]) -> type[FaceJob] | type[DreamJob]:
     """Return what a config is parsed into."""
-    return DreamJob if verb_of(config) == DreamJob.verb else FaceJob
+    if verb_of(config) == FaceJob.verb:
+        return FaceJob
+    from forgetting.jobs.dream import DreamJob  # faces are painted without it
+
+    return DreamJob
 
 
 def check_keys(config: Mapping[str, Any]) -> None:
