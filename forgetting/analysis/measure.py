@@ -44,7 +44,7 @@ class MeasureSettings:
 
     def __post_init__(self) -> None:
         check_range("measure.rate", self.rate, 0.0, 240.0)
-        registry.select_metrics(self.names)  # raises where there is no such metric
+        registry.check_names(self.names)
 
     def step(self, fps: float) -> int:
         """Return the number of frames from one measured frame to the next."""

@@ -10,6 +10,7 @@ from forgetting.ablation.plan import Plan
 from forgetting.dependencies import import_extra
 from forgetting.jobs.job import Job
 from forgetting.jobs.render_job import LocalJob, RenderJob
+from forgetting.models.checkpoints.native import unchanged_weights
 
 
 class Executor(Protocol):
@@ -29,7 +30,8 @@ class LocalExecutor:
 
     def start(self, job: Job, plan_of_run: Plan | None) -> LocalJob:
         """Prepare a job here."""
-        return LocalJob(job.prepare(plan_of_run))
+        with unchanged_weights():
+            return LocalJob(job.prepare(plan_of_run))
 
     def status(self) -> str:
         """Return where the work runs."""

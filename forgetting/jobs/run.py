@@ -26,6 +26,7 @@ from forgetting.jobs.configs import require_code_consent
 from forgetting.jobs.executor import Executor, start_executor
 from forgetting.jobs.job import Job, job_class, parse_job
 from forgetting.jobs.render_job import RenderJob
+from forgetting.models.checkpoints.native import unchanged_weights
 from forgetting.printable import shell_command
 from forgetting.progress import track
 
@@ -261,7 +262,8 @@ def preview(job: Job, folder: Path, force: bool = False) -> Path:
     earlier = run.existing_plan()
     if earlier is not None and not force and (changes := _changes(earlier, job, folder)):
         _check_replaceable(run, changes)
-    source = job.prepare()
+    with unchanged_weights():
+        source = job.prepare()
     plan = source.compositor.plan
     store = run.store(plan)
     indices = [store.film.indices[position] for position in store.sample_positions]

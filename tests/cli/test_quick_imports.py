@@ -14,6 +14,7 @@ NEEDLESS = {
     "forgetting.jobs.dream": "dreams",
     "forgetting.dreams": "dreams",
     "forgetting.api": "the Python API",
+    "forgetting.models.classifier_zoo": "the metrics of faces and features",
     "matplotlib": "plots",
     "torchvision": "classifiers",
     "onnxruntime": "faces in pictures",

@@ -65,6 +65,17 @@ def known_metrics(names: Iterable[str]) -> dict[str, Metric]:
     return {name: find_metric(name) for name in metric_names() if name in wanted}
 
 
+def check_names(names: str | Sequence[str]) -> None:
+    """Raise unless names select metrics; imports none of them.
+
+    Raises:
+        RequestError: there is no such metric.
+    """
+    if names not in ("auto", "all", "plain", "none"):
+        for name in [names] if isinstance(names, str) else names:
+            check_choice("measure", name, metric_names())
+
+
 def select_metrics(names: str | Sequence[str]) -> list[str]:
     """Return the names of the selected metrics, in the order of columns.
 
@@ -87,9 +98,8 @@ def select_metrics(names: str | Sequence[str]) -> list[str]:
             return [name for name in known if part_modules()[f"{GROUP}{name}"] == PLAIN_MODULE]
         case "none":
             return []
+    check_names(names)
     selected = [names] if isinstance(names, str) else names
-    for name in selected:
-        check_choice("measure", name, known)
     return [name for name in known if name in selected]
 
 

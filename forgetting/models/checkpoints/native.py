@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
@@ -200,15 +202,36 @@ def read_metadata(path: Path) -> tuple[str, dict[str, Any], str]:
     return metadata["architecture"], hyperparameters, metadata.get("provenance", "unknown")
 
 
+_hashed: ContextVar[dict[Any, tuple[str, Any]] | None] = ContextVar("hashed", default=None)
+"""Fingerprints of this block of :func:`unchanged_weights`, and the weights, which keep their
+addresses while they are held here."""
+
+
+@contextmanager
+def unchanged_weights() -> Iterator[None]:
+    """Hash every network once while the block runs: nothing changes weights in it."""
+    hashed = _hashed.get()
+    token = _hashed.set({} if hashed is None else hashed)
+    try:
+        yield
+    finally:
+        _hashed.reset(token)
+
+
 def fingerprint(generator: Generator) -> str:
     """Return the SHA-256 over names, types, shapes and bytes of all weights, and unusual settings.
 
     It is the same on every machine.
     """
-    digest = hashlib.sha256()
-    if generator.settings:
-        digest.update(json.dumps(dict(generator.settings), sort_keys=True).encode())
-    for name, tensor in sorted(generator.state_dict().items()):
+    settings = json.dumps(dict(generator.settings), sort_keys=True) if generator.settings else ""
+    state, hashed = sorted(generator.state_dict().items()), _hashed.get()
+    key = settings, *((name, x.data_ptr(), x.dtype, tuple(x.shape)) for name, x in state)
+    if hashed is not None and key in hashed:
+        return hashed[key][0]
+    digest = hashlib.sha256(settings.encode())
+    for name, tensor in state:
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    if hashed is not None:
+        hashed[key] = digest.hexdigest(), state
     return digest.hexdigest()

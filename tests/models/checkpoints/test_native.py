@@ -1,13 +1,15 @@
 import contextlib
+import hashlib
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from forgetting.errors import CheckpointError
+from forgetting.models.architectures.toy import Toy
 from forgetting.models.checkpoints import native
 from forgetting.models.checkpoints.inspect import inspect_file
-from helpers import sample_ws
+from helpers import randomised, sample_ws
 
 KINDS = {cls: name for name, cls in native.ARCHITECTURES.items()}
 
@@ -24,6 +26,25 @@ def test_round_trip(tiny, tmp_path):
     assert native.fingerprint(again) == native.fingerprint(tiny)
     assert torch.equal(again.bind(sample_ws(again))(), tiny.bind(sample_ws(tiny))())
     assert not any(parameter.requires_grad for parameter in again.parameters())
+
+
+def test_while_weights_do_not_change_a_network_is_hashed_once(toy, monkeypatch):
+    sha256, made = hashlib.sha256, []
+    monkeypatch.setattr(hashlib, "sha256", lambda data: made.append(1) or sha256(data))
+    expected = native.fingerprint(toy), native.fingerprint(other := randomised(Toy(), 1))
+    made.clear()
+    with native.unchanged_weights():
+        for _ in range(3):
+            with native.unchanged_weights():
+                assert (native.fingerprint(toy), native.fingerprint(other)) == expected
+        assert len(made) == 2
+        for seed in range(8):  # networks that are gone, whose weights lay at the same addresses
+            native.fingerprint(randomised(Toy(), seed))
+        assert native.fingerprint(randomised(Toy(), 1)) == expected[1]
+    made.clear()
+    toy.state_dict()[next(iter(toy.state_dict()))].add_(1)
+    assert native.fingerprint(toy) != expected[0]
+    assert len(made) == 1
 
 
 def test_a_fingerprint_depends_on_every_bit(tiny):
