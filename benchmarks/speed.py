@@ -36,6 +36,7 @@ from forgetting.engines.engine import (
     Engine,
     EngineConfig,
     FrameRequest,
+    Outputs,
     render_rows,
     to_bytes,
 )
@@ -180,20 +181,20 @@ class Film:
     layout: str = "face"
 
     def start(self) -> RenderFrames:
-        """Start the engine, and where the layout has a memory map, one that records activity."""
+        """Start the engine."""
         generator, ws, plan = face_and_plan(2, self.fine_first)
         engine, _ = self.config.choose(AblationTask.of(generator, ws, Zero()), plan.rows([0]))
-        recorder, intact = None, None
+        intact = None
         if self.layout != "face":
-            recorder = engine.recorder()
-            intact = next(recorder.render([FrameRequest(plan.row(0))])).activity
+            request = FrameRequest(plan.row(0), outputs=Outputs(activity=True))
+            intact = next(engine.render([request])).activity[:, 0, 0]
 
         def render(count: int) -> None:
             film_plan = Plan((replace(plan.tracks[0], fraction=fractions(count)),))
             film = FilmSettings(fps=24, duration=count / 24, layout=self.layout)
             film = encoder.resolve_encoder(film, engine.device)
             compositor = Compositor(film, film_plan, generator.size, reference=intact)
-            source = FaceFrames(engine, compositor, recorder=recorder)
+            source = FaceFrames(engine, compositor)
             with tempfile.TemporaryDirectory() as scratch:
                 folder = Path(scratch)
                 shape = film.shape(*generator.size)

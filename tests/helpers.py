@@ -24,9 +24,11 @@ from forgetting.ablation.orderings.ordering import RankRequest
 from forgetting.ablation.plan import Plan
 from forgetting.ablation.tracks import TrackSpec, ablation_task, make_plan
 from forgetting.engines import openvino as compiled
-from forgetting.engines.engine import FrameRequest, from_bytes
+from forgetting.engines.engine import FrameRequest
+from forgetting.engines.pixels import from_bytes
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.film import encoder
+from forgetting.film.finished_frame import FinishedFrame
 from forgetting.film.segments import SegmentStore
 from forgetting.jobs import run
 from forgetting.jobs.config_groups import CONFIGS
@@ -272,7 +274,7 @@ def write_film(film, folder, frames, shape=None):
     )
     arriving = iter(frames)
     for segment in store.segments():
-        store.write(segment, arriving)
+        store.write(segment, map(FinishedFrame, arriving))
     finished = store.finished()
     with files.atomic_write(folder / film.name) as piece:
         encoder.join_segments(

@@ -18,7 +18,7 @@ from forgetting.ablation.operators.operator import Operator
 from forgetting.errors import RequestError
 from forgetting.models.activity import cell_activity, map_layers
 from forgetting.models.generator import Edit, Generator
-from forgetting.models.units import UNIT_KINDS, Layer, Units
+from forgetting.models.units import PICTURE, UNIT_KINDS, Layer, Units
 
 BoundOperator = tuple[Units, Edit]
 """The units of a target, and the function that computes their replacement."""
@@ -41,14 +41,14 @@ class AblationTask:
         ws: the face, [1, L, W].
         targets: in the order in which they are applied.
         moving: whether every frame brings a face of its own.
-        records: whether the activity of the memory map's cells is recorded.
+        areas: side of the grid of areas of a map whose activity can be recorded.
     """
 
     generator: Generator
     ws: Tensor
     targets: tuple[Target, ...]
     moving: bool = False
-    records: bool = False
+    areas: int = 1
 
     @staticmethod
     def of(generator: Generator, ws: Tensor, operator: Operator) -> AblationTask:
@@ -61,8 +61,8 @@ class AblationTask:
 
     @property
     def recorded_layers(self) -> tuple[Layer, ...]:
-        """The layers whose activity is recorded: those of all targets, or none."""
-        return map_layers(target.units.layers for target in self.targets) if self.records else ()
+        """The layers whose activity can be recorded: those that a memory map shows."""
+        return map_layers(target.units.layers for target in self.targets)
 
     @property
     def rebinds(self) -> bool:
@@ -110,25 +110,25 @@ def _constant(values: dict[str, Tensor]) -> Edit:
 
 
 def recording_edit(
-    edit: Edit, layers: Sequence[Layer]
-) -> tuple[Edit, Callable[[], tuple[Tensor, ...]]]:
+    edit: Edit, layers: Sequence[Layer], areas: int = 1
+) -> tuple[Edit, Callable[[], Tensor]]:
     """Return an edit that also records, and a function that returns what it recorded.
 
-    After a picture was made with the edit, the function returns the activity [B, M] of the cells of
-    ``layers``; an empty tuple where there are no layers.
+    After a picture was made with the edit, the function returns the activity [B, M, areas, areas]
+    of the cells of ``layers``.
     """
     names, activity = {layer.name for layer in layers}, dict[str, Tensor]()
 
     def recording(x: Tensor, layer: Layer) -> Tensor:
         x = edit(x, layer)
         if layer.name in names:
-            activity[layer.name] = cell_activity(x, layer)
+            activity[layer.name] = cell_activity(x, layer, areas)
         return x
 
-    def recorded() -> tuple[Tensor, ...]:
-        return (torch.cat([activity[layer.name] for layer in layers], dim=1),) if layers else ()
+    def recorded() -> Tensor:
+        return torch.cat([activity[layer.name] for layer in layers], dim=1)
 
-    return (recording if layers else edit), recorded
+    return recording, recorded
 
 
 def eager_edit(bound: Sequence[BoundOperator], rows: Tensor) -> Edit:
@@ -148,7 +148,9 @@ def eager_edit(bound: Sequence[BoundOperator], rows: Tensor) -> Edit:
                     f"there are {len(row)} rows of ablation for {len(x)} faces; "
                     "give one row for every face"
                 )
-            x = x.lerp_(replacement(x, layer), row[:, :, None, None])  # [B, C, H, W]
+            x = _as_shown(x, layer).lerp_(
+                replacement(x, layer), row[:, :, None, None]
+            )  # [B, C, H, W]
         return x
 
     return edit
@@ -162,10 +164,15 @@ def traceable_edit(bound: Sequence[BoundOperator], rows: Tensor) -> Edit:
         for parts, replacement in split:
             if layer.name in parts:
                 a = parts[layer.name][:, :, None, None]
-                x = x * (1 - a) + replacement(x, layer) * a
+                x = _as_shown(x, layer) * (1 - a) + replacement(x, layer) * a
         return x
 
     return edit
+
+
+def _as_shown(x: Tensor, layer: Layer) -> Tensor:
+    """Return maps as they are; the picture [B, C, H, W] within the range that is shown."""
+    return x.clamp(-1, 1) if layer.kind == PICTURE.kind else x
 
 
 def _split_rows(

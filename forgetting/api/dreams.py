@@ -83,7 +83,7 @@ def dream_frames(
     )
     film = FilmSettings(fps=fps, duration=frames / fps, size=provider.size[0])
     source_of_frames = DreamFrames(dreamer, mode, TorchInfo("float32", "cpu"), film)
-    return (rendered.frame for rendered in source_of_frames.frames(range(frames)))
+    return (rendered.rgb for rendered in source_of_frames.frames(range(frames)))
 
 
 def dream_film(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -78,8 +78,10 @@ class DreamFrames:
     # The ascent enables gradients for itself. As a decorator, no_grad is undone while a frame is
     # handed out.
     @torch.no_grad()
-    def frames(self, indices: Sequence[int]) -> Iterator[Rendered]:
-        """Render these frames, in order, and the activity of the cells of a memory map."""
+    def frames(
+        self, indices: Sequence[int], rgb: Container[int] | None = None
+    ) -> Iterator[Rendered]:
+        """Render these frames as RGB, in order, and the activity of the cells of a memory map."""
         layers: tuple[Layer, ...] = ()
         if self.film.layout != "face":
             layers = map_layers(track.layers for track in self.dreamer.plan.tracks)
@@ -87,7 +89,7 @@ class DreamFrames:
         for index, picture in zip(indices, pictures, strict=True):
             activity = self.dreamer.record_activity(picture, index, layers) if layers else None
             faded = to_bytes(self.dreamer.fade(picture, index))[0]
-            yield Rendered(faded.cpu().contiguous().numpy(), activity)
+            yield Rendered(faded.cpu().contiguous().numpy(), activity=activity)
 
     def comparisons(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
         """Render these frames, each with the first of them.
@@ -98,5 +100,5 @@ class DreamFrames:
         first: Frame | None = None
         for index, rendered in zip(indices, self.frames(indices), strict=True):
             if first is None:
-                first = rendered.frame
-            yield index, rendered.frame, first
+                first = rendered.rgb
+            yield index, rendered.rgb, first

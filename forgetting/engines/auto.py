@@ -29,18 +29,28 @@ class AutoConfig:
         device: ``auto`` takes a GPU where there is one.
         batch: frames that a GPU renders at once.
         reuse: whether frames start late where their rows allow it (prefix reuse).
+        lacks_dead: whether frames leave out units that are fully ablated to zero where that pays.
+            Their last bits differ from those of the whole network.
+        wavelets: how wavelets are computed: by ``sums``, by a ``convolution``, or ``auto``, which
+            takes a convolution in bfloat16 where the processor has matrix units (AMX).
     """
 
     precision: str = "auto"
     device: str = "auto"
     batch: int = 8
     reuse: bool = True
+    lacks_dead: bool = True
+    wavelets: str = "auto"
 
     def __post_init__(self) -> None:
         self._torch()  # checks all settings
+        self._openvino()
 
     def _torch(self) -> TorchConfig:
         return TorchConfig(self.precision, self.device, self.batch)
+
+    def _openvino(self) -> OpenVINOConfig:
+        return OpenVINOConfig(self.precision, self.reuse, self.lacks_dead, self.wavelets)
 
     def choose(self, task: AblationTask, sample: Tensor) -> tuple[Engine, str]:
         """Start the first engine that takes the task."""
@@ -49,7 +59,7 @@ class AutoConfig:
         reason = "openvino is not installed"
         if openvino.available():
             try:
-                return OpenVINOConfig(self.precision, self.reuse).choose(task, sample)
+                return self._openvino().choose(task, sample)
             except ForgettingError as error:
                 reason = str(error)
             except Exception as error:  # a compiler of others failed; torch can still make the film

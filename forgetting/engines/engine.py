@@ -7,35 +7,68 @@ same network as one torch module that is traced, captured or batched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from forgetting.ablation.edits import AblationTask
+from forgetting.engines.pixels import Frame as Frame
+from forgetting.engines.pixels import Planes
+from forgetting.engines.pixels import from_bytes as from_bytes
+from forgetting.engines.pixels import psnr as psnr
+from forgetting.engines.pixels import to_bytes as to_bytes
 from forgetting.models.activity import Activity
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 
-Frame = NDArray[np.uint8]
-"""[H, W, 3], RGB; finished frames of a film with an alpha channel are [H, W, 4]."""
+
+class Outputs(NamedTuple):
+    """What is wanted of a frame.
+
+    Args:
+        rgb: the picture as RGB.
+        planes: the picture as the planes of 4:2:0; only of engines that make them.
+        activity: the activity of units.
+    """
+
+    rgb: bool = True
+    planes: bool = False
+    activity: bool = False
 
 
 class FrameRequest(NamedTuple):
-    """A frame to render: its row [R] in [0, 1] and, where the face moves, its face [1, L, W]."""
+    """A frame to render.
+
+    Args:
+        row: how far units are ablated, [R] in [0, 1].
+        ws: the face [1, L, W], where it moves.
+        outputs: what is wanted of the frame. No output depends on which others are wanted.
+    """
 
     row: Tensor
     ws: Tensor | None = None
+    outputs: Outputs = Outputs()
 
 
 class Rendered(NamedTuple):
-    """A frame, and the activity [M] of the memory map's cells if the engine records it."""
+    """What was wanted of a frame.
 
-    frame: Frame
+    Args:
+        frame: [H, W, 3], RGB.
+        planes: the same picture as the planes of 4:2:0.
+        activity: [M, A, A] of the memory map's cells; A x A areas of each map.
+    """
+
+    frame: Frame | None = None
+    planes: Planes | None = None
     activity: Activity | None = None
+
+    @property
+    def rgb(self) -> Frame:
+        """The frame as RGB, of requests that asked for it."""
+        assert self.frame is not None
+        return self.frame
 
 
 class EngineInfo(Protocol):
@@ -72,8 +105,20 @@ class Engine(EngineInfo, Protocol):
         """
         ...
 
-    def recorder(self) -> Engine:
-        """Return the same engine for the same task, which also records the activity of cells."""
+    @property
+    def makes_planes(self) -> bool:
+        """Whether requests may ask for planes."""
+        ...
+
+    def skipping(self, dead: Tensor) -> Engine:
+        """Return the same engine, which may compute less where dead units are ablated.
+
+        It may do so in frames whose row is 1 for all of them, decided by the row alone. What it
+        leaves out is added up in another order, so the last bits of such frames may differ.
+
+        Args:
+            dead: which units [R] are dead.
+        """
         ...
 
 
@@ -95,36 +140,4 @@ class EngineConfig(Protocol):
 
 def render_rows(engine: Engine, rows: Iterable[Tensor]) -> Iterator[Frame]:
     """Render rows [R] of ablation of the task's own face."""
-    return (rendered.frame for rendered in engine.render(FrameRequest(row) for row in rows))
-
-
-def to_bytes(image: Tensor) -> Tensor:
-    """Convert [B, C, H, W], nominally in [-1, 1], to [B, H, W, 3] uint8.
-
-    Pictures of fewer than three channels become grey; channels beyond the third are ignored.
-    """
-    image = image[:, :3] if image.shape[1] >= 3 else image[:, :1]
-    # Rounded to bytes first: the transposed copy is then a quarter of the size.
-    image = ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return image.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
-
-
-def from_bytes(frame: Frame) -> Tensor:
-    """Convert [H, W, 3] uint8 to [1, 3, H, W] in [-1, 1].
-
-    This is the inverse of :func:`to_bytes` up to rounding.
-    """
-    image = torch.from_numpy(np.require(frame, requirements="W")).permute(2, 0, 1)[None]
-    return image.float() / 127.5 - 1
-
-
-def psnr(frames: Iterable[Frame], reference: Sequence[Frame]) -> float:
-    """Return the peak signal-to-noise ratio in dB of the worst frame.
-
-    It is infinite where all frames are equal.
-    """
-    errors = [
-        float(np.square(a.astype(np.float32) - b).mean())
-        for a, b in zip(frames, reference, strict=True)
-    ]
-    return float("inf") if max(errors) == 0 else float(10 * np.log10(255**2 / max(errors)))
+    return (rendered.rgb for rendered in engine.render(FrameRequest(row) for row in rows))

@@ -1,90 +1,35 @@
-"""OpenVINO on the CPU: a graph compiled from the torch module, whose input is the row."""
+"""OpenVINO on the CPU: graphs compiled from the torch module, whose input is the row."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from forgetting.ablation.edits import AblationTask, BoundOperator
-from forgetting.engines.allocator import release_memory
-from forgetting.engines.engine import PRECISIONS, Engine, FrameRequest, Rendered
-from forgetting.engines.frame_module import FrameModule, PerFrameModule
+from forgetting.ablation.edits import AblationTask
+from forgetting.engines.engine import PRECISIONS, Engine, FrameRequest, Outputs, Rendered
+from forgetting.engines.openvino_graphs import VERSION as GRAPHS_VERSION
+from forgetting.engines.openvino_graphs import (
+    WHOLE,
+    Graphs,
+    GraphSource,
+    import_openvino,
+    makes_planes,
+)
+from forgetting.engines.picture_fade import PictureFade, split_fade
+from forgetting.engines.pixels import sort_pixels
 from forgetting.engines.precision import choose_precision
-from forgetting.engines.prefix_reuse import ResumePoint, resume_point, truncate_prefix
-from forgetting.engines.processor import fast_precisions
+from forgetting.engines.processor import fast_precisions, instruction_sets
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.errors import RequestError, check_choice
-from forgetting.models.flops import multiply_adds
-from forgetting.models.generator import Synthesis
-from forgetting.models.units import Layer, Units
 from forgetting.parts import part
 
-HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
-
-MAX_LATE_SHARE = 0.5
-"""Frames with at most this share of all multiply-adds left get a graph of their own."""
-
-
-@dataclass(frozen=True)
-class GraphSource:
-    """A task whose face stays, from which graphs are made.
-
-    A task with a single target, all channels, has graphs that start at any layer.
-    """
-
-    units: Units
-    synthesis: Synthesis
-    bound: list[BoundOperator]
-    cuts: bool
-    costs: Callable[[], dict[str, int]]
-    layers: tuple[Layer, ...]
-
-    @staticmethod
-    def of(task: AblationTask) -> GraphSource:
-        """Bind the face; the cost of each step is counted when a frame first may start late."""
-        costs = cache(lambda: multiply_adds(task.generator, task.ws))
-        synthesis = task.generator.bind(task.ws)
-        constant = task.targets[0].operator.constant
-        cuts = constant and not synthesis.bypassed
-        units = Units(task.generator.layers)
-        bound, layers = task.bind_operators(), task.recorded_layers
-        return GraphSource(units, synthesis, bound, cuts, costs, layers)
-
-    @property
-    def starts_late(self) -> bool:
-        """Whether a row is that of all channels, layer by layer, and of nothing else."""
-        return [units.slices for units, _ in self.bound] == [self.units.slices]
-
-    def graph(self, start: ResumePoint) -> Any:
-        """Return the graph of frames that start there."""
-        width = sum(len(units) for units, _ in self.bound)
-        with torch.inference_mode(False), torch.no_grad():
-            synthesis = truncate_prefix(self.synthesis, self.bound[0][1], start)
-            module = FrameModule(self.bound, synthesis, self.layers)
-        # Traced with a batch of no rows: every operation is recorded and none computes anything.
-        # Tracing one row keeps a gigabyte of intermediate results. Other people's modules may not
-        # accept a batch of no rows.
-        rows = 1 if self.synthesis.steps is None else 0
-        return _trace(module, torch.zeros(rows, width))
-
-    def is_worthwhile(self, start: ResumePoint) -> bool:
-        """Return whether so little is left from there that a graph of its own pays."""
-        if start == ResumePoint(0) or self.synthesis.steps is None:
-            return False
-        names, costs = [*(layer.name for layer in self.units.layers), "image"], self.costs()
-        left = sum(costs[name] for name in names[start.layer + 1 :])
-        return left <= MAX_LATE_SHARE * sum(costs[name] for name in names)
 
 
 @part("engine/openvino")
@@ -96,13 +41,20 @@ class OpenVINOConfig:
         precision: ``auto`` takes a lower one where the processor has instructions for it, the
             network is large, and frames of the film itself keep 45 dB.
         reuse: whether frames start late where their rows allow it (prefix reuse).
+        lacks_dead: whether frames leave out units that are fully ablated to zero where that pays.
+            Their last bits differ from those of the whole network.
+        wavelets: how wavelets are computed: by ``sums``, by a ``convolution``, or ``auto``, which
+            takes a convolution in bfloat16 where the processor has matrix units (AMX).
     """
 
     precision: str = "auto"
     reuse: bool = True
+    lacks_dead: bool = True
+    wavelets: str = "auto"
 
     def __post_init__(self) -> None:
         check_choice("engine.precision", self.precision, ("auto", *PRECISIONS))
+        check_choice("engine.wavelets", self.wavelets, ("auto", "sums", "convolution"))
 
     @torch.inference_mode()
     def choose(self, task: AblationTask, sample: Tensor) -> tuple[Engine, str]:
@@ -120,112 +72,100 @@ class OpenVINOConfig:
                 f"this processor does not compute in {self.precision}; "
                 "engine.precision=float32 works everywhere"
             )
-        still: Tensor | None = None
-        source: GraphSource | None = None
-        if task.rebinds:
-            still = task.ws
-            module = PerFrameModule(task.bind_operators(), task.generator, task.recorded_layers)
-            graph = _trace(module, torch.zeros(1, len(task)), task.ws)
-        else:
-            source = GraphSource.of(task)
-            graph = source.graph(ResumePoint(0))
-            if not (self.reuse and source.starts_late and not task.records):
-                source = None
+        network, fade = split_fade(task)
 
         def start(precision: str) -> OpenVINOEngine:
-            return OpenVINOEngine(task, core, _compile(core, graph, precision), precision, still)
+            wavelets = self._wavelets_are_convolutions(precision)
+            source = GraphSource(network, wavelets, self.reuse)
+            return OpenVINOEngine(task, Graphs(source, core, precision), fade, self.lacks_dead)
 
         if self.precision != "auto":
             engine, why = start(self.precision), ", as requested"
+            engine.graphs.prepare()  # fails here, where another engine can still be chosen
         else:
             fast = [name for name in fast_precisions("cpu") if CAPABILITIES[name] in capabilities]
             engine, why = choose_precision(start, fast, "cpu", REFERENCE.start(task), sample)
             why = f": {why}"
-        return replace(engine, source=source), f"openvino in {engine.precision}{why}"
+        return engine, f"openvino in {engine.precision}{why}"
+
+    def _wavelets_are_convolutions(self, precision: str) -> bool:
+        if self.wavelets == "auto":
+            return precision == "bfloat16" and "amx_bf16" in instruction_sets()
+        return self.wavelets == "convolution"
 
 
 @dataclass(frozen=True)
 class OpenVINOEngine:
-    """A compiled graph and its infer request, with shorter graphs for frames that start late.
+    """Compiled graphs of a task.
 
-    Without a ``source`` every frame runs from the start. A graph that binds the face for every
-    frame has the face as a second input; ``ws`` is used for requests without one.
+    Args:
+        task: what is rendered.
+        graphs: of the task without fades of the picture.
+        fade: of the picture.
+        lacks_dead: whether frames may leave out dead units.
     """
 
     task: AblationTask
-    core: Any
-    request: Any
-    precision: str
-    ws: Tensor | None = None
-    source: GraphSource | None = None
-    shorter: dict[ResumePoint, Any] = field(default_factory=dict)
+    graphs: Graphs
+    fade: PictureFade
+    lacks_dead: bool
     name: str = "openvino"
     device: str = "cpu"
 
-    def versions(self) -> Mapping[str, str]:
-        """Return OpenVINO's version."""
-        return {"openvino": importlib.metadata.version("openvino")}
+    @property
+    def precision(self) -> str:
+        """The precision of all graphs."""
+        return self.graphs.precision
 
-    def recorder(self) -> Engine:
-        """Return the same engine, which also records."""
-        task = replace(self.task, records=True)
-        return OpenVINOConfig(self.precision).choose(task, torch.zeros(1, len(task)))[0]
+    @property
+    def makes_planes(self) -> bool:
+        """Whether the picture can be stored as 4:2:0."""
+        return makes_planes(self.task.generator.size)
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the versions of OpenVINO and of the graphs."""
+        wavelets = ", wavelets as convolutions" if self.graphs.source.wavelets else ""
+        graphs = f"{GRAPHS_VERSION}{wavelets}"
+        return {"openvino": importlib.metadata.version("openvino"), "graphs": graphs}
+
+    def skipping(self, dead: Tensor) -> Engine:
+        """Return the same engine, whose frames leave out the dead units [R] where all are gone."""
+        if not self.lacks_dead:
+            return self
+        source = replace(self.graphs.source, dead=self.fade.network_row(dead))
+        return replace(self, graphs=replace(self.graphs, source=source))
 
     def render(self, requests: Iterable[FrameRequest]) -> Iterator[Rendered]:
-        """Render frames one by one."""
-        return map(self._render, requests)
+        """Render frames one by one; one that only differs in a fade is rendered once."""
+        last: tuple[object, Rendered] | None = None
+        for request in requests:
+            row = self.fade.network_row(request.row)
+            ws = None if request.ws is None else request.ws.numpy().tobytes()
+            key = row.numpy().tobytes(), ws, request.outputs
+            if last is None or last[0] != key:
+                last = key, self._render(row, request.ws, request.outputs)
+            yield self.fade.apply(last[1], request.row)
 
-    def _render(self, request: FrameRequest) -> Rendered:
-        inputs = {0: request.row[None].numpy()}
-        ws = self.ws if request.ws is None else request.ws
-        if self.ws is not None and ws is not None:
-            inputs[1] = ws.numpy()
-        outputs = self._infer_request(request.row).infer(inputs)
-        # Copied: the next frame is written into the same memory.
-        activity = np.array(outputs[1][0]) if len(outputs) > 1 else None
-        return Rendered(np.array(outputs[0][0]), activity)
-
-    def _infer_request(self, row: Tensor) -> Any:
-        if self.source is None:
-            return self.request
-        start = resume_point(list(self.source.units.split(row).values()), self.source.cuts)
-        if start not in self.shorter and self.source.is_worthwhile(start):
-            graph = self.source.graph(start)
-            self.shorter[start] = _compile(self.core, graph, self.precision)
-        return self.shorter.get(start, self.request)
-
-
-def _trace(module: nn.Module, *example: Tensor) -> Any:
-    """Return the graph of a module; batches of no rows become batches of one."""
-    openvino = import_openvino()
-    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        # Tracing warns that it is deprecated and that shapes become constants. The first is
-        # OpenVINO's own way in (graphs from torch.export ran half as fast), the second is intended.
-        warnings.simplefilter("ignore")
-        inputs = tuple(x.clone() for x in example)
-        traced = torch.jit.trace(module.eval(), inputs, check_trace=False)  # type: ignore[no-untyped-call]
-        return openvino.convert_model(traced, input=[[1, *x.shape[1:]] for x in example])
-
-
-def _compile(core: Any, graph: Any, precision: str) -> Any:
-    settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
-    request = core.compile_model(graph, "CPU", settings).create_infer_request()
-    release_memory()
-    return request
+    def _render(self, row: Tensor, ws: Tensor | None, outputs: Outputs) -> Rendered:
+        beginning = self.graphs.source.beginning(row)
+        inputs = {0: row[None].numpy()}
+        if self.task.rebinds:
+            inputs[1] = (self.task.ws if ws is None else ws).numpy()
+        activity = None
+        if outputs.activity and beginning != WHOLE:
+            # A graph that begins late, or lacks units, has no activity of the others.
+            (recorded,) = self.graphs.infer(WHOLE, Outputs(rgb=False, activity=True), inputs)
+            activity, outputs = recorded[0], outputs._replace(activity=False)
+        pixels, *rest = self.graphs.infer(beginning, outputs, inputs)
+        if rest:
+            activity = rest[0][0]
+        # All is copied: the next frame is written into the same memory.
+        activity = None if activity is None else np.array(activity)
+        if not self.makes_planes:
+            return Rendered(np.array(pixels[0]), activity=activity)
+        return Rendered(*sort_pixels(pixels[0], outputs.planes, outputs.rgb), activity)
 
 
 def available() -> bool:
     """Return whether OpenVINO is installed."""
     return importlib.util.find_spec("openvino") is not None
-
-
-def import_openvino() -> Any:
-    """Import OpenVINO without its telemetry.
-
-    For every graph that it converts, OpenVINO's converter would report to its maker, from a fork
-    of this process. It does without where the package ``openvino_telemetry`` cannot be imported.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from forgetting.engines.engine import Engine, psnr, render_rows
+from forgetting.engines.engine import Engine, render_rows
+from forgetting.engines.pixels import psnr
 from forgetting.errors import ForgettingError
 from forgetting.models.flops import count_multiply_adds
 

@@ -75,7 +75,8 @@ def truncate_prefix(
                 x.contiguous(memory_format=memory) if x.ndim == 4 else x for x in state
             )
             first = replace(step, run=_returning(constant))
-            return Chain((first, *synthesis.steps[position + 1 :]), synthesis.bypassed)
+            later = synthesis.steps[position + 1 :]
+            return Chain((first, *later), synthesis.bypassed, synthesis.phased)
         if number in start.ablated:
             x = state[0]
             state = (replacement(x, step.layer).expand_as(x).clone(), *state[1:])

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from forgetting.ablation.edits import AblationTask, BoundOperator, eager_edit, recording_edit
-from forgetting.engines.engine import PRECISIONS, Engine, FrameRequest, Rendered, to_bytes
+from forgetting.engines.engine import PRECISIONS, Engine, FrameRequest, Rendered
 from forgetting.engines.frame_module import place_task
+from forgetting.engines.pixels import to_bytes
 from forgetting.engines.precision import choose_precision
 from forgetting.engines.processor import fast_precisions
 from forgetting.engines.torch_gpu import TorchGPU
@@ -120,10 +121,14 @@ class TorchCPU:
         """Return no versions besides those that every recipe holds."""
         return {}
 
-    def recorder(self) -> Engine:
-        """Return the same engine, which also records."""
-        config = TorchConfig(self.precision, self.device)
-        return config.start(replace(self.task, records=True))
+    @property
+    def makes_planes(self) -> bool:
+        """Never: it makes RGB."""
+        return False
+
+    def skipping(self, dead: Tensor) -> TorchCPU:
+        """Return the same engine: it computes everything."""
+        return self
 
     def render(self, requests: Iterable[FrameRequest]) -> Iterator[Rendered]:
         """Render frames one by one."""
@@ -132,10 +137,10 @@ class TorchCPU:
     @torch.inference_mode()
     def _render(self, request: FrameRequest) -> Rendered:
         dtype = getattr(torch, self.precision)
-        edit, recorded = recording_edit(
-            eager_edit(self.bound, request.row[None].to(dtype)), self.task.recorded_layers
-        )
+        edit, recorded = eager_edit(self.bound, request.row[None].to(dtype)), None
+        if request.outputs.activity:
+            edit, recorded = recording_edit(edit, self.task.recorded_layers, self.task.areas)
         ws = self.ws if request.ws is None else request.ws.to(dtype)
         synthesis = self.synthesis or self.generator.bind(ws, edit)
         frame = to_bytes(edited_picture(synthesis, edit))[0].contiguous().numpy()
-        return Rendered(frame, next((activity[0].numpy() for activity in recorded()), None))
+        return Rendered(frame, activity=recorded()[0].float().numpy() if recorded else None)

@@ -9,15 +9,16 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache, partial
 from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
-from forgetting.ablation.edits import AblationTask
+from forgetting.ablation.edits import AblationTask, traceable_edit
 from forgetting.engines.engine import FrameRequest, Rendered
-from forgetting.engines.frame_module import FrameModule, PerFrameModule, place_task
+from forgetting.engines.frame_module import FrameModule, PerFrameModule, picture_bytes, place_task
 from forgetting.engines.prefix_reuse import ResumePoint, truncate_prefix
 
 log = logging.getLogger(__name__)
@@ -27,13 +28,13 @@ log = logging.getLogger(__name__)
 class TorchGPU:
     """A network that runs batch by batch on a GPU.
 
-    ``run`` turns rows [B, R] on the host into frames [B, H, W, 3] uint8 on the device, always
-    ``batch`` of them, and into activity [B, M] if the task records. Where every frame has a face of
-    its own, ``run`` takes faces [B, L, W] too, and ``ws`` is used for requests without one.
+    ``run_of(records)`` turns rows [B, R] on the host into frames [B, H, W, 3] uint8 on the device,
+    always ``batch`` of them, and into activity [B, M, A, A] if it records. Where every frame has a
+    face of its own, it takes faces [B, L, W] too, and ``ws`` is used for requests without one.
     """
 
     task: AblationTask
-    run: Callable[..., tuple[Tensor, ...]]
+    run_of: Callable[[bool], Callable[..., tuple[Tensor, ...]]]
     ws: Tensor | None
     precision: str
     device: str
@@ -56,35 +57,51 @@ class TorchGPU:
             batch = 1
         inputs = [torch.zeros(batch, len(task), dtype=dtype, device=device)]
         if task.rebinds:
-            module: nn.Module = PerFrameModule(bound, generator, task.recorded_layers).eval()
             inputs.append(ws.expand(batch, -1, -1).clone())
         else:
             synthesis = truncate_prefix(generator.bind(ws), bound[0][1], ResumePoint(0), memory)
-            module = FrameModule(bound, synthesis, task.recorded_layers).eval()
+
+        @cache
+        def run_of(records: bool) -> Callable[..., tuple[Tensor, ...]]:
+            layers = task.recorded_layers if records else ()
+            module: nn.Module
+            edit_of = partial(traceable_edit, bound)
+            if task.rebinds:
+                module = PerFrameModule(
+                    edit_of, generator, picture_bytes, layers, task.areas
+                ).eval()
+            else:
+                module = FrameModule(edit_of, synthesis, picture_bytes, layers, task.areas).eval()
+            if device == "cuda":
+                try:
+                    return _captured(module, inputs)
+                except RuntimeError as error:
+                    reason = str(error).splitlines()[0]
+                    log.info("the GPU runs step by step, without a CUDA graph: %s", reason)
+
+            def run_eagerly(*host: Tensor) -> tuple[Tensor, ...]:
+                with _exact_and_repeatable():
+                    outputs: tuple[Tensor, ...] = module(*(x.to(device, dtype) for x in host))
+                return outputs
+
+            return run_eagerly
+
+        run_of(False)
         still = ws if task.rebinds else None
-        if device == "cuda":
-            try:
-                run = _captured(module, inputs)
-                return TorchGPU(task, run, still, precision, device, batch)
-            except RuntimeError as error:
-                reason = str(error).splitlines()[0]
-                log.info("the GPU runs step by step, without a CUDA graph: %s", reason)
-
-        def run_eagerly(*host: Tensor) -> tuple[Tensor, ...]:
-            with _exact_and_repeatable():
-                outputs: tuple[Tensor, ...] = module(*(x.to(device, dtype) for x in host))
-            return outputs
-
-        return TorchGPU(task, run_eagerly, still, precision, device, batch)
+        return TorchGPU(task, run_of, still, precision, device, batch)
 
     def versions(self) -> Mapping[str, str]:
         """Return no versions besides those that every recipe holds."""
         return {}
 
-    def recorder(self) -> TorchGPU:
-        """Return the same engine, which also records."""
-        task = replace(self.task, records=True)
-        return TorchGPU.start(task, self.precision, self.device, self.batch)
+    @property
+    def makes_planes(self) -> bool:
+        """Never: it makes RGB."""
+        return False
+
+    def skipping(self, dead: Tensor) -> TorchGPU:
+        """Return the same engine: it computes everything."""
+        return self
 
     def render(self, requests: Iterable[FrameRequest]) -> Iterator[Rendered]:
         """Render frames in batches; one batch is copied to the host while the next one runs."""
@@ -100,12 +117,13 @@ class TorchGPU:
     def _launch(self, chunk: list[FrameRequest]) -> tuple[list[Tensor], Callable[[], None]]:
         """Start a batch; return the host tensors it is copied to, and how to wait for them."""
         chunk = chunk + chunk[-1:] * (self.batch - len(chunk))
+        run = self.run_of(any(request.outputs.activity for request in chunk))
         inputs = [torch.stack([request.row for request in chunk])]
         if self.ws is not None:
             still = self.ws.cpu()
             faces = [still if request.ws is None else request.ws for request in chunk]
             inputs.append(torch.cat(faces))
-        outputs = self.run(*inputs)
+        outputs = run(*inputs)
         if self.device != "cuda":
             return [output.cpu() for output in outputs], lambda: None
         hosts = [
@@ -133,7 +151,7 @@ def _collect(count: int, hosts: list[Tensor], wait: Callable[[], None]) -> Itera
     wait()
     frames, *activity = ([*host[:count].contiguous().numpy()] for host in hosts)
     for frame, levels in zip(frames, activity[0] if activity else [None] * count, strict=True):
-        yield Rendered(frame, levels)
+        yield Rendered(frame, activity=levels)
 
 
 def _captured(module: nn.Module, inputs: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:

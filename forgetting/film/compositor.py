@@ -13,7 +13,7 @@ from torch import Tensor
 
 from forgetting.ablation.plan import Plan
 from forgetting.ablation.tracks import ENDINGS
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.film import grid as grids
 from forgetting.film.captions import Box, Caption, CaptionSetter
 from forgetting.film.fonts import Font
@@ -67,6 +67,22 @@ class Compositor:
             opacity = 1 - self._fade(self.plan.ablation_by_layer(index))
             frame[..., 3] = np.round(frame[..., 3] * opacity)
         return self._caption_setter.draw(on_canvas(frame, self.film), index / self.film.fps)
+
+    @property
+    def takes_planes(self) -> bool:
+        """Whether the film stores the planes of the network's pictures, and adds nothing to them.
+
+        All its frames are planes then, or none is.
+        """
+        film = self.film
+        return (
+            film.file_format.planes
+            and film.layout == "face"
+            and film.channels == 3
+            and film.faces == 1
+            and not self.captions
+            and film.shape(*self.size) == film.panel(*self.size) == tuple(self.size)
+        )
 
     def title_frames(self, first: Frame) -> Iterator[Frame]:
         """Yield the frames of the title, which stand before the ``first`` frame of the film."""

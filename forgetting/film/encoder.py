@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -13,12 +14,16 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Bytes, Frame, Planes
 from forgetting.errors import RequestError
 from forgetting.film import soundtrack
 from forgetting.film.ffmpeg import MEDIA, check_exit, ffmpeg_command
 from forgetting.film.images import fit, save_png
 from forgetting.film.settings import FilmSettings
+
+PIPE = 2**20
+"""Bytes that the pipe to the encoder holds where the system allows it: a third of a frame at
+1024 x 1024 as RGB, so that the two processes wait for each other less often."""
 
 
 def resolve_encoder(film: FilmSettings, device: str) -> FilmSettings:
@@ -51,13 +56,18 @@ def _nvenc_works() -> bool:
 
 
 def encode(
-    film: FilmSettings, frames: Iterable[Frame], path: Path, shape: tuple[int, int], comment: str
+    film: FilmSettings,
+    frames: Iterable[Frame | Planes],
+    path: Path,
+    shape: tuple[int, int],
+    comment: str,
 ) -> None:
     """Write a segment of a film; in a film of stills, which has one frame, a PNG.
 
     Args:
         film: how it is written, with its encoder decided.
-        frames: the frames of the segment, in order; they are scaled to ``shape``.
+        frames: the frames of the segment, in order: all RGB, which is scaled to ``shape``, or all
+            planes of that size.
         path: the file that is written.
         shape: height and width of the film.
         comment: metadata of a still.
@@ -68,32 +78,47 @@ def encode(
     """
     if film.file_format.stills:
         (frame,) = frames
-        return save_png(fit(frame, shape), path, comment)
+        return save_png(fit(_rgb(frame), shape), path, comment)
     height, width = shape
-    pixels = "rgb24" if film.channels == 3 else "rgba"
+    frames = iter(frames)
+    first = next(frames)
+    planes = isinstance(first, Planes)
+    pixels = "yuv420p" if planes else "rgb24" if film.channels == 3 else "rgba"
     source = f"-f rawvideo -pix_fmt {pixels} -s {width}x{height} -r {film.rate:.10g} -i -"
     arguments = film.file_format.segment_arguments(
-        film.encoder, film.quality, film.preset, film.channels == 4
+        film.encoder, film.quality, film.preset, film.channels == 4, planes
     )
     # In a session of its own, so that Ctrl-C reaches this process and not the encoder.
     process = subprocess.Popen(
         ffmpeg_command(*source.split(), *arguments, str(path)),
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pipesize=PIPE,
         start_new_session=True,
     )
     assert process.stdin is not None
     try:
         # If the encoder has ended early, its exit status and its output give the reason.
         with contextlib.suppress(BrokenPipeError):
-            for frame in frames:
-                process.stdin.write(np.ascontiguousarray(fit(frame, shape)).data)
+            for frame in itertools.chain([first], frames):
+                for block in _blocks(frame, shape):
+                    process.stdin.write(block.data)
         _check_exit(film, process.communicate()[1], process.returncode)
     finally:
         process.kill()
         # Closing the pipe writes what is still buffered, and nothing reads it any more.
         with contextlib.suppress(BrokenPipeError):
             process.communicate()
+
+
+def _blocks(frame: Frame | Planes, shape: tuple[int, int]) -> Iterable[Bytes]:
+    """Return what is written of a frame, block after block."""
+    return frame if isinstance(frame, Planes) else [np.ascontiguousarray(fit(frame, shape))]
+
+
+def _rgb(frame: Frame | Planes) -> Frame:
+    assert not isinstance(frame, Planes)
+    return frame
 
 
 def join_segments(

@@ -36,7 +36,7 @@ class FilmFormat:
         file: name of the finished film.
         suffix: of a segment's file, without the dot.
         segment: ffmpeg's arguments for a segment. ``{crf}`` stands for the quality, ``{preset}``
-            for the preset and ``{alpha}`` for an ``a`` in films with an alpha channel.
+            for the preset, ``{alpha}`` for an ``a`` in films with an alpha channel.
         join: ffmpeg's arguments for the film made of segments; ``{rate}`` stands for frames per
             second.
         sound: ffmpeg's codec of a soundtrack with its options; empty where films are silent.
@@ -44,6 +44,7 @@ class FilmFormat:
         worst_crf: the largest possible value of ``crf``.
         even: whether width and height must be even, because colours are stored at half the size.
         alpha: whether films can have an alpha channel.
+        planes: whether films store 8 bits of 4:2:0, so that an engine's planes need no conversion.
         plays_in_browsers: whether every browser plays it.
         stills: whether the film is a folder of numbered PNG files, one segment for each frame.
         presets: the codec's own names of x264's presets; empty where they are the same.
@@ -60,13 +61,16 @@ class FilmFormat:
     worst_crf: int = 0
     even: bool = False
     alpha: bool = False
+    planes: bool = False
     plays_in_browsers: bool = False
     stills: bool = False
     presets: Mapping[str, str] = field(default_factory=dict)
     variants: Mapping[str, str] = field(default_factory=dict)
     add_comment: Callable[[Path, str], None] | None = None
 
-    def segment_arguments(self, encoder: str, crf: int, preset: str, alpha: bool) -> list[str]:
+    def segment_arguments(
+        self, encoder: str, crf: int, preset: str, alpha: bool, planes: bool = False
+    ) -> list[str]:
         """Return ffmpeg's arguments for a segment.
 
         Args:
@@ -74,10 +78,13 @@ class FilmFormat:
             crf: quality, lower is better.
             preset: one of ``PRESETS``.
             alpha: whether the film has an alpha channel.
+            planes: whether frames arrive as planes instead of as RGB.
         """
         template = self.variants.get(encoder, self.segment)
         speed = self.presets.get(preset, preset)
-        return template.format(crf=crf, preset=speed, alpha="a" * alpha).split()
+        return template.format(
+            crf=crf, preset=speed, alpha="a" * alpha, to_yuv="" if planes else RGB_TO_YUV
+        ).split()
 
     def join_arguments(self, rate: float) -> list[str]:
         """Return ffmpeg's arguments for the film, at ``rate`` frames per second."""
@@ -95,9 +102,14 @@ def _add_gif_comment(path: Path, comment: str) -> None:
         file.write(b"\x21\xfe" + blocks + b"\x00\x3b")
 
 
-_YUV = f"-vf scale=in_range=pc:{TO_BT709},{DECLARE_BT709} -pix_fmt"
-_YUV_8_BITS = f"{_YUV} yuv420p"
-_YUV_10_BITS = f"{_YUV} yuv420p10le"  # slow fades show no steps
+RGB_TO_YUV = f"scale=in_range=pc:{TO_BT709},"
+"""The filter that converts RGB."""
+
+_YUV = f"-vf {{to_yuv}}{DECLARE_BT709} -pix_fmt"
+# Chroma lies in the middle of four pixels, and films say so, because players guess otherwise.
+_YUV_420 = f"-vf {{to_yuv}}{DECLARE_BT709}:chroma_location=center -pix_fmt"
+_YUV_8_BITS = f"{_YUV_420} yuv420p"
+_YUV_10_BITS = f"{_YUV_420} yuv420p10le"  # slow fades show no steps
 _AAC = "aac -b:a 256k"
 
 # Every codec gets a fixed number of threads: its default is the number of cores, and then every
@@ -116,6 +128,7 @@ FORMATS: Mapping[str, FilmFormat] = {
         crf=18,
         worst_crf=51,
         even=True,
+        planes=True,
         plays_in_browsers=True,
         variants={
             "nvenc": (
@@ -135,6 +148,7 @@ FORMATS: Mapping[str, FilmFormat] = {
         crf=30,
         worst_crf=63,
         even=True,
+        planes=True,
         plays_in_browsers=True,
     ),
     # GIFs cannot be joined: their segments are stored without loss, and become a GIF once. Every

@@ -9,7 +9,7 @@ machine.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from forgetting.ablation.plan import Plan
-from forgetting.engines.engine import Engine, EngineInfo, Frame, FrameRequest, Rendered
+from forgetting.engines.engine import Engine, EngineInfo, FrameRequest, Outputs, Rendered
+from forgetting.engines.pixels import Frame
 from forgetting.film import grid as grids
 from forgetting.film.compositor import Compositor
+from forgetting.film.finished_frame import FinishedFrame
 from forgetting.film.forecast import forecast_disk, forecast_time
 from forgetting.film.segments import SegmentStore
 from forgetting.film.writer_thread import consume_in_thread
@@ -58,8 +60,17 @@ class FrameSource(Protocol):
         """
         ...
 
-    def frames(self, indices: Sequence[int]) -> Iterator[Rendered]:
-        """Render these frames of the plan, in order, and the activity of the map's cells."""
+    def frames(
+        self, indices: Sequence[int], rgb: Container[int] | None = None
+    ) -> Iterator[Rendered]:
+        """Render these frames of the plan, in order, and the activity [M] of the map's cells.
+
+        Args:
+            indices: of the frames.
+            rgb: where RGB is needed, of frames that are written into the film; others may hold
+                planes alone, where the film stores them as they are. None is everywhere, without
+                planes.
+        """
         ...
 
     def comparisons(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
@@ -70,7 +81,7 @@ class FrameSource(Protocol):
 def composed_frames(source: FrameSource, indices: Sequence[int]) -> Iterator[Frame]:
     """Render these frames as they are written into the film."""
     for index, rendered in zip(indices, source.frames(indices), strict=True):
-        yield source.compositor.compose(index, *rendered)
+        yield source.compositor.compose(index, rendered.rgb, rendered.activity)
 
 
 @dataclass(frozen=True)
@@ -82,15 +93,15 @@ class FaceFrames:
         compositor: composes its frames.
         face_at: the face [1, L, W] of a frame in films whose face moves, by the frame's index and
             the number of the face in a grid.
-        recorder: the same engine, which records activity, where the compositor draws a memory map.
-            Recording is slower, so it runs at every ``RECORDING_STEP``-th frame of the plan;
-            between two of these activity is interpolated, because it changes slowly.
+
+    Where the compositor draws a memory map, activity is recorded at every ``RECORDING_STEP``-th
+    frame of the plan, because that takes longer; between two of these it is interpolated, because
+    it changes slowly.
     """
 
     engine: Engine
     compositor: Compositor
     face_at: Callable[[int, int], Tensor] | None = None
-    recorder: Engine | None = None
 
     @property
     def sequential(self) -> bool:
@@ -106,73 +117,113 @@ class FaceFrames:
         """Return the same source for an existing plan."""
         return replace(self, compositor=replace(self.compositor, plan=plan))
 
-    def frames(self, indices: Sequence[int]) -> Iterator[Rendered]:
+    def frames(
+        self, indices: Sequence[int], rgb: Container[int] | None = None
+    ) -> Iterator[Rendered]:
         """Render these frames, in order; a grid is one picture."""
-        rendered, recorded = self._render(self.engine, indices), dict[int, Activity]()
+        planes = rgb is not None and self.engine.makes_planes and self.compositor.takes_planes
+
+        def outputs(index: int) -> Outputs:
+            is_rgb = not planes or rgb is None or index in rgb
+            return Outputs(is_rgb, planes, self._records(index))
+
+        order = self._render_order(indices)
+        rendered = self._render(self.engine, self._render_order(indices), outputs)
+        ahead = dict[int, Rendered]()
         for index in indices:
-            picture = self._next_picture(rendered)
-            activity = None
-            if self.recorder is not None:
-                activity = self._interpolate_activity(self.recorder, index, recorded)
-            yield Rendered(picture, activity)
+            for frame in (*self._recorded_around(index), index):
+                while frame not in ahead:
+                    ahead[next(order)] = self._next_picture(rendered)
+            yield ahead[index]._replace(activity=self._activity(index, ahead))
+            for old in [frame for frame in ahead if not self._is_needed(frame, index)]:
+                del ahead[old]
+
+    def _render_order(self, indices: Iterable[int]) -> Iterator[int]:
+        """Yield frames in the order in which they are rendered: activity is needed ahead."""
+        ahead = set[int]()
+        for index in indices:
+            for frame in (*self._recorded_around(index), index):
+                if frame not in ahead:
+                    ahead.add(frame)
+                    yield frame
+            ahead = {frame for frame in ahead if self._is_needed(frame, index)}
+
+    def _is_needed(self, frame: int, index: int) -> bool:
+        """Return whether a frame is needed after frame ``index``."""
+        return frame > index or frame in self._recorded_around(index)
+
+    def _recorded_around(self, index: int) -> tuple[int, ...]:
+        """Return the frames that record, before and after a frame; none without a map."""
+        if self.compositor.film.layout == "face":
+            return ()
+        before = index // RECORDING_STEP * RECORDING_STEP
+        return before, min(before + RECORDING_STEP, len(self.compositor.plan) - 1)
+
+    def _records(self, index: int) -> bool:
+        return index in self._recorded_around(index)
+
+    def _activity(self, index: int, rendered: Mapping[int, Rendered]) -> Activity | None:
+        """Return the activity [M] at a frame, interpolated between those that are recorded."""
+        around = self._recorded_around(index)
+        if not around:
+            return None
+        before, after = around
+        share = np.float32((index - before) / max(after - before, 1))
+        first, second = rendered[before].activity, rendered[after].activity
+        assert first is not None
+        assert second is not None
+        return ((1 - share) * first + share * second)[:, 0, 0]
 
     def comparisons(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
         """Render these frames, each with the picture of the same face without any ablation."""
         intact_row = torch.zeros_like(self.compositor.plan.row(0))
+        # As in a film: there, frames that are measured are made with planes beside their RGB.
+        planes = self.engine.makes_planes and self.compositor.takes_planes
+
+        def render(indices: Iterable[int], row: Tensor | None = None) -> Iterator[Frame]:
+            rendered = self._render(self.engine, indices, lambda _: Outputs(True, planes), row)
+            for _ in indices:
+                yield self._next_picture(rendered).rgb
+
         if self.face_at is None:
-            intact = self._next_picture(self.engine.render([FrameRequest(intact_row)]))
-            rendered = self._render(self.engine, indices)
-            for index, (picture, _) in zip(indices, rendered, strict=True):
+            (intact,) = render([indices[0]], intact_row)
+            for index, picture in zip(indices, render(indices), strict=True):
                 yield index, picture, intact
             return
         for index in indices:
-            ablated = self._next_picture(self._render(self.engine, [index]))
-            yield (
-                index,
-                ablated,
-                self._next_picture(self._render(self.engine, [index], intact_row)),
-            )
+            (ablated,), (picture,) = render([index]), render([index], intact_row)
+            yield index, ablated, picture
 
     def _render(
-        self, engine: Engine, indices: Iterable[int], row: Tensor | None = None
+        self,
+        engine: Engine,
+        indices: Iterable[int],
+        outputs: Callable[[int], Outputs],
+        row: Tensor | None = None,
     ) -> Iterator[Rendered]:
         """Render these frames, face after face of the grid; ``row`` replaces their rows."""
         return engine.render(
             FrameRequest(
                 self.compositor.plan.row(index) if row is None else row,
                 None if self.face_at is None else self.face_at(index, number),
+                outputs(index),
             )
             for index in indices
             for number in range(self.faces)
         )
 
-    def _next_picture(self, rendered: Iterator[Rendered]) -> Frame:
-        """Return the next picture; the faces of a grid as one picture."""
-        pictures = [next(rendered).frame for _ in range(self.faces)]
-        if len(pictures) == 1:
-            return pictures[0]
+    def _next_picture(self, rendered: Iterator[Rendered]) -> Rendered:
+        """Return the next picture; the faces of a grid as one picture, with their mean activity."""
+        faces = [next(rendered) for _ in range(self.faces)]
+        if len(faces) == 1:
+            return faces[0]
         film = self.compositor.film
         panel, (columns, _) = film.panel(*self.compositor.size), film.grid_size
-        return grids.arrange(pictures, panel, columns, film.background_colour)
-
-    def _interpolate_activity(
-        self, recorder: Engine, index: int, recorded: dict[int, Activity]
-    ) -> Activity:
-        """Return the activity at a frame; ``recorded`` caches that of the two frames around it."""
-        before = index // RECORDING_STEP * RECORDING_STEP
-        after = min(before + RECORDING_STEP, len(self.compositor.plan) - 1)
-        for old in [frame for frame in recorded if frame not in (before, after)]:
-            del recorded[old]
-        for frame in (before, after):
-            if frame not in recorded:
-                activities = [
-                    activity
-                    for _, activity in self._render(recorder, [frame])
-                    if activity is not None
-                ]
-                recorded[frame] = np.mean(activities, axis=0, dtype=np.float32)
-        share = np.float32((index - before) / max(after - before, 1))
-        return (1 - share) * recorded[before] + share * recorded[after]
+        pictures = [face.rgb for face in faces]
+        picture = grids.arrange(pictures, panel, columns, film.background_colour)
+        recorded = [face.activity for face in faces if face.activity is not None]
+        activity = np.asarray(np.mean(recorded, axis=0, dtype=np.float32)) if recorded else None
+        return Rendered(picture, activity=activity)
 
 
 def render_segments(
@@ -187,11 +238,12 @@ def render_segments(
         since: when work on them began, on the clock of ``time.monotonic``.
     """
     indices = [store.film.indices[position] for segment in segments for position in segment]
+    stills = {store.film.indices[position] for position in store.still_positions}
 
     def write(arriving: Iterator[Rendered]) -> None:
         # Composed in this thread, beside the network.
         composed = (
-            source.compositor.compose(index, *rendered)
+            _finished(source.compositor, index, rendered)
             for index, rendered in zip(indices, arriving, strict=False)
         )
         for segment in segments:
@@ -206,5 +258,12 @@ def render_segments(
             if segment is segments[0]:
                 forecast_disk(store, segment, len(indices))
 
-    frames = forecast_time(source.frames(indices), len(indices))
+    frames = forecast_time(source.frames(indices, stills), len(indices))
     consume_in_thread(track(frames, "rendering frames", len(indices)), write)
+
+
+def _finished(compositor: Compositor, index: int, rendered: Rendered) -> FinishedFrame:
+    """Return a frame as it is written; planes are there only where nothing is to be composed."""
+    if rendered.planes is not None:
+        return FinishedFrame(rendered.frame, rendered.planes)
+    return FinishedFrame(compositor.compose(index, rendered.rgb, rendered.activity))

@@ -27,9 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgetting import files
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame, Planes
 from forgetting.errors import RequestError
 from forgetting.film import contact_sheet, encoder
+from forgetting.film.finished_frame import FinishedFrame
 from forgetting.film.images import fit, save_png
 from forgetting.film.settings import FilmSettings
 
@@ -67,6 +68,16 @@ class SegmentStore:
         """The positions in the film that the contact sheet shows."""
         return contact_sheet.sample_positions(self.count, self.film.stations)
 
+    @property
+    def still_positions(self) -> set[int]:
+        """The positions in the film of which stills are saved: sheet, poster, end of the title."""
+        title = [0] if self._title_segments else []
+        return {*self.sample_positions, self._poster_position, *title}
+
+    @property
+    def _poster_position(self) -> int:
+        return round(self.film.poster * (self.count - 1))
+
     def segments(self, shard: str | None = None) -> list[range]:
         """Return the ranges of positions of all segments, or those of the shard ``K/N``.
 
@@ -97,7 +108,7 @@ class SegmentStore:
     def write(
         self,
         segment: range,
-        frames: Iterable[Frame],
+        frames: Iterable[FinishedFrame],
         before_naming: Callable[[], None] = lambda: None,
         title: Callable[[Frame], Iterable[Frame]] = lambda first: (),
     ) -> None:
@@ -105,14 +116,15 @@ class SegmentStore:
 
         Args:
             segment: the range of positions.
-            frames: its frames in order; frames of later segments may follow.
+            frames: its frames in order, with RGB at ``still_positions``; frames of later segments
+                may follow.
             before_naming: called when all bytes are written and before the file gets its name.
             title: returns the frames of the title, by the first frame of the film.
         """
         files.make_own_folder(self.folder)
         if self._title_segments and segment.start == 0:
             first, frames = _peeked(frames)
-            of_title = iter(title(fit(first, self.shape)))
+            of_title = iter(title(fit(first.rgb, self.shape)))
             for part in self._title_segments:
                 self._encode("title-", part, itertools.islice(of_title, len(part)))
         self._encode("", segment, self._save_stills(segment, frames), before_naming)
@@ -161,7 +173,7 @@ class SegmentStore:
         self,
         prefix: str,
         segment: range,
-        frames: Iterable[Frame],
+        frames: Iterable[Frame | Planes],
         before_naming: Callable[[], None] = lambda: None,
     ) -> None:
         """Write a file of frames; it gets its name when it is complete."""
@@ -172,16 +184,18 @@ class SegmentStore:
             before_naming()
             part.replace(path.with_suffix(f".{_hash(part)}.{suffix}"))
 
-    def _save_stills(self, segment: range, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def _save_stills(
+        self, segment: range, frames: Iterable[FinishedFrame]
+    ) -> Iterator[Frame | Planes]:
         """Yield the frames of a segment; save those of the contact sheet and of the poster."""
-        samples, poster = set(self.sample_positions), round(self.film.poster * (self.count - 1))
+        samples = set(self.sample_positions)
         # Not strict: frames of the next segments follow.
         for position, frame in zip(segment, frames, strict=False):
             if position in samples:
-                self._save_still(self.sample_path(position), contact_sheet.thumbnail(frame))
-            if position == poster:
-                self._save_still(self.poster_path, fit(frame, self.shape))
-            yield frame
+                self._save_still(self.sample_path(position), contact_sheet.thumbnail(frame.rgb))
+            if position == self._poster_position:
+                self._save_still(self.poster_path, fit(frame.rgb, self.shape))
+            yield frame.rgb if frame.planes is None else frame.planes
 
     def _save_still(self, path: Path, picture: Frame) -> None:
         with files.atomic_write(path) as part:
@@ -212,7 +226,9 @@ def _recorded_seconds(path: Path) -> float:
     return seconds if math.isfinite(seconds) else 0.0
 
 
-def _peeked(frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:
+def _peeked(
+    frames: Iterable[FinishedFrame],
+) -> tuple[FinishedFrame, Iterator[FinishedFrame]]:
     """Return the first of some frames, and all of them; no other is taken."""
     iterator = iter(frames)
     first = next(iterator)

@@ -86,9 +86,9 @@ def draw_faces(
         with files.atomic_write(folder / "faces") as part:
             part.mkdir()
             rendered = track(engine.render(requests()), "drawing faces", len(seeds))
-            for number, (seed, (frame, _)) in enumerate(zip(seeds, rendered, strict=True)):
-                sheet.draw(number, frame, str(seed))
-                picture = Image.fromarray(fit(frame, shape))
+            for number, (seed, drawn) in enumerate(zip(seeds, rendered, strict=True)):
+                sheet.draw(number, drawn.rgb, str(seed))
+                picture = Image.fromarray(fit(drawn.rgb, shape))
                 picture.save(part / f"{seed}.jpg", quality=88, subsampling=0)
         with files.atomic_write(folder / "sheet.png") as part:
             save_png(sheet.frame, part, "")

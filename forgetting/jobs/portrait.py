@@ -12,7 +12,9 @@ from torch import Tensor
 
 from forgetting.ablation.plan import Plan
 from forgetting.ablation.tracks import TrackSpec, ablation_task, make_plan, sample_rows
-from forgetting.engines.engine import EngineConfig, FrameRequest, from_bytes, render_rows
+from forgetting.engines.dead_units import choose_dead_units
+from forgetting.engines.engine import EngineConfig, FrameRequest, Outputs, render_rows
+from forgetting.engines.pixels import from_bytes
 from forgetting.film.captions import act_captions, check_texts
 from forgetting.film.compositor import Compositor
 from forgetting.film.contact_sheet import sample_positions
@@ -122,10 +124,14 @@ class FaceJob:
         plan, film = with_recipe(
             plan, self.config, generator, engine, why, self.film, generator.size, captions
         )
-        recorder = engine.recorder() if film.layout != "face" else None
         intact = None
-        if recorder is not None:
-            intact = next(recorder.render([FrameRequest(torch.zeros(len(task)))])).activity
+        if film.layout != "face":
+            outputs = Outputs(activity=True)
+            (rendered,) = engine.render([FrameRequest(torch.zeros(len(task)), outputs=outputs)])
+            assert rendered.activity is not None
+            intact = rendered.activity[:, 0, 0]
+        if (dead := choose_dead_units(plan, film.indices)) is not None:
+            engine = engine.skipping(dead)
         compositor = Compositor(film, plan, generator.size, captions, intact)
         compositor.check_texts()
         still = None if self.latent.moves else [latent.sample(generator) for latent in latents]
@@ -138,7 +144,7 @@ class FaceJob:
                 face = latents[number].sample(generator, index, frames)
             return self.noise.animate(face, index, frames)
 
-        return FaceFrames(engine, compositor, face_at if moving else None, recorder)
+        return FaceFrames(engine, compositor, face_at if moving else None)
 
 
 def _described(generator: Generator, plan: Plan) -> str:

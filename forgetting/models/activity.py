@@ -22,7 +22,7 @@ To read all of a large map once more would take a tenth of the film's time.
 """
 
 Activity = NDArray[np.float32]
-"""[M]: the activity of every cell, cell after cell, layer after layer."""
+"""[M], or [M, A, A] in A x A areas: of every cell, cell after cell, layer after layer."""
 
 
 def map_layers(groups: Iterable[Iterable[Layer]]) -> tuple[Layer, ...]:
@@ -52,13 +52,31 @@ def pool_cells(values: Tensor, layer: Layer) -> Tensor:
     return padded / units.to(values)
 
 
-def cell_activity(x: Tensor, layer: Layer) -> Tensor:
-    """Return the activity of each cell of maps [B, C, H, W], [B, cells].
+def cell_activity(x: Tensor, layer: Layer, areas: int = 1) -> Tensor:
+    """Return the activity of each cell of maps [B, C, H, W], [B, cells, areas, areas].
 
-    It is the root mean square over about ``MAX_SAMPLES`` values each way; of units that are no
-    maps, the absolute value.
+    It is the root mean square over the values of each area, of which about ``MAX_SAMPLES`` are read
+    each way of the whole map; of units that are no maps, the absolute value. A map with fewer
+    values than areas repeats them.
     """
     if x.shape[2] * x.shape[3] == 1:
-        return pool_cells(x[:, :, 0, 0].abs().float(), layer)
+        values = pool_cells(x[:, :, 0, 0].abs().float(), layer)
+        return values[:, :, None, None].expand(-1, -1, areas, areas)
     down, across = (max(1, size // MAX_SAMPLES) for size in layer.size)
-    return pool_cells(x[:, :, ::down, ::across].float().square().mean(dim=(2, 3)).sqrt(), layer)
+    squares = _every(x, down, across).float().square()
+    if areas == 1:
+        return pool_cells(squares.mean(dim=(2, 3)).sqrt(), layer)[:, :, None, None]
+    means: Tensor = F.adaptive_avg_pool2d(squares, (areas, areas)).sqrt()
+    cells = pool_cells(means.flatten(2).transpose(1, 2), layer).transpose(1, 2)
+    return cells.reshape(*cells.shape[:2], areas, areas)
+
+
+def _every(x: Tensor, down: int, across: int) -> Tensor:
+    """Return every ``down``-th row and every ``across``-th column of maps [B, C, H, W]."""
+    if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return x[:, :, ::down, ::across]
+    # In a graph that computes in half precision, a compiler computes in float32 what leads to an
+    # output and not into a convolution, so that everything in front of a plain slice would be
+    # computed in float32, at half the speed and with other bits. This is a slice by a convolution.
+    ones = x.new_ones(x.shape[1], 1, 1, 1)
+    return F.conv2d(x, ones, stride=(down, across), groups=x.shape[1])

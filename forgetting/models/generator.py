@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from forgetting.models.architectures.ops import depth_to_space
 from forgetting.models.units import PICTURE, Layer
 
 Edit = Callable[[Tensor, Layer], Tensor]
@@ -53,6 +54,11 @@ class Synthesis(Protocol):
         ...
 
     @property
+    def phased(self) -> bool:
+        """Whether :meth:`unsorted` returns four phases of the picture."""
+        ...
+
+    @property
     def bypassed(self) -> bool:
         """Whether a layer that is fully ablated may leave something of the layers before it."""
         ...
@@ -63,6 +69,15 @@ class Synthesis(Protocol):
         C is 3, or the number of channels of the network's picture. ``edit`` is called once for
         every layer, in the order of the layers. If there is one face, ``edit`` may return any
         number of states, each of which becomes a picture.
+        """
+        ...
+
+    def unsorted(self, edit: Edit | None = None) -> Tensor:
+        """Return the picture as its last step makes it.
+
+        That is the picture itself, or, of a ``phased`` synthesis, its four phases [B, 4C, H/2, W/2]
+        in the order of :func:`~forgetting.models.architectures.ops.depth_to_space`. Bytes are
+        sorted into a picture four times as fast as floats.
         """
         ...
 
@@ -83,13 +98,20 @@ class Chain:
         steps: in their order.
         bypassed: whether more than the layers' maps flows from step to step, such as a picture that
             is added up on the way.
+        phased: whether the last step returns four phases of the picture.
     """
 
     steps: tuple[Step, ...]
     bypassed: bool = False
+    phased: bool = False
 
     def __call__(self, edit: Edit | None = None) -> Tensor:
         """Return the picture under ``edit``, [B, C, H, W]."""
+        picture = self.unsorted(edit)
+        return depth_to_space(picture) if self.phased else picture
+
+    def unsorted(self, edit: Edit | None = None) -> Tensor:
+        """Return what the last step makes."""
         state: State = ()
         for step in self.steps:
             state = step.run(state)
@@ -174,6 +196,17 @@ class Architecture(Protocol):
         """
         ...
 
+    def bind_remaining(self, ws: Tensor, remaining: Mapping[str, Tensor]) -> Synthesis | None:
+        """Return the synthesis of a network that lacks channels, if it can be made.
+
+        Its picture is that of the whole network with those channels at zero, up to rounding.
+
+        Args:
+            ws: a face, [1, L, W].
+            remaining: the numbers [N] of the channels that remain, of every layer that lacks some.
+        """
+        ...
+
     def bias_only_output(self, layer: Layer) -> Tensor:
         """Return the activations of ``layer`` once all its incoming weights are zero.
 
@@ -241,6 +274,10 @@ class GeneratorModule(nn.Module):
     def mapping_parameters(self) -> int:
         """The number of values that compute ``ws``: none."""
         return 0
+
+    def bind_remaining(self, ws: Tensor, remaining: Mapping[str, Tensor]) -> Synthesis | None:
+        """Return None: a network needs all of its channels unless it says otherwise."""
+        return None
 
     @property
     def image_parameters(self) -> int:

@@ -187,6 +187,11 @@ class HookedSynthesis:
         return None
 
     @property
+    def phased(self) -> bool:
+        """False: the module makes the picture itself."""
+        return False
+
+    @property
     def bypassed(self) -> bool:
         """True: the way of the activations is not known."""
         return True
@@ -198,6 +203,10 @@ class HookedSynthesis:
     def repeated(self, count: int) -> HookedSynthesis:
         """Return the synthesis of ``count`` equal latents."""
         return replace(self, latent=self.latent.expand(count, *self.latent.shape[1:]))
+
+    def unsorted(self, edit: Edit | None = None) -> Tensor:
+        """Return the picture."""
+        return self(edit)
 
     def __call__(self, edit: Edit | None = None) -> Tensor:
         """Return the picture under ``edit``, [B, C, H, W] in [-1, 1]."""

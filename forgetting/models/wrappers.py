@@ -28,6 +28,10 @@ class GeneratorWrapper(nn.Module):
         self.mapping_parameters: int = network.mapping_parameters
         self.image_parameters: int = network.image_parameters
 
+    def bind_remaining(self, ws: Tensor, remaining: Mapping[str, Tensor]) -> Synthesis | None:
+        """Return None: every frame binds the network anew."""
+        return None
+
     def bias_only_output(self, layer: Layer) -> Tensor:
         """Return that of the network."""
         return cast(Tensor, self.network.bias_only_output(layer))

@@ -7,6 +7,7 @@ from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Zero
 from forgetting.ablation.plan import ablation
 from forgetting.engines import openvino as compiled
+from forgetting.engines import openvino_graphs
 from forgetting.engines.auto import AutoConfig
 from forgetting.engines.engine import psnr
 from forgetting.engines.openvino import OpenVINOConfig, OpenVINOEngine
@@ -56,7 +57,7 @@ def test_auto_falls_back_with_one_sentence(toy, monkeypatch):
     def refuse(*_):
         raise RuntimeError("unsupported\n operation")
 
-    monkeypatch.setattr(compiled.GraphSource, "graph", refuse)
+    monkeypatch.setattr(openvino_graphs.GraphSource, "trace", refuse)
     task = AblationTask.of(toy, sample_ws(toy), Zero())
     engine, why = AutoConfig("bfloat16").choose(task, random_rows(toy))
     assert (engine.name, engine.precision) == ("torch", "bfloat16")

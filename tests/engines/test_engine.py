@@ -9,8 +9,9 @@ from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
 from forgetting.engines import openvino as compiled
 from forgetting.engines.auto import AutoConfig
-from forgetting.engines.engine import FrameRequest, from_bytes, psnr, to_bytes
+from forgetting.engines.engine import FrameRequest, Outputs, from_bytes, psnr, to_bytes
 from forgetting.engines.openvino import OpenVINOConfig
+from forgetting.engines.openvino_graphs import VERSION
 from forgetting.engines.torch_cpu import REFERENCE, TorchConfig, resolve_device
 from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError
@@ -97,20 +98,24 @@ def test_the_intact_frame_of_the_reference_is_the_picture_of_the_network(tiny):
 
 
 @pytest.mark.parametrize("config", [*ENGINES, "gpu"])
-def test_recorders_make_the_same_frames_and_record_what_the_reference_records(toy, config):
+@pytest.mark.parametrize("areas", [1, 3])
+def test_frames_that_record_are_the_same_and_record_what_the_reference_records(toy, config, areas):
     task, rows = AblationTask.of(toy, sample_ws(toy), Zero()), random_rows(toy)
+    task = replace(task, areas=areas)
     if config == "gpu":
         engine = TorchGPU.start(task, "float32", "cpu", 3)
     else:
         engine, _ = config("float32").choose(task, rows)
     requests = [FrameRequest(row) for row in rows]
-    plain, recorded = list(engine.render(requests)), list(engine.recorder().render(requests))
-    expected = REFERENCE.start(replace(task, records=True)).render(requests)
+    recording = [FrameRequest(row, outputs=Outputs(activity=True)) for row in rows]
+    plain, recorded = list(engine.render(requests)), list(engine.render(recording))
+    expected = REFERENCE.start(task).render(recording)
     assert all(rendered.activity is None for rendered in plain)
-    assert psnr([r.frame for r in recorded], [r.frame for r in plain]) >= 50
+    for ours, without in zip(recorded, plain, strict=True):
+        assert np.array_equal(ours.rgb, without.rgb)
     cells = sum(cell_count(layer) for layer in toy.layers)
     for ours, reference in zip(recorded, expected, strict=True):
-        assert ours.activity.shape == (cells,)
+        assert ours.activity.shape == (cells, areas, areas)
         np.testing.assert_allclose(ours.activity, reference.activity, atol=1e-4)
 
 
@@ -119,8 +124,8 @@ def test_engines_say_what_their_frames_depend_on(toy, config):
     task = AblationTask.of(toy, sample_ws(toy), Zero())
     engine, _ = config("float32").choose(task, random_rows(toy))
     assert (engine.precision, engine.device) == ("float32", resolve_device("auto"))
-    packages = {"openvino": ["openvino"], "torch": []}
-    assert engine.versions() == {name: version(name) for name in packages[engine.name]}
+    versions = {"torch": {}, "openvino": {"openvino": version("openvino"), "graphs": VERSION}}
+    assert engine.versions() == versions[engine.name]
     assert find_part(f"engine/{engine.name}") is config
 
 

@@ -5,13 +5,12 @@ import pytest
 import torch
 
 from forgetting.ablation import tracks
-from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Zero
 from forgetting.ablation.orderings.basic import Random
 from forgetting.ablation.pacing import UnitPacing
 from forgetting.ablation.schedules import Act, Schedule
 from forgetting.ablation.tracks import TrackSpec
-from forgetting.engines.engine import FrameRequest
+from forgetting.engines.engine import FrameRequest, Outputs
 from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
 from forgetting.film.captions import act_captions
@@ -32,19 +31,20 @@ def filmed(film, kinds="channels", generator=None, **schedule):
     spec = TrackSpec(Random(), Zero(softness=0.2), Schedule(**schedule), UnitPacing(), kinds)
     specs, ws = tracks.add_ending([spec], film.ending), sample_ws(network)
     task = tracks.ablation_task(network, ws, specs)
-    task = AblationTask(task.generator, task.ws, task.targets, records=film.layout != "face")
     engine = TorchConfig().start(task)
     plan = tracks.make_plan(
         network, specs, [spec.rank(network, ws) for spec in specs], film.frames, None
     )
-    reference = next(engine.render([FrameRequest(torch.zeros(len(task)))])).activity
+    request = FrameRequest(torch.zeros(len(task)), outputs=Outputs(activity=True))
+    reference = next(engine.render([request])).activity[:, 0, 0]
     captions = act_captions([spec.schedule for spec in specs], film)
     return Compositor(film, plan, network.size, captions, reference), engine
 
 
 def frame(compositor, engine, index):
-    rendered = next(engine.render([FrameRequest(compositor.plan.row(index))]))
-    return compositor.compose(index, *rendered)
+    request = FrameRequest(compositor.plan.row(index), outputs=Outputs(activity=True))
+    rendered = next(engine.render([request]))
+    return compositor.compose(index, rendered.rgb, rendered.activity[:, 0, 0])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -106,8 +106,9 @@ def test_black_cells_of_the_map_are_those_of_ablated_units(kinds):
 def test_recorded_activity_is_the_root_mean_square_of_units(tiny):
     ws = sample_ws(tiny)
     compositor, engine = filmed(FilmSettings(fps=4, duration=1, layout="map"), generator=tiny)
-    intact = FrameRequest(torch.zeros(len(compositor.plan.row(0))))
-    recorded = next(engine.render([intact])).activity
+    row = torch.zeros(len(compositor.plan.row(0)))
+    intact = FrameRequest(row, outputs=Outputs(activity=True))
+    recorded = next(engine.render([intact])).activity[:, 0, 0]
     expected = []
     tiny.bind(ws)(lambda x, layer: expected.append(x[0].square().mean((1, 2)).sqrt()) or x)
     np.testing.assert_allclose(recorded, torch.cat(expected).numpy(), rtol=1e-4, atol=1e-6)

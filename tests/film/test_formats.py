@@ -14,7 +14,7 @@ H264 = (
     "-c:v libx264 -threads 4 -preset slow -crf 21"
     " -vf scale=in_range=pc:out_range=tv:out_color_matrix=bt709,"
     "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
-    " -pix_fmt yuv420p -f mp4"
+    ":chroma_location=center -pix_fmt yuv420p -f mp4"
 )
 H264_FILM = (
     "-c copy -bsf:v setts=pts=PTS:dts=(N-2)/(11.988*TB):duration=1/(11.988*TB)"
@@ -42,6 +42,9 @@ def test_the_arguments_of_ffmpeg():
     film = FilmSettings(fps=23.976, every=2, crf=21, preset="slow")
     mp4 = film.file_format
     assert mp4.segment_arguments("x264", film.quality, film.preset, False) == H264.split()
+    of_planes = H264.replace("scale=in_range=pc:out_range=tv:out_color_matrix=bt709,", "")
+    planes = mp4.segment_arguments("x264", film.quality, film.preset, False, planes=True)
+    assert planes == of_planes.split()
     assert mp4.join_arguments(film.rate) == H264_FILM.split()
     film = FilmSettings(format="prores", background="transparent")
     prores = film.file_format

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from forgetting.errors import RequestError
+from forgetting.film.finished_frame import FinishedFrame
 from forgetting.film.segments import SegmentStore, parse_shard
 from forgetting.film.settings import FilmSettings
 from helpers import COMMENT, gradient_frames
@@ -42,14 +43,14 @@ def test_impossible_shards(shard):
 def test_a_segment_is_complete_or_absent(tmp_path):
     store = segment_store(tmp_path, duration=2, segment=5)
     first, second, *_ = store.segments()
-    frames = iter(gradient_frames(20))
+    frames = map(FinishedFrame, gradient_frames(20))
     store.write(first, frames)
     store.write(second, frames)
     assert set(store.finished()) == {first, second}
     assert len(list(frames)) == 10, "no frame of the next segment was taken"
 
     def failing():
-        yield gradient_frames(1)[0]
+        yield FinishedFrame(gradient_frames(1)[0])
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -62,7 +63,7 @@ def test_a_damaged_segment_is_rendered_again(tmp_path, caplog):
     caplog.set_level("INFO")
     store = segment_store(tmp_path, duration=1, segment=5)
     for segment in store.segments():
-        store.write(segment, gradient_frames(5))
+        store.write(segment, map(FinishedFrame, gradient_frames(5)))
     damaged = store.finished()[range(5, 10)]
     data = bytearray(damaged.read_bytes())
     data[len(data) // 2] ^= 1
@@ -82,7 +83,7 @@ def test_a_title_is_written_with_the_first_segment(tmp_path, film):
     store = segment_store(
         tmp_path, duration=1, title="a title", title_duration=1, **{"segment": 5} | film
     )
-    frames = iter(gradient_frames(10))
+    frames = map(FinishedFrame, gradient_frames(10))
     for segment in store.segments():
         store.write(segment, frames, title=black_title(store))
     assert sum(map(len, store.finished())) == store.count == 10
@@ -93,21 +94,21 @@ def test_a_title_is_written_with_the_first_segment(tmp_path, film):
 
 def test_without_its_title_the_first_segment_is_rendered_again(tmp_path):
     store = segment_store(tmp_path, duration=1, segment=5, title="a title", title_duration=0.5)
-    frames = iter(gradient_frames(10))
+    frames = map(FinishedFrame, gradient_frames(10))
     for segment in store.segments():
         store.write(segment, frames, title=black_title(store))
     (title,) = store.finished_title().values()
     title.write_bytes(title.read_bytes()[:-1])
     assert set(store.finished()) == {range(5, 10)}
     assert store.finished_title() == {}
-    store.write(range(5), gradient_frames(5), title=black_title(store))
+    store.write(range(5), map(FinishedFrame, gradient_frames(5)), title=black_title(store))
     assert set(store.finished()) == {range(5), range(5, 10)}
     assert list(store.finished_title().values()) == [title], "the same bytes"
 
 
 def test_files_of_other_names_are_ignored(tmp_path):
     store = segment_store(tmp_path, duration=1, segment=5)
-    store.write(range(5), gradient_frames(5))
+    store.write(range(5), map(FinishedFrame, gradient_frames(5)))
     other_names = [
         "0000000-0000003.%s.mp4" % ("0" * 32),
         "a-b.c.mp4",
@@ -123,7 +124,9 @@ def test_files_of_other_names_are_ignored(tmp_path):
 def test_equal_frames_give_equal_segments(tmp_path):
     names = []
     for folder in (tmp_path / "a", tmp_path / "b"):
-        segment_store(folder, duration=1, segment=10).write(range(10), gradient_frames(10))
+        segment_store(folder, duration=1, segment=10).write(
+            range(10), map(FinishedFrame, gradient_frames(10))
+        )
         names.append([path.name for path in sorted((folder / "segments").iterdir())])
     assert names[0] == names[1]
 
@@ -136,7 +139,7 @@ def test_frames_are_not_held_in_memory(tmp_path):
         store = segment_store(tmp_path / str(count), fps=100, duration=count / 100)
         tracemalloc.start()
         for segment in store.segments():
-            store.write(segment, (np.copy(frame) for _ in segment))
+            store.write(segment, (FinishedFrame(np.copy(frame)) for _ in segment))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 6 * frame.nbytes

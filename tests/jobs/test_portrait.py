@@ -5,7 +5,7 @@ from PIL import Image
 from forgetting.ablation import plan as plans
 from forgetting.ablation.edits import AblationTask, Target
 from forgetting.ablation.operators import removal
-from forgetting.engines.engine import FrameRequest, render_rows, to_bytes
+from forgetting.engines.engine import FrameRequest, Outputs, render_rows, to_bytes
 from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
 from forgetting.film import grid, render
@@ -20,6 +20,7 @@ from helpers import (
     TINY,
     compose_config,
     decode_film,
+    needs_openvino,
     prepare_config,
     preview_config,
     render_config,
@@ -267,10 +268,55 @@ def test_activity_is_recorded_now_and_then_and_interpolated_between():
     step = render.RECORDING_STEP
     activity = [rendered.activity for rendered in source.frames(range(31))]
     for index in (0, step, 2 * step, 30):
-        request = FrameRequest(source.compositor.plan.row(index))
-        (recorded,) = source.recorder.render([request])
-        assert np.array_equal(activity[index], recorded.activity)
+        row = source.compositor.plan.row(index)
+        (recorded,) = source.engine.render([FrameRequest(row, outputs=Outputs(activity=True))])
+        assert np.array_equal(activity[index], recorded.activity[:, 0, 0])
     between = 0.75 * activity[step] + 0.25 * activity[2 * step]
     np.testing.assert_allclose(activity[step + 3], between, rtol=1e-5, atol=1e-6)
     (alone,) = source.frames([step + 3])
     assert np.array_equal(alone.activity, activity[step + 3])
+
+
+@needs_openvino
+def test_films_that_store_planes_get_planes_and_rgb_where_stills_are():
+    source = prepare_config(compose_config("generator=toy", "film.size=null", "film.duration=1"))
+    planes = source.compositor.takes_planes
+    frames = list(source.frames(range(24), rgb={0, 7}))
+    if not planes:  # the toy's pictures are enlarged
+        assert all(rendered.planes is None for rendered in frames)
+    source = prepare_config(
+        compose_config("generator=toy", "engine=openvino", "film.size=32", "film.duration=1")
+    )
+    assert source.compositor.takes_planes
+    frames = list(source.frames(range(24), rgb={0, 7}))
+    assert all(rendered.planes is not None for rendered in frames)
+    assert [k for k, rendered in enumerate(frames) if rendered.frame is not None] == [0, 7]
+    for index, rendered in zip((0, 7), source.frames([0, 7]), strict=True):
+        assert rendered.planes is None
+        assert np.array_equal(rendered.rgb, frames[index].rgb)
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "film.layout=diptych",
+        "film.size=128",
+        "film.grid=2x1",
+        "film=gif",
+        "film=h265",
+        "film=prores",
+        "film.canvas=[128,128]",
+        "film.crop=[1,2]",
+        "schedule=acts",
+    ],
+)
+def test_films_that_compose_frames_get_rgb(setting):
+    settings = ["generator=toy", "engine=openvino", "film.size=32", "film.duration=1", setting]
+    if setting == "schedule=acts":
+        settings.append("schedule.acts.0.caption=early")
+    source = prepare_config(compose_config(*settings))
+    assert not source.compositor.takes_planes
+    (rendered,) = source.frames([3], rgb=set())
+    assert rendered.planes is None
+    assert rendered.rgb.shape[2] == 3

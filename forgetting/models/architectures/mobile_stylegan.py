@@ -14,7 +14,7 @@ piece.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -29,11 +29,13 @@ from forgetting.models.architectures.ops import (
     check_z,
     conv2d_per_face,
     depth_to_space,
+    haar_matrix,
     init_normal,
     inverse_haar,
     parameter_count,
     pixel_norm,
     prevent_constant_folding,
+    wavelets_are_convolutions,
 )
 from forgetting.models.architectures.style import (
     BoundLayer,
@@ -41,6 +43,7 @@ from forgetting.models.architectures.style import (
     describe_mapping,
     fold_style,
     run_mapping_layers,
+    taken,
 )
 from forgetting.models.generator import Edit, State, Step
 from forgetting.models.units import SLOPE, Layer
@@ -86,11 +89,21 @@ class DenseConv(NoisyConv):
         """Return the kernel [out, in, 9]."""
         return self.weight.flatten(2)
 
-    def fold(self, w: Tensor, edit: Edit | None) -> BoundLayer:
-        """Return the convolution for the faces ``w`` [B, w_dim]."""
+    def fold(
+        self, w: Tensor, edit: Edit | None, inputs: Tensor | None, outputs: Tensor | None
+    ) -> BoundLayer:
+        """Return the convolution for the faces ``w`` [B, w_dim].
+
+        Args:
+            w: the faces.
+            edit: of styles and weights.
+            inputs: the channels that remain of the input; None is all.
+            outputs: those that remain of the output.
+        """
         style, weight = fold_style(self, w, edit)
         style = style[:, :, None, None]  # [B, C, 1, 1]
-        return lambda x: F.conv2d(x * style, weight, self.bias, padding=1)
+        weight, bias = taken(weight, 0, outputs), taken(self.bias, 0, outputs)
+        return lambda x: F.conv2d(x * style, weight, bias, padding=1)
 
 
 class SeparableConv(NoisyConv):
@@ -111,16 +124,21 @@ class SeparableConv(NoisyConv):
         """Return the two convolutions as one kernel [out, in, 9]."""
         return self.pointwise.flatten(2) * self.depthwise.flatten(1)[None]
 
-    def fold(self, w: Tensor, edit: Edit | None) -> BoundLayer:
-        """Return the convolutions for the faces ``w`` [B, w_dim]."""
+    def fold(
+        self, w: Tensor, edit: Edit | None, inputs: Tensor | None, outputs: Tensor | None
+    ) -> BoundLayer:
+        """Return the convolutions for the faces ``w`` [B, w_dim], as of a dense one."""
         style = unit_kinds.edit_vector(self.affine(w), self.style_layer, edit)  # [B, in]
         depthwise = unit_kinds.edit_weight(self.depthwise, self.weight_layers["depthwise"], edit)
+        style, depthwise = taken(style, 1, inputs), taken(depthwise, 0, inputs)
         depthwise = (style[:, :, None, None, None] * depthwise).flatten(0, 1)  # [B * in, 1, 3, 3]
         pointwise = unit_kinds.edit_weight(self.pointwise, self.weight_layers["pointwise"], edit)
+        pointwise = taken(taken(pointwise, 1, inputs), 0, outputs)
+        bias = taken(self.bias, 0, outputs)
 
         def run(x: Tensor) -> Tensor:
             x = conv2d_per_face(x, depthwise, None, padding=1, groups=x.shape[1], faces=len(w))
-            return F.conv2d(x, pointwise, self.bias)  # [B, out, H, W]
+            return F.conv2d(x, pointwise, bias)  # [B, out, H, W]
 
         return run
 
@@ -137,9 +155,15 @@ class Modulation(nn.Module):
         self.style_layer = Layer.of_kind("styles", f"{name}.up", channels)
         self.modulated = f".convs.{_key(name)}.depthwise"
 
-    def fold(self, w: Tensor, edit: Edit | None) -> BoundLayer:
+    def fold(self, w: Tensor, edit: Edit | None, inputs: Tensor | None) -> BoundLayer:
         """Return modulation and wavelet for the faces ``w`` [B, w_dim]."""
-        style = unit_kinds.edit_vector(self.affine(w), self.style_layer, edit)[:, :, None, None]
+        style = unit_kinds.edit_vector(self.affine(w), self.style_layer, edit)
+        if inputs is not None or (len(w) == 1 and wavelets_are_convolutions()):
+            # Of bands that lack channels, sums would need zeros in their place.
+            kernel = taken(haar_matrix(style.shape[1]).to(style) * style, 1, inputs)
+            kernel = kernel[:, :, None, None]
+            return lambda x: depth_to_space(F.conv2d(x, kernel))
+        style = style[:, :, None, None]
         return lambda x: inverse_haar(x * style)  # [B, 4C, H, W] -> [B, C, 2H, 2W]
 
 
@@ -156,9 +180,10 @@ class WaveletToImage(nn.Module):
         self.style_layer = Layer.of_kind("styles", "image", channels)
         self.weight_layers = unit_kinds.weight_layers("image", self, "weight")
 
-    def fold(self, w: Tensor, edit: Edit | None) -> BoundLayer:
-        """Return convolution and wavelet for the faces ``w`` [B, w_dim]."""
+    def fold(self, w: Tensor, edit: Edit | None, inputs: Tensor | None) -> BoundLayer:
+        """Return the function from maps to four phases [B, 12, H, W] for the faces ``w``."""
         style, weight = fold_style(self, w, edit)
+        style, weight = taken(style, 1, inputs), taken(weight, 1, inputs)
         weight = style[:, None] * weight[:, :, 0, 0]  # [B, 12, C]
         # The wavelet is linear. Done once to the weights instead of to every picture, it leaves
         # four phases.
@@ -168,8 +193,7 @@ class WaveletToImage(nn.Module):
         bias, faces = _phases(self.bias[None])[0].repeat(len(w)), len(w)
 
         def run(x: Tensor) -> Tensor:
-            x = conv2d_per_face(x, weight, bias, padding=0, groups=1, faces=faces)
-            return depth_to_space(x)  # [B, 3, 2H, 2W]
+            return conv2d_per_face(x, weight, bias, padding=0, groups=1, faces=faces)
 
         return run
 
@@ -184,6 +208,9 @@ class MobileStyleGAN(StyleGenerator):
         z_dim: width of ``z`` and of ``w``.
         mapping_layers: number of linear layers of the mapping network.
     """
+
+    phased = True
+    lacks_channels = True
 
     def __init__(
         self,
@@ -236,21 +263,26 @@ class MobileStyleGAN(StyleGenerator):
         w = run_mapping_layers(pixel_norm(z), self.dense, self.mapping_unit_layers, edit)
         return torch.lerp(cast(Tensor, self.w_avg), w, psi)
 
-    def chain_steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
+    def chain_steps(
+        self, ws: Tensor, edit: Edit | None, remaining: Mapping[str, Tensor]
+    ) -> Iterator[Step]:
         """Return the steps."""
         w = iter(ws.unbind(1))
-        first = self._conv(self.layers[0])
-        conv, const = first.fold(next(w), edit), self.const.expand(len(ws), -1, -1, -1)
-        noise = first.edited_noise(edit)
-        yield Step(self.layers[0].name, self.layers[0], lambda _: (_activate(conv(const), noise),))
-        for layer in self.layers[1:]:
-            key, up = _key(layer.name), None
+        inputs: Tensor | None = None
+        for k, layer in enumerate(self.layers):
+            key, up, outputs = _key(layer.name), None, remaining.get(layer.name)
             if key in self.ups:
-                up = self.ups[key].fold(next(w), edit)
+                up, inputs = self.ups[key].fold(next(w), edit, inputs), None
             module = self._conv(layer)
-            run = partial(_run, up, module.fold(next(w), edit), module.edited_noise(edit))
+            conv = module.fold(next(w), edit, inputs, outputs)
+            noise, inputs = module.edited_noise(edit), outputs
+            if k == 0:
+                const = self.const.expand(len(ws), -1, -1, -1)
+                run = partial(_run_first, const, conv, noise)
+            else:
+                run = partial(_run, up, conv, noise)
             yield Step(layer.name, layer, run)
-        to_image = self.to_image.fold(next(w), edit)
+        to_image = self.to_image.fold(next(w), edit, inputs)
         yield Step("image", None, lambda state: (to_image(state[0]),))
 
     def bias_only_output(self, layer: Layer) -> Tensor:
@@ -286,6 +318,10 @@ def _key(name: str) -> str:
 
 def _activate(x: Tensor, noise: Tensor) -> Tensor:
     return F.leaky_relu_(prevent_constant_folding(x).add_(noise), SLOPE)
+
+
+def _run_first(const: Tensor, conv: BoundLayer, noise: Tensor, _: State) -> State:
+    return (_activate(conv(const), noise),)
 
 
 def _run(up: BoundLayer | None, conv: BoundLayer, noise: Tensor, state: State) -> State:

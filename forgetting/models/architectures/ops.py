@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -91,6 +93,37 @@ def inverse_haar(x: Tensor) -> Tensor:
     return depth_to_space(
         torch.cat((left + above, left - above, right + below, right - below), dim=1)
     )
+
+
+_WAVELETS_ARE_CONVOLUTIONS = ContextVar("wavelets are convolutions", default=False)
+
+
+@contextmanager
+def wavelets_as_convolutions(enabled: bool) -> Iterator[None]:
+    """Choose how networks that are bound in this block compute wavelets of a single face.
+
+    As a 1x1 convolution, with the style folded in, a wavelet has more arithmetic and fewer reads
+    and writes than as sums.
+    """
+    token = _WAVELETS_ARE_CONVOLUTIONS.set(enabled)
+    try:
+        yield
+    finally:
+        _WAVELETS_ARE_CONVOLUTIONS.reset(token)
+
+
+def wavelets_are_convolutions() -> bool:
+    """Return whether networks that are bound now compute wavelets by convolutions."""
+    return _WAVELETS_ARE_CONVOLUTIONS.get()
+
+
+def haar_matrix(channels: int) -> Tensor:
+    """Return the matrix [4C, 4C] from four bands to four phases, for ``channels`` = 4C.
+
+    :func:`inverse_haar` is this 1x1 convolution and :func:`depth_to_space`.
+    """
+    signs = torch.tensor([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]])
+    return torch.kron(signs * 0.5, torch.eye(channels // 4))
 
 
 def depth_to_space(x: Tensor) -> Tensor:

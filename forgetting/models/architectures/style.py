@@ -113,6 +113,9 @@ class StyleGenerator(GeneratorModule):
     convs: Any
     to_image: Any
     bypassed = False
+    phased = False
+    lacks_channels = False
+    """Whether :meth:`chain_steps` can leave out channels."""
 
     def describe_layers(
         self, names: Iterable[str], own: Mapping[int, nn.Module | Tensor] | None = None
@@ -159,10 +162,26 @@ class StyleGenerator(GeneratorModule):
     def bind(self, ws: Tensor, edit: Edit | None = None) -> Chain:
         """Fold in the styles of ``ws`` [B, L, W], and return the chain."""
         check_ws(ws, self.num_ws, self.w_dim)
-        return Chain(tuple(self.chain_steps(ws, edit)), self.bypassed)
+        return Chain(tuple(self.chain_steps(ws, edit, {})), self.bypassed, self.phased)
 
-    def chain_steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
-        """Return the steps of the faces ``ws`` [B, L, W]; the last one makes the picture."""
+    def bind_remaining(self, ws: Tensor, remaining: Mapping[str, Tensor]) -> Chain | None:
+        """Return the chain of a face whose layers have the ``remaining`` channels alone."""
+        if not self.lacks_channels:
+            return None
+        check_ws(ws, self.num_ws, self.w_dim)
+        return Chain(tuple(self.chain_steps(ws, None, remaining)), self.bypassed, self.phased)
+
+    def chain_steps(
+        self, ws: Tensor, edit: Edit | None, remaining: Mapping[str, Tensor]
+    ) -> Iterator[Step]:
+        """Return the steps of the faces ``ws`` [B, L, W]; the last one makes the picture.
+
+        Args:
+            ws: the faces.
+            edit: of styles, weights and noise.
+            remaining: the channels that remain of layers that lack some, by name; empty unless
+                ``lacks_channels``.
+        """
         raise NotImplementedError
 
     def incoming(self, layer: Layer) -> Tensor:
@@ -205,13 +224,24 @@ class ToImage(nn.Module):
         self.weight_layers = unit_kinds.weight_layers(name, self, "weight")
 
     def fold(
-        self, w: Tensor, edit: Edit | None, clamp: float | None, scale: float = 1.0
+        self,
+        w: Tensor,
+        edit: Edit | None,
+        clamp: float | None,
+        inputs: Tensor | None = None,
+        scale: float = 1.0,
     ) -> BoundLayer:
         """Return the convolution for the faces ``w`` [B, w_dim].
 
-        Its output is limited to ``clamp`` and then scaled.
+        Args:
+            w: the faces.
+            edit: of styles and weights.
+            clamp: the limit of its output.
+            inputs: the channels that remain of the input; None is all.
+            scale: of the output, once it is limited.
         """
         style, weight = fold_style(self, w, edit)
+        style, weight = taken(style, 1, inputs), taken(weight, 1, inputs)
         weight = (weight * style[:, None, :, None, None]).flatten(0, 1)  # [B * image, in, 1, 1]
         weight = weight * scale
         bias, faces = self.bias * scale, len(w)
@@ -222,6 +252,11 @@ class ToImage(nn.Module):
             return x if clamp is None else x.clamp(-clamp * scale, clamp * scale)
 
         return run
+
+
+def taken(x: Tensor, dimension: int, index: Tensor | None) -> Tensor:
+    """Return the entries of ``x`` along a dimension; all of them for None."""
+    return x if index is None else x.index_select(dimension, index)
 
 
 def fold_style(module: Any, w: Tensor, edit: Edit | None) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ activation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -38,6 +38,7 @@ from forgetting.models.architectures.style import (
     StyleGenerator,
     ToImage,
     fold_style,
+    taken,
 )
 from forgetting.models.generator import Edit, State, Step
 from forgetting.models.units import Layer
@@ -71,12 +72,30 @@ class StyleConv(nn.Module):
         self.weight_layers = unit_kinds.weight_layers(name, self, "weight")
         self.noise_layer = Layer.of_kind("noise", name, 1, size)
 
-    def fold(self, w: Tensor, edit: Edit | None, taps: Tensor, clamp: float | None) -> BoundLayer:
-        """Return the layer for the faces ``w`` [B, w_dim]."""
+    def fold(
+        self,
+        w: Tensor,
+        edit: Edit | None,
+        taps: Tensor,
+        clamp: float | None,
+        inputs: Tensor | None,
+        outputs: Tensor | None,
+    ) -> BoundLayer:
+        """Return the layer for the faces ``w`` [B, w_dim].
+
+        Args:
+            w: the faces.
+            edit: of styles, weights and noise.
+            taps: of the low-pass.
+            clamp: largest absolute value of a map.
+            inputs: the channels that remain of the input; None is all.
+            outputs: those that remain of the output.
+        """
         style, weight = fold_style(self, w, edit)
         gain, faces = self.activation.before, len(w)
-        weight = demodulate(weight, style, gain)  # [B, out, in, 3, 3]
-        bias, noise = self.bias * gain, None
+        weight = demodulate(weight, style, gain)  # [B, out, in, 3, 3]; of all inputs
+        weight = taken(taken(weight, 2, inputs), 1, outputs)
+        bias, noise = taken(self.bias, 0, outputs) * gain, None
         if bool(self.noise.any()):
             noise = unit_kinds.edit_noise(self.noise, self.noise_layer, edit) * gain
         if self.up:
@@ -209,7 +228,14 @@ class StyleGAN2(StyleGenerator):
         own = {keys.index(f"{name}_conv1"): shortcut for name, shortcut in self.shortcuts.items()}
         self.describe_layers((key.replace("_", ".") for key in keys), {0: self.const, **own})
 
-    def chain_steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
+    @property
+    def lacks_channels(self) -> bool:  # type: ignore[override]
+        """Whether it can: a residual needs all of them."""
+        return not len(self.shortcuts)
+
+    def chain_steps(
+        self, ws: Tensor, edit: Edit | None, remaining: Mapping[str, Tensor]
+    ) -> Iterator[Step]:
         """Return the steps.
 
         The picture so far and the residual travel beside the maps. Both are added where the next
@@ -220,8 +246,11 @@ class StyleGAN2(StyleGenerator):
         doubled = _doubling(image_taps, len(self._last_to_image().bias))
         const = self.const.expand(len(ws), -1, -1, -1)
         join: Callable[[State], State] = lambda _: (const,)  # noqa: E731
+        inputs: Tensor | None = None
         for k, layer in enumerate(self.layers):
-            conv = self._conv(layer).fold(ws[:, k], edit, taps, self.clamp)
+            outputs = remaining.get(layer.name)
+            conv = self._conv(layer).fold(ws[:, k], edit, taps, self.clamp, inputs, outputs)
+            inputs = outputs
             resolution, _, name = layer.name.partition(".")
             shortcut = None
             if name == "conv0" and resolution in self.shortcuts:
@@ -231,7 +260,8 @@ class StyleGAN2(StyleGenerator):
             if name == "conv1":
                 to_image = None
                 if resolution in self.to_image:
-                    to_image = self.to_image[resolution].fold(ws[:, k + 1], edit, self.clamp)
+                    module = self.to_image[resolution]
+                    to_image = module.fold(ws[:, k + 1], edit, self.clamp, inputs)
                 join = partial(_join, resolution in self.shortcuts, to_image, doubled)
         yield Step("image", None, lambda state: join(state)[1:])
 

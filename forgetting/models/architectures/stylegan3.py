@@ -8,7 +8,7 @@ convolutions and radially symmetric filters.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -257,13 +257,15 @@ class StyleGAN3(StyleGenerator):
         self.num_ws = len(channels) + 2
         self.describe_layers(self.convs, {0: self.source})
 
-    def chain_steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
+    def chain_steps(
+        self, ws: Tensor, edit: Edit | None, remaining: Mapping[str, Tensor]
+    ) -> Iterator[Step]:
         """Return the steps; the first one begins with the input."""
         for k, layer in enumerate(self.layers):
             conv = self._conv(layer).fold(ws[:, k + 1], edit, self.clamp)
             run = _run_first(self.source, ws[:, 0], conv) if k == 0 else _run(conv)
             yield Step(layer.name, layer, run)
-        to_image = self.to_image.fold(ws[:, -1], edit, self.clamp, self.scale)
+        to_image = self.to_image.fold(ws[:, -1], edit, self.clamp, scale=self.scale)
         yield Step("image", None, _run(to_image))
 
     def bias_only_output(self, layer: Layer) -> Tensor:

@@ -6,7 +6,7 @@ which fade as its units are ablated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -87,7 +87,9 @@ class Toy(StyleGenerator):
         w = F.leaky_relu(self.dense(pixel_norm(z)), SLOPE) * GAIN
         return psi * unit_kinds.edit_vector(w, self.parameter_layers["mapping/0"].layer, edit)
 
-    def chain_steps(self, ws: Tensor, edit: Edit | None) -> Iterator[Step]:
+    def chain_steps(
+        self, ws: Tensor, edit: Edit | None, remaining: Mapping[str, Tensor]
+    ) -> Iterator[Step]:
         """Return the steps."""
         for k, layer in enumerate(self.layers):
             conv = self._conv(layer)
