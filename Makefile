@@ -6,7 +6,7 @@ PY := .venv/bin/python
 # Tests run in so many processes, with a thread each.
 WORKERS ?= 2
 
-.PHONY: film test quick soak lint gallery dreams dreamspeed cluster cookbook study bench networks precisions evenness clean
+.PHONY: film test quick soak lint gallery dreams dreamspeed cluster cookbook study bench growth startup networks precisions evenness clean
 
 film: .venv/installed
 	.venv/bin/forgetting render
@@ -49,6 +49,13 @@ cookbook: .venv/installed
 
 bench: .venv/installed
 	$(PY) benchmarks/speed.py $(if $(DEVICE),--device $(DEVICE))
+
+growth: .venv/installed
+	$(PY) benchmarks/growth.py
+
+# make startup AGAINST=FOLDER compares with another checkout of the project.
+startup: .venv/installed
+	$(PY) benchmarks/startup.py $(if $(AGAINST),--against $(AGAINST))
 
 networks: .venv/installed
 	$(PY) benchmarks/networks.py

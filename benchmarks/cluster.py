@@ -1,14 +1,14 @@
 """What a cluster costs, and how far it scales.
 
-python benchmarks/cluster.py [--seconds 60] [--rounds 1] [--simulate] [--given P,F,R,J]
+python benchmarks/cluster.py [--seconds 60] [--rounds 5] [--simulate] [--given P,F,R,J]
 
-First the same film is rendered by this process and with ``cluster=ray`` on this machine alone, in
-turn, from the command to the finished film; the difference is what Ray costs. Then the parts of a
-film are measured: the seconds until a worker is ready, of a frame, of storing a segment that came
-back, and of joining it. With these figures clusters of 1 to 10,000 such machines are simulated, for
-a film of twelve hours at 60 frames per second and for a sweep of forty strategies on a thousand
-faces. ``--simulate`` leaves out the first part; ``--given`` takes these four figures in seconds
-instead of measuring them.
+First the same film is rendered by one process and with ``cluster=ray`` on this machine alone, in
+interleaved rounds (``rounds.py``), from the command to the finished film; the difference is what
+Ray costs. Then the parts of a film are measured in as many rounds: the seconds until a worker is
+ready, of a frame, of storing a segment that came back, and of joining it. With their medians
+clusters of 1 to 10,000 such machines are simulated, for a film of twelve hours at 60 frames per
+second and for a sweep of forty strategies on a thousand faces. ``--simulate`` leaves out the first
+part; ``--given`` takes these four figures in seconds instead of measuring them.
 """
 
 import argparse
@@ -17,19 +17,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
-
+from forgetting.cli.hydra_verbs import compose_job
 from forgetting.engines.allocator import keep_memory
 from forgetting.film import encoder
 from forgetting.film.run_folder import RunFolder
-from forgetting.jobs.config_groups import CONFIGS
 from forgetting.jobs.ray.executor import store_files
 from forgetting.jobs.ray.worker import Worker, unpack
+from paired_ratios import Spread, ratio_text
+from rounds import add_rounds, interleave, print_table
+from stopwatch import Lap, Stopwatch, other_work_line
 
 SEGMENT = 240
 """Frames of a segment."""
@@ -60,63 +60,76 @@ class Figures:
     join: float
 
 
-def default_config(*settings: str) -> dict[str, object]:
-    """Return the config of the default film with these settings, not measured."""
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("config", ["measure.names=none", *settings])
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
-
-
 def print_overhead(seconds: float, rounds: int) -> None:
-    """Print how long a film takes in this process, and on a cluster of this machine.
+    """Print how long a film takes in one process, and on a cluster of this machine.
 
     Args:
         seconds: duration of the film.
-        rounds: how often both are timed; the fastest counts.
+        rounds: how often both are timed.
     """
-    settings = {"this process": [], "cluster=ray": ["cluster=ray"]}
-    best = dict.fromkeys(settings, float("inf"))
-    for _ in range(rounds):
-        for name, more in settings.items():
-            with tempfile.TemporaryDirectory() as folder:
-                command = [sys.executable, "-m", "forgetting", "render", "measure.names=none"]
-                command += [f"film.duration={seconds:g}", f"hydra.run.dir={folder}/run", *more]
-                started = time.perf_counter()
-                subprocess.run(command, check=True, capture_output=True)
-                best[name] = min(best[name], time.perf_counter() - started)
-    print(f"\na film of {seconds:g} seconds, from the command to the film")
-    for name, duration in best.items():
-        print(f"  {name:16}{duration:8.1f} s{duration / best['this process']:8.3f} times")
+    settings = {"one process": [], "cluster=ray": ["cluster=ray"]}
+
+    def film(more: list[str]) -> Lap:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "forgetting", "render", "measure.names=none"]
+            command += [f"film.duration={seconds:g}", f"hydra.run.dir={folder}/run", *more]
+            watch = Stopwatch()
+            subprocess.run(command, check=True, capture_output=True)
+            return watch.lap()
+
+    laps = interleave({name: partial(film, more) for name, more in settings.items()}, rounds)
+    times = {name: [lap.seconds for lap in row] for name, row in laps.items()}
+    print(f"a film of {seconds:g} seconds, from the command to the film\n")
+    alone = times["one process"]
+    lines = [
+        [name, Spread.of(row).text(1), "1" if row is alone else ratio_text(row, alone)]
+        for name, row in times.items()
+    ]
+    print_table(["", "s", "times as long"], lines)
+    # Ray's processes end by themselves, so that their work cannot be told from that of others.
+    print(other_work_line([[lap] for lap in laps["one process"]]))
 
 
-def measure() -> Figures:
-    """Measure this machine with one segment of the default film."""
-    config = default_config("film.duration=30")
-    Worker().prepare(
-        {}, (), config, None
-    )  # fills the cache, as on a node that renders its second film
-    started, worker = time.perf_counter(), Worker()
-    plan, _ = worker.prepare({}, (), config, None)
-    prepare = time.perf_counter() - started
-    started = time.perf_counter()
-    files = worker.render({}, (), plan, [range(SEGMENT, 2 * SEGMENT)], {}, None)
-    frame = (time.perf_counter() - started) / SEGMENT
+def measure(rounds: int) -> Figures:
+    """Measure this machine with one segment of the default film; return the medians.
+
+    Args:
+        rounds: how often every part is timed.
+    """
+    config = compose_job(["film.duration=30", "measure.names=none"], "render").config
+    # Fills the cache, as on a node that renders its second film.
+    plan, _ = Worker().prepare({}, (), config, None)
+    laps: dict[str, list[Lap]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        store = RunFolder(folder).store(unpack(plan))
-        started = time.perf_counter()
-        store_files(files, store.folder)
-        receive = time.perf_counter() - started
-        segment = next(store.folder.glob("*.mp4"))
-        copies = [
-            Path(shutil.copy(segment, folder / f"{number}.mp4")) for number in range(JOINED_COPIES)
-        ]
-        segments = [(copy, SEGMENT) for copy in copies]
-        started = time.perf_counter()
-        encoder.join_segments(store.film, segments, folder / "film.mp4", store.comment)
-        join = (time.perf_counter() - started) / JOINED_COPIES
+        for number in range(rounds):
+            watch, worker = Stopwatch(), Worker()
+            worker.prepare({}, (), config, None)
+            laps.setdefault("prepare", []).append(watch.lap())
+            watch = Stopwatch()
+            files = worker.render({}, (), plan, [range(SEGMENT, 2 * SEGMENT)], {}, None)
+            laps.setdefault("frame", []).append(watch.lap())
+            folder = Path(scratch) / str(number)
+            store = RunFolder(folder).store(unpack(plan))
+            watch = Stopwatch()
+            store_files(files, store.folder)
+            laps.setdefault("receive", []).append(watch.lap())
+            segment = next(store.folder.glob("*.mp4"))
+            copies = [
+                Path(shutil.copy(segment, folder / f"{copy}.mp4")) for copy in range(JOINED_COPIES)
+            ]
+            segments = [(copy, SEGMENT) for copy in copies]
+            watch = Stopwatch()
+            encoder.join_segments(store.film, segments, folder / "film.mp4", store.comment)
+            laps.setdefault("join", []).append(watch.lap())
         print(f"\na segment has {segment.stat().st_size / 1e6:.1f} MB")
-    return Figures(prepare, frame, receive, join)
+    print(other_work_line([*zip(*laps.values(), strict=True)]))
+    seconds = {part: Spread.of([lap.seconds for lap in row]).median for part, row in laps.items()}
+    return Figures(
+        seconds["prepare"],
+        seconds["frame"] / SEGMENT,
+        seconds["receive"],
+        seconds["join"] / JOINED_COPIES,
+    )
 
 
 def simulate(
@@ -165,7 +178,7 @@ def simulate(
     return driver, films * segments * segment_seconds / (workers * driver)
 
 
-def print_table(figures: Figures) -> None:
+def print_scaling(figures: Figures) -> None:
     """Print hours and efficiency by number of workers."""
     frames, films = 12 * 3600 * 60, 40_000
     print(
@@ -200,14 +213,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--rounds", type=int, default=1)
+    add_rounds(parser)
     parser.add_argument("--simulate", action="store_true")
     parser.add_argument("--given", type=lambda text: Figures(*map(float, text.split(","))))
     options = parser.parse_args()
     keep_memory()
     if not options.simulate:
         print_overhead(options.seconds, options.rounds)
-    print_table(options.given or measure())
+    print_scaling(options.given or measure(options.rounds))
 
 
 if __name__ == "__main__":

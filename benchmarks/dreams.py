@@ -1,19 +1,18 @@
 """How fast the frame of a dream is made, against a plain loop.
 
-python benchmarks/dreams.py [--size 1024] [--rounds 3] [--device cpu]
+python benchmarks/dreams.py [--size 1024] [--rounds 5] [--device cpu]
 
 It is a frame of a dive: three octaves of ten steps, each with jitter, and a gradient that is
 equalised over the picture, over frequencies and over colours. The *plain loop* does the same
 arithmetic in the most direct way: autograd through the whole network, also of its weights, in
-float32, in torch's own memory format. All rows are warmed up and timed in turn, several times. The
-fastest round counts, because other work on the machine only makes a round slower. The last column
-is the signal-to-noise ratio of the picture against that of the plain loop.
+float32, in torch's own memory format. Rows are timed as ``rounds.py`` describes. The last column is
+the signal-to-noise ratio of the picture against that of the plain loop.
 """
 
 import argparse
 import platform
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,12 +21,14 @@ from forgetting.dreams.ascent import GradientAscent
 from forgetting.dreams.objective_gradient import ObjectiveGradient
 from forgetting.dreams.objectives import Energy
 from forgetting.dreams.sources import StaticNoise
-from forgetting.engines.allocator import keep_memory
-from forgetting.engines.engine import psnr, to_bytes
+from forgetting.engines.engine import Frame, psnr, to_bytes
 from forgetting.models.classifier import Classifier
 from forgetting.models.classifier_zoo import NamedClassifier, load_network
+from rounds import Row, Timings, add_rounds, busy_line, print_table, time_rows, times_as_fast
 
 ASCENT = GradientAscent(iterations=10, octaves=3)
+
+PLAIN = "plain loop, float32"
 
 
 class PlainGradient(ObjectiveGradient):
@@ -60,18 +61,39 @@ def plain_classifier(name: str) -> Classifier:
     return classifier
 
 
-def dreams(name: str, size: int, device: str) -> dict[str, Callable[[], Tensor]]:
-    """Return, by name of the row, what dreams the same frame of ``size`` pixels."""
-    picture = StaticNoise().open(size).picture(0).to(device)
-    ours, plain = NamedClassifier(name).load().to(device), plain_classifier(name).to(device)
-    objectives = [(1.0, Energy().bind(ours))]
-    plain_gradient = PlainGradient(plain, objectives)
-    rows = {"plain loop, float32": lambda: ASCENT.climb(plain_gradient, picture)}
-    for precision in ("float32", "bfloat16", *(["float16"] if device == "cuda" else [])):
-        dtype = getattr(torch, precision)
-        gradient = ObjectiveGradient(ours, objectives, ASCENT.tile, ASCENT.overlap, precision=dtype)
-        rows[f"ours, {precision}"] = lambda gradient=gradient: ASCENT.climb(gradient, picture)
-    return rows
+@dataclass(frozen=True)
+class Dream:
+    """A frame of ``size`` pixels; ``precision`` None is the plain loop."""
+
+    classifier: str
+    size: int
+    device: str
+    precision: str | None
+    count: int = 1
+
+    def start(self) -> Callable[[], Frame]:
+        """Load the classifier and dream once."""
+        picture = StaticNoise().open(self.size).picture(0).to(self.device)
+        classifier = NamedClassifier(self.classifier).load().to(self.device)
+        objectives = [(1.0, Energy().bind(classifier))]
+        if self.precision is None:
+            plain = plain_classifier(self.classifier).to(self.device)
+            gradient: ObjectiveGradient = PlainGradient(plain, objectives)
+        else:
+            dtype, (tile, overlap) = getattr(torch, self.precision), (ASCENT.tile, ASCENT.overlap)
+            gradient = ObjectiveGradient(classifier, objectives, tile, overlap, precision=dtype)
+
+        def dream() -> Frame:
+            frame: Frame = to_bytes(ASCENT.climb(gradient, picture))[0].cpu().numpy()
+            return frame  # in the processor's memory: a GPU has finished
+
+        dream()
+        return dream
+
+
+def distance(row: Timings, plain: Timings) -> str:
+    """Return the dB of a row's picture against that of the plain loop."""
+    return f"{psnr([row.result], [plain.result]):.0f}"
 
 
 def main() -> None:
@@ -80,30 +102,36 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--size", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=3)
+    add_rounds(parser)
     parser.add_argument("--classifier", default="squeezenet-imagenet")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    keep_memory()
     on_gpu = options.device == "cuda"
     machine = torch.cuda.get_device_name() if on_gpu else f"{torch.get_num_threads()} threads"
     print(
         f"{platform.processor() or platform.machine()}, {machine}; torch {torch.__version__}; "
-        f"{options.classifier}, {options.size}x{options.size}\n"
+        f"{options.classifier}, {options.size}x{options.size}, {options.rounds} rounds\n"
     )
-    rows = dreams(options.classifier, options.size, options.device)
-    best, pictures = dict[str, float](), dict[str, Tensor]()
-    for number in range(options.rounds + 1):
-        for name, dream in rows.items():
-            started = time.perf_counter()
-            pictures[name] = to_bytes(dream())[0].cpu()  # waits for a GPU
-            if number:  # the first round warms up
-                best[name] = min(best.get(name, 1e9), time.perf_counter() - started)
-    first = next(iter(rows))
-    print(f"{'':32}{'s a frame':>10}{'times the plain loop':>24}{'dB to it':>10}")
-    for name, seconds in best.items():
-        ratio = psnr([pictures[name].numpy()], [pictures[first].numpy()])
-        print(f"{name:32}{seconds:10.2f}{best[first] / seconds:24.2f}{ratio:10.0f}")
+    settings = options.classifier, options.size, options.device
+    rows: dict[str, Row] = {PLAIN: Dream(*settings, None)}
+    for precision in ("float32", "bfloat16", *(["float16"] if on_gpu else [])):
+        rows[f"ours, {precision}"] = Dream(*settings, precision)
+    timings = time_rows(rows, options.rounds)
+    plain = timings[PLAIN]
+    print_table(
+        ["", "s a frame", "times the plain loop", "dB to it", "peak GiB"],
+        [
+            [
+                name,
+                row.spread.text(2),
+                times_as_fast(plain, row),
+                distance(row, plain),
+                f"{row.peak_memory / 2**30:.1f}",
+            ]
+            for name, row in timings.items()
+        ],
+    )
+    print(busy_line(timings))
 
 
 if __name__ == "__main__":

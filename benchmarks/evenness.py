@@ -6,17 +6,14 @@ deviation of luma (of 255) in the last frame.
 """
 
 import argparse
-import time
 
 import numpy as np
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from forgetting.ablation.perceptual_distance import luma, steps
+from forgetting.cli.hydra_verbs import compose_job
 from forgetting.engines.allocator import keep_memory
 from forgetting.engines.engine import from_bytes
-from forgetting.jobs.config_groups import CONFIGS, group_options
-from forgetting.jobs.job import parse_job
+from forgetting.jobs.config_groups import group_options
 
 
 def measure(name: str, fps: float) -> tuple[int, float, float, float]:
@@ -26,9 +23,7 @@ def measure(name: str, fps: float) -> tuple[int, float, float, float]:
         The number of frames, the coefficient of variation, the largest distance as a multiple of
         the median, and the standard deviation of luma in the last frame.
     """
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("config", [f"experiment={name}", f"film.fps={fps}"])
-    source = parse_job(OmegaConf.to_container(config, resolve=True)).prepare()
+    source = compose_job([f"experiment={name}", f"film.fps={fps}"], "render").prepare()
     plan = source.compositor.plan
     indices = range(len(plan))
     pictures = (from_bytes(rendered.frame) for rendered in source.frames(indices))
@@ -48,15 +43,11 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=6)
     options = parser.parse_args()
     keep_memory()
-    print(
-        f"{'experiment':14} frames  variation  largest/median  last frame's luma deviation  seconds"
-    )
+    print(f"{'experiment':14} frames  variation  largest/median  last frame's luma deviation")
     for name in options.names:
-        started = time.monotonic()
         frames, variation, largest, last = measure(name, options.fps)
-        seconds = time.monotonic() - started
         print(
-            f"{name:14} {frames:6} {variation:10.2f} {largest:15.2f} {last:28.1f} {seconds:8.0f}",
+            f"{name:14} {frames:6} {variation:10.2f} {largest:15.2f} {last:28.1f}",
             flush=True,
         )
 

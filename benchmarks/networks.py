@@ -1,22 +1,22 @@
 """How fast networks of one's own compute pictures, and how fast their files open.
 
-python benchmarks/networks.py [--rounds 2]
+python benchmarks/networks.py [--rounds 5] [--tables speed files]
 
 The first table has the three networks of the StyleGAN papers at 256x256 with random weights and
 the channels of their configurations (base 16384, for StyleGAN3-R 32768 and at most 1024): computed
-operation after operation as in the papers, by our torch engine and by OpenVINO. Every row runs in a
-process of its own and is timed in turn; the fastest round counts. The second table has files of
-full size, 1024x1024 and up to 512 channels, in every layout that can be read: the seconds to open
-one, and the peak memory of the process beyond what it had before.
+operation after operation as in the papers, by our torch engine and by OpenVINO. The second table
+has files of full size, 1024x1024 and up to 512 channels, in every layout that can be read: the
+seconds to open one, and the peak memory of the process beyond what it had before. Rows of both are
+timed as ``rounds.py`` describes; a file is opened by a new process in every round.
 """
 
 import argparse
 import multiprocessing
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Zero
 from forgetting.engines.engine import EngineConfig, render_rows
 from forgetting.engines.openvino import OpenVINOConfig
+from forgetting.engines.processor import fast_precisions
 from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.models.architectures import reference
 from forgetting.models.architectures.stylegan2 import StyleGAN2
@@ -35,7 +36,18 @@ from forgetting.models.architectures.stylegan3 import StyleGAN3, bands
 from forgetting.models.checkpoints import native
 from forgetting.models.checkpoints.foreign import CheckpointFile
 from forgetting.models.units import Units
-from speed import RenderFrames, Row, consume, peak_memory, time_rows
+from paired_ratios import Spread
+from rounds import (
+    Row,
+    add_rounds,
+    busy_line,
+    interleave,
+    peak_memory,
+    print_table,
+    time_rows,
+    times_as_fast,
+)
+from stopwatch import Lap, Stopwatch, other_work_line
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # these write foreign layouts
 import foreign_layouts
@@ -96,20 +108,22 @@ class Reference:
     """A network in plain operations, as in its paper."""
 
     name: str
+    count: int = 1
 
-    def start(self) -> RenderFrames:
+    def start(self) -> Callable[[], None]:
         """Load the network."""
         network = NETWORKS[self.name]()
         ws = face(network)
 
         @torch.inference_mode()
-        def render(count: int) -> None:
-            for _ in range(count):
+        def render() -> None:
+            for _ in range(self.count):
                 if isinstance(network, StyleGAN2):
                     reference.stylegan2(network, ws)
                 else:
                     reference.stylegan3(network, ws)
 
+        render()
         return render
 
 
@@ -119,38 +133,47 @@ class Ours:
 
     name: str
     engine: EngineConfig
+    count: int = 4
 
-    def start(self) -> RenderFrames:
+    def start(self) -> Callable[[], None]:
         """Load the network and start the engine."""
         network = NETWORKS[self.name]()
         draws = torch.rand(
-            8, len(Units(network.layers)), generator=torch.Generator().manual_seed(0)
+            self.count, len(Units(network.layers)), generator=torch.Generator().manual_seed(0)
         )
         rows = (draws < ABLATED_SHARE).float()
         engine, _ = self.engine.choose(AblationTask.of(network, face(network), Zero()), rows[:1])
 
-        def render(count: int) -> None:
-            consume(render_rows(engine, (rows[k % 8] for k in range(count))))
+        def render() -> None:
+            for _ in render_rows(engine, rows):
+                pass
 
+        render()
         return render
 
 
 def print_speed(rounds: int) -> None:
-    """Print the table of speeds."""
-    print(f"{'256 x 256, random weights':26}{'':24} ms an image   times the plain one   peak GiB")
+    """Print the table of speeds: the rows of one network are timed together."""
     engines: dict[str, EngineConfig] = {"torch": TorchConfig()}
-    engines |= {f"openvino {p}": OpenVINOConfig(p) for p in ("float32", "bfloat16")}
+    engines |= {f"openvino {p}": OpenVINOConfig(p) for p in ("float32", *fast_precisions("cpu"))}
     plain = "as the paper says it"
     for name in NETWORKS:
         rows: dict[str, Row] = {plain: Reference(name)}
         rows |= {f"ours, {engine}": Ours(name, config) for engine, config in engines.items()}
-        timings = time_rows(rows, lambda row: 1 if row == plain else 4, rounds)
-        base = timings[plain][0]
-        for row, (seconds, memory) in timings.items():
-            print(
-                f"{name:26}{row:24} {1000 * seconds:11.0f} {base / seconds:21.1f} {memory:10.1f}",
-                flush=True,
-            )
+        timings = time_rows(rows, rounds)
+        print_table(
+            [f"{name}, 256 x 256", "ms an image", "times the plain one", "peak GiB"],
+            [
+                [
+                    label,
+                    row.spread.text(0, 1000),
+                    times_as_fast(timings[plain], row),
+                    f"{row.peak_memory / 2**30:.1f}",
+                ]
+                for label, row in timings.items()
+            ],
+        )
+        print(f"{busy_line(timings)}\n", flush=True)
 
 
 def write_files(folder: Path) -> dict[str, Path]:
@@ -189,25 +212,36 @@ def write_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def open_file(path: Path) -> tuple[float, float]:
-    """Return the seconds to open a file, and the MB by which the process grew at most."""
-    before, started = peak_memory(), time.perf_counter()
+def open_file(path: Path) -> tuple[Lap, float]:
+    """Open a file; return how long that took, and the MB by which the process grew at most."""
+    before, watch = peak_memory(), Stopwatch()
     CheckpointFile(str(path)).load()
-    return time.perf_counter() - started, (peak_memory() - before) / 1e6
+    return watch.lap(), (peak_memory() - before) / 1e6
 
 
-def print_loading() -> None:
+def print_loading(rounds: int) -> None:
     """Print the table of files."""
-    print(f"\n{'1024 x 1024, full size':48} MB on disk   s to open   MB beyond before")
+
+    def open_in_new_process(path: Path) -> tuple[Lap, float]:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.apply(open_file, (path,))
+
     with tempfile.TemporaryDirectory() as scratch:
-        for name, path in write_files(Path(scratch)).items():
+        files = write_files(Path(scratch))
+        for path in files.values():
             path.read_bytes()  # from then on it is in the page cache
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                seconds, memory = pool.apply(open_file, (path,))
-            print(
-                f"{name:48} {path.stat().st_size / 1e6:10.0f} {seconds:11.2f} {memory:18.0f}",
-                flush=True,
-            )
+        opened = interleave(
+            {name: partial(open_in_new_process, path) for name, path in files.items()}, rounds
+        )
+        lines = []
+        for name, results in opened.items():
+            seconds = Spread.of([lap.seconds for lap, _ in results])
+            memory = Spread.of([grown for _, grown in results])
+            size = f"{files[name].stat().st_size / 1e6:.0f}"
+            lines.append([name, size, seconds.text(2), f"{memory.median:.0f}"])
+    print_table(["1024 x 1024, full size", "MB on disk", "s to open", "MB beyond before"], lines)
+    laps = [[lap for lap, _ in results] for results in zip(*opened.values(), strict=True)]
+    print(other_work_line(laps))
 
 
 def main() -> None:
@@ -215,11 +249,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=2, help="0 prints the table of files only")
+    add_rounds(parser)
+    parser.add_argument("--tables", nargs="+", default=TABLES, choices=TABLES)
     options = parser.parse_args()
-    if options.rounds:
-        print_speed(options.rounds)
-    print_loading()
+    for table in options.tables:
+        TABLES[table](options.rounds)
+
+
+TABLES: dict[str, Callable[[int], None]] = {"speed": print_speed, "files": print_loading}
 
 
 if __name__ == "__main__":

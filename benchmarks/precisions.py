@@ -1,18 +1,18 @@
 """From which size on a lower precision is faster, and what it costs in exactness.
 
-python benchmarks/precisions.py [--seconds 6]
+python benchmarks/precisions.py [--rounds 5] [--tables networks dreams]
 
-Networks of growing size with random weights are rendered by OpenVINO, in turn in float32 and in
-every lower precision that this processor has instructions for. Times are the processor's, of all
-threads together, so other work on the machine disturbs them little; the fastest round counts. This
-is where ``MIN_MULTIPLY_ADDS`` in ``forgetting/engines/precision.py`` comes from. The second table
-has gradients of dreams, for the one in ``forgetting/dreams/precision.py``.
+Networks of growing size with random weights are rendered by OpenVINO in float32 and in every lower
+precision that this processor has instructions for, timed as ``rounds.py`` describes. Times are the
+processor's, of all threads together, so other work on the machine disturbs them little. This is
+where ``MIN_MULTIPLY_ADDS`` in ``forgetting/engines/precision.py`` comes from. The second table has
+gradients of dreams, for the one in ``forgetting/dreams/precision.py``.
 """
 
 import argparse
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +21,7 @@ from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Zero
 from forgetting.dreams.objective_gradient import ObjectiveGradient
 from forgetting.dreams.objectives import Energy
-from forgetting.engines.allocator import keep_memory
-from forgetting.engines.engine import psnr, render_rows
+from forgetting.engines.engine import Frame, psnr, render_rows
 from forgetting.engines.openvino import OpenVINOConfig
 from forgetting.engines.processor import fast_precisions
 from forgetting.engines.torch_cpu import REFERENCE
@@ -32,8 +31,16 @@ from forgetting.models.architectures.stylegan2 import StyleGAN2
 from forgetting.models.architectures.toy import Toy
 from forgetting.models.classifier_zoo import NamedClassifier
 from forgetting.models.flops import count_multiply_adds
-from forgetting.models.units import Units
 from networks import fill_buffers, stylegan3
+from paired_ratios import Spread, ratio_text
+from rounds import Timings, add_rounds, laps_of_rounds, print_table, time_rows
+from stopwatch import other_work_line
+
+PASSES = 8
+"""Different pictures of a round."""
+
+ROUND_MULTIPLY_ADDS = 10_000_000_000
+"""A round repeats its pictures until it has computed about as many; it is then long enough."""
 
 
 def stylegan2(resolution: int, base: int, most: int) -> StyleGAN2:
@@ -42,7 +49,7 @@ def stylegan2(resolution: int, base: int, most: int) -> StyleGAN2:
     return StyleGAN2([min(base // size, most) for size in sizes])
 
 
-NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
+NETWORKS: dict[str, Callable[[], Any]] = {
     "toy 32": Toy,
     "toy 64": lambda: Toy((16, 16, 16, 12, 8)),
     "DCGAN 64, 16 channels": lambda: DCGAN((128, 64, 32, 16)),
@@ -62,80 +69,156 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
 
 CLASSIFIERS = ("squeezenet-imagenet", "efficientnet-lite2")
 
-
-def alternated(runs: Sequence[Callable[[], None]], seconds: float) -> list[float]:
-    """Return the least time of the processor for each of some functions, called in turn."""
-    best, started = [float("inf")] * len(runs), time.monotonic()
-    rounds = 0
-    while rounds < 5 or time.monotonic() - started < seconds:
-        for number, run in enumerate(runs):
-            before = time.process_time()
-            run()
-            best[number] = min(best[number], time.process_time() - before)
-        rounds += 1
-    return best
+SIZES = (64, 128, 224, 320, 512)
+"""Sides of the pictures that the classifiers see."""
 
 
-def print_row(name: str, cost: int, times: Sequence[float], errors: Sequence[str]) -> None:
-    """Print a network's work, its time in float32, and speed and error of lower precisions."""
-    lower = "".join(
-        f"{times[0] / time:8.2f} x {error}" for time, error in zip(times[1:], errors, strict=True)
-    )
-    print(f"{name:28}{cost / 1e6:8,.0f}{1000 * times[0]:12.2f}{lower}", flush=True)
+def repetitions(multiply_adds: int) -> int:
+    """Return how often a round repeats pictures that cost so much together."""
+    return max(1, min(500, ROUND_MULTIPLY_ADDS // multiply_adds))
 
 
-def print_networks(precisions: Sequence[str], seconds: float) -> None:
+def task_and_rows(name: str) -> tuple[AblationTask, torch.Tensor]:
+    """Return the task of a network with random weights, and rows that ablate some of its units."""
+    torch.manual_seed(0)
+    network = fill_buffers(NETWORKS[name]())
+    z = torch.from_numpy(np.random.RandomState(0).randn(1, network.z_dim)).float()
+    with torch.inference_mode():
+        task = AblationTask.of(network, network.mapping(z), Zero())
+    draws = torch.Generator().manual_seed(0)
+    return task, (torch.rand(PASSES, len(task), generator=draws) < 0.3).float()
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network by OpenVINO in one precision; ``repeated`` is how often a round renders it all."""
+
+    name: str
+    precision: str
+    repeated: int
+
+    @property
+    def count(self) -> int:
+        """The number of frames in a round."""
+        return PASSES * self.repeated
+
+    def start(self) -> Callable[[], list[Frame]]:
+        """Start the engine; return a function that returns the frames."""
+        task, rows = task_and_rows(self.name)
+        engine, _ = OpenVINOConfig(self.precision, reuse=False).choose(task, rows)
+
+        def render(repeated: int = self.repeated) -> list[Frame]:
+            return [[*render_rows(engine, rows)] for _ in range(repeated)][-1]
+
+        render(1)
+        return render
+
+
+def objective_gradient(classifier_name: str, precision: str) -> ObjectiveGradient:
+    """Return the gradient of a classifier's middle layer in one precision."""
+    classifier = NamedClassifier(classifier_name).load()
+    middle = classifier.layer_sequence[len(classifier.layer_sequence) // 2]
+    gradient = ObjectiveGradient(classifier, [(1.0, Energy(middle).bind(classifier))])
+    return replace(gradient, precision=getattr(torch, precision))
+
+
+def drawn_picture(size: int) -> torch.Tensor:
+    """Return a picture of noise [1, 3, size, size]."""
+    draws = torch.Generator().manual_seed(0)
+    return torch.rand(1, 3, size, size, generator=draws) * 2 - 1
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """Gradients of a dream in one thread and in one precision."""
+
+    classifier: str
+    size: int
+    precision: str
+    count: int
+
+    def start(self) -> Callable[[], np.ndarray]:
+        """Load the classifier; return a function that returns the gradient."""
+        torch.set_num_threads(1)
+        gradient = objective_gradient(self.classifier, self.precision)
+        picture = drawn_picture(self.size)
+
+        def climb(count: int = self.count) -> np.ndarray:
+            return [gradient.gradient(picture) for _ in range(count)][-1].numpy()
+
+        climb(1)
+        return climb
+
+
+def line(
+    name: str, cost: int, timings: Mapping[str, Timings], error: Callable[[Any], str]
+) -> list[str]:
+    """Return a network's work, its time in float32, and speed and error of lower precisions."""
+    exact, *lower = timings.values()
+    cells = [f"{cost / 1e6:,.0f}", Spread.of(exact.processor_seconds).text(2, 1000)]
+    for row in lower:
+        cells += [ratio_text(exact.processor_seconds, row.processor_seconds), error(row.result)]
+    return [name, *cells]
+
+
+def heads(precisions: tuple[str, ...], error: str) -> list[str]:
+    """Return the heads of a table."""
+    columns = [head for name in precisions for head in (f"{name}: times as fast", error)]
+    return ["", "MMAC", "float32 ms", *columns]
+
+
+def print_networks(rounds: int) -> None:
     """Print the table of networks."""
-    print(f"{'':28}{'MMAC':>8}{'float32 ms':>12}{''.join(f'{p:>18}' for p in precisions)}")
-    for name, build in NETWORKS.items():
-        torch.manual_seed(0)
-        network = fill_buffers(build())
-        z = torch.from_numpy(np.random.RandomState(0).randn(1, network.z_dim)).float()
-        with torch.inference_mode():
-            task = AblationTask.of(network, network.mapping(z), Zero())
-        draws = torch.Generator().manual_seed(0)
-        rows = (torch.rand(8, len(Units(network.layers)), generator=draws) < 0.3).float()
+    precisions, lines, laps = fast_precisions("cpu"), [], []
+    for name in NETWORKS:
+        task, rows = task_and_rows(name)
         reference = REFERENCE.start(task)
-        frames, cost = count_multiply_adds(lambda r=reference, s=rows: [*render_rows(r, s)])
-        engines = [
-            OpenVINOConfig(precision, reuse=False).choose(task, rows)[0]
-            for precision in ("float32", *precisions)
-        ]
-        kept = [f"{psnr(render_rows(engine, rows), frames):4.0f} dB" for engine in engines[1:]]
-        runs = [lambda e=engine, s=rows: [*render_rows(e, s)] for engine in engines]
-        times = [best / len(rows) for best in alternated(runs, seconds)]
-        print_row(name, cost // len(rows), times, kept)
+        frames, cost = count_multiply_adds(lambda e=reference, r=rows: [*render_rows(e, r)])
+        timings = time_rows(
+            {p: Network(name, p, repetitions(cost)) for p in ("float32", *precisions)}, rounds
+        )
+        laps += laps_of_rounds(timings)
+        lines.append(
+            line(name, cost // len(rows), timings, lambda made, f=frames: f"{psnr(made, f):.0f}")
+        )
+    print_table(heads(precisions, "dB"), lines)
+    print(other_work_line(laps))
 
 
-def print_dreams(seconds: float) -> None:
+def print_dreams(rounds: int) -> None:
     """Print the table of gradients of dreams."""
-    torch.set_num_threads(1)
-    print(f"\n{'':28}{'MMAC':>8}{'float32 ms':>12}{'bfloat16':>18}")
+    lines, laps = [], []
     for name in CLASSIFIERS:
-        classifier = NamedClassifier(name).load()
-        middle = classifier.layer_sequence[len(classifier.layer_sequence) // 2]
-        gradient = ObjectiveGradient(classifier, [(1.0, Energy(middle).bind(classifier))])
-        for size in (64, 128, 224, 320, 512):
-            draws = torch.Generator().manual_seed(0)
-            picture = torch.rand(1, 3, size, size, generator=draws) * 2 - 1
-            rough = replace(gradient, precision=torch.bfloat16)
+        for size in SIZES:
+            gradient, picture = objective_gradient(name, "float32"), drawn_picture(size)
             exact, cost = count_multiply_adds(lambda g=gradient, x=picture: g.gradient(x))
-            cosine = torch.cosine_similarity(
-                exact.flatten(), rough.gradient(picture).flatten(), dim=0
-            )
-            runs = [lambda g=g, x=picture: g.gradient(x) for g in (gradient, rough)]
-            times = alternated(runs, seconds)
-            print_row(f"{name} {size}", cost, times, [f"cos {float(cosine):.2f}"])
+
+            def cosine(made: np.ndarray, exact: torch.Tensor = exact) -> str:
+                pair = exact.flatten(), torch.from_numpy(made).flatten()
+                return f"{float(torch.cosine_similarity(*pair, dim=0)):.2f}"
+
+            rows = {p: Gradient(name, size, p, repetitions(cost)) for p in ("float32", "bfloat16")}
+            timings = time_rows(rows, rounds)
+            laps += laps_of_rounds(timings)
+            lines.append(line(f"{name} {size}", cost, timings, cosine))
+    print_table(heads(("bfloat16",), "cosine"), lines)
+    print(other_work_line(laps))
+
+
+TABLES: dict[str, Callable[[int], None]] = {"networks": print_networks, "dreams": print_dreams}
 
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=6.0, help="for each row")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_rounds(parser)
+    parser.add_argument("--tables", nargs="+", default=TABLES, choices=TABLES)
     options = parser.parse_args()
-    keep_memory()
-    print_networks(fast_precisions("cpu"), options.seconds)
-    print_dreams(options.seconds)
+    for number, table in enumerate(options.tables):
+        print("\n" * bool(number), end="")
+        TABLES[table](options.rounds)
 
 
 if __name__ == "__main__":
