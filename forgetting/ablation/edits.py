@@ -42,6 +42,8 @@ class AblationTask:
         targets: in the order in which they are applied.
         moving: whether every frame brings a face of its own.
         areas: side of the grid of areas of a map whose activity can be recorded.
+        identity: hash of all that its frames depend on, under which results may be kept between
+            runs; None keeps nothing.
     """
 
     generator: Generator
@@ -49,6 +51,7 @@ class AblationTask:
     targets: tuple[Target, ...]
     moving: bool = False
     areas: int = 1
+    identity: str | None = None
 
     @staticmethod
     def of(generator: Generator, ws: Tensor, operator: Operator) -> AblationTask:

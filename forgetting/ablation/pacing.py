@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from forgetting import result_cache
 from forgetting.ablation.perceptual_distance import Bands, detail_bands, distance
 from forgetting.errors import check_int
 from forgetting.parts import part
@@ -30,7 +31,11 @@ class Pacing(Protocol):
     """Turns progress into fractions."""
 
     def fractions(
-        self, progress: Tensor, waypoints: Sequence[float], picture_at: PictureAt
+        self,
+        progress: Tensor,
+        waypoints: Sequence[float],
+        picture_at: PictureAt,
+        identity: str | None = None,
     ) -> Tensor:
         """Return fractions [F] float64 in [0, 1]: ``waypoints[k]`` where the progress is k.
 
@@ -38,6 +43,8 @@ class Pacing(Protocol):
             progress: of every frame, [F] float64 in [0, len(waypoints) - 1].
             waypoints: the fractions at which progress is 0, 1 and so on.
             picture_at: renders the picture at a fraction.
+            identity: hash of all that these pictures depend on, under which measurements may be
+                kept between runs; None keeps nothing.
         """
         ...
 
@@ -48,7 +55,11 @@ class UnitPacing:
     """Progress is the share of units that is ablated."""
 
     def fractions(
-        self, progress: Tensor, waypoints: Sequence[float], picture_at: PictureAt
+        self,
+        progress: Tensor,
+        waypoints: Sequence[float],
+        picture_at: PictureAt,
+        identity: str | None = None,
     ) -> Tensor:
         """Return the progress, interpolated between the waypoints."""
         return _interpolate(progress, waypoints)
@@ -73,13 +84,17 @@ class Perceptual:
         check_int("pacing.probes", self.probes, 2, 10_000)
 
     def fractions(
-        self, progress: Tensor, waypoints: Sequence[float], picture_at: PictureAt
+        self,
+        progress: Tensor,
+        waypoints: Sequence[float],
+        picture_at: PictureAt,
+        identity: str | None = None,
     ) -> Tensor:
         """Return the fractions at which visible change follows the progress."""
         until = max(waypoints)
         if until == 0:
             return _interpolate(progress, waypoints)
-        fraction, change = visible_length(until, picture_at, self.probes)
+        fraction, change = self._kept_length(until, picture_at, identity)
         if change[-1] == 0:  # nothing ever changes visibly
             return _interpolate(progress, waypoints)
         # A thousandth of the time passes evenly, so that the film does not jump over stretches
@@ -88,6 +103,21 @@ class Perceptual:
         length_at_waypoints = np.interp(waypoints, fraction, length)
         lengths = _interpolate(progress, length_at_waypoints.tolist())
         return torch.from_numpy(np.interp(lengths.numpy(), length, fraction))
+
+    def _kept_length(
+        self, until: float, picture_at: PictureAt, identity: str | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the visible length, measured or kept from an earlier run."""
+        if identity is None:
+            return visible_length(until, picture_at, self.probes)
+        key = result_cache.digest(identity, until, self.probes)
+        shape = (self.probes,)
+        kept = result_cache.load_arrays("probes", key, {"fraction": shape, "change": shape})
+        if kept is not None and all(array.dtype == np.float64 for array in kept.values()):
+            return kept["fraction"], kept["change"]
+        fraction, change = visible_length(until, picture_at, self.probes)
+        result_cache.store_arrays("probes", key, {"fraction": fraction, "change": change})
+        return fraction, change
 
 
 def _interpolate(progress: Tensor, waypoints: Sequence[float]) -> Tensor:

@@ -24,6 +24,7 @@ from forgetting.ablation.schedules import Schedule
 from forgetting.errors import RequestError, check_int
 from forgetting.models.generator import Generator
 from forgetting.models.unit_kinds import units_of_kinds
+from forgetting.result_cache import digest
 
 RenderRow = Callable[[Tensor], Tensor]
 """A row of ablation [1, R] -> the picture [1, 3, H, W] in [-1, 1] under it."""
@@ -137,6 +138,7 @@ def make_plan(
     ranks: Sequence[Tensor],
     frames: int,
     render_row: RenderRow | None,
+    identity: str | None = None,
 ) -> Plan:
     """Return the plan of a film.
 
@@ -147,6 +149,8 @@ def make_plan(
         frames: number of frames.
         render_row: renders a row for pacings that look at pictures; only the units of one track are
             ablated in it. None where nothing can be rendered before the film.
+        identity: hash of all that rendered rows depend on, under which measurements may be kept
+            between runs; None keeps nothing.
 
     Raises:
         RequestError: too many frames, or a pacing needs ``render_row`` and there is none.
@@ -171,7 +175,12 @@ def make_plan(
             return render_row(torch.cat(rows, dim=1))
 
         schedule = spec.schedule
-        fraction = spec.pacing.fractions(schedule.progress(frames), schedule.waypoints, picture)
+        of_track = None
+        if identity is not None:
+            of_track = digest(identity, number, rank.numpy().tobytes(), spec.softness)
+        fraction = spec.pacing.fractions(
+            schedule.progress(frames), schedule.waypoints, picture, of_track
+        )
         layers = units_of_kinds(generator, spec.units).layers
         tracks.append(Track(rank, fraction, spec.softness, layers, spec.name))
     return Plan(tuple(tracks))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from forgetting.engines.openvino_graphs import (
     GraphSource,
     import_openvino,
     makes_planes,
+    processor_identity,
 )
 from forgetting.engines.picture_fade import PictureFade, split_fade
 from forgetting.engines.pixels import sort_pixels
@@ -28,6 +30,7 @@ from forgetting.engines.processor import fast_precisions, instruction_sets
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.errors import RequestError, check_choice
 from forgetting.parts import part
+from forgetting.result_cache import digest, load_json, store_json
 
 CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
 
@@ -84,7 +87,7 @@ class OpenVINOConfig:
             engine.graphs.prepare()  # fails here, where another engine can still be chosen
         else:
             fast = [name for name in fast_precisions("cpu") if CAPABILITIES[name] in capabilities]
-            engine, why = choose_precision(start, fast, "cpu", REFERENCE.start(task), sample)
+            engine, why = _kept_choice(task, start, fast, core, sample)
             why = f": {why}"
         return engine, f"openvino in {engine.precision}{why}"
 
@@ -92,6 +95,28 @@ class OpenVINOConfig:
         if self.wavelets == "auto":
             return precision == "bfloat16" and "amx_bf16" in instruction_sets()
         return self.wavelets == "convolution"
+
+
+def _kept_choice(
+    task: AblationTask,
+    start: Callable[[str], OpenVINOEngine],
+    fast: Sequence[str],
+    core: Any,
+    sample: Tensor,
+) -> tuple[OpenVINOEngine, str]:
+    """Return the engine in the chosen precision, and why: measured, or kept from an earlier run."""
+    key = None
+    if task.identity is not None:
+        rows = sample.numpy().tobytes()
+        key = digest(task.identity, rows, list(fast), processor_identity(core))
+        kept = load_json("precisions", key) or {}
+        precision, why = kept.get("precision"), kept.get("why")
+        if precision in (*fast, "float32") and isinstance(why, str):
+            return start(precision), why
+    engine, why = choose_precision(start, fast, "cpu", REFERENCE.start(task), sample)
+    if key is not None:
+        store_json("precisions", key, {"precision": engine.precision, "why": why})
+    return engine, why
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ bytes whichever of them makes it.
 
 from __future__ import annotations
 
+import io
+import logging
 import sys
 import warnings
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from forgetting import result_cache
 from forgetting.ablation.edits import AblationTask, BoundOperator, traceable_edit
 from forgetting.engines.allocator import release_memory
 from forgetting.engines.dead_units import can_leave_out, edit_of_remaining, remaining_channels
@@ -25,10 +28,14 @@ from forgetting.engines.engine import Outputs
 from forgetting.engines.frame_module import EditOfRows, FrameModule, PerFrameModule
 from forgetting.engines.pixels import pixel_kernel, rgb_channels
 from forgetting.engines.prefix_reuse import ResumePoint, resume_point, truncate_prefix
+from forgetting.engines.processor import instruction_sets
+from forgetting.errors import one_line
 from forgetting.models.architectures.ops import wavelets_as_convolutions
 from forgetting.models.flops import multiply_adds
 from forgetting.models.generator import Edit, Synthesis, edited_picture
 from forgetting.models.units import PICTURE, Units
+
+log = logging.getLogger(__name__)
 
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
@@ -37,6 +44,10 @@ VERSION = "2"
 
 MAX_LATE_SHARE = 0.5
 """Frames with at most this share of all multiply-adds left get a graph of their own."""
+
+
+MAX_KEPT = 400 * 2**20
+"""The most bytes of a compiled graph that is kept."""
 
 
 class Beginning(NamedTuple):
@@ -191,12 +202,64 @@ class Graphs:
         """Return the infer request of a variant."""
         variant = beginning, outputs
         if variant not in self.requests:
-            if beginning not in self.traced:
-                self.traced.clear()  # one graph at a time is kept in memory
-                self.traced[beginning] = self.source.trace(beginning)
-            graph = with_outputs(self.traced[beginning], outputs, self.source.task.generator.size)
-            self.requests[variant] = _compile(self.core, graph, self.precision)
+            compiled = self._compiled(beginning, outputs)
+            self.requests[variant] = compiled.create_infer_request()
+            del compiled
+            release_memory()
         return self.requests[variant]
+
+    def _compiled(self, beginning: Beginning, outputs: Outputs) -> Any:
+        """Return the compiled graph of a variant, made or kept from an earlier run."""
+        settings = {
+            "INFERENCE_PRECISION_HINT": HINTS[self.precision],
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        key = self._key(beginning, outputs)
+        kept = None if key is None else result_cache.load("graphs", key, MAX_KEPT)
+        if kept is not None:
+            try:
+                return self.core.import_model(io.BytesIO(kept), "CPU", settings)
+            except RuntimeError as error:
+                log.debug("a kept graph is compiled again (%s)", one_line(error))
+        if beginning not in self.traced:
+            self.traced.clear()  # one graph at a time is kept in memory
+            self.traced[beginning] = self.source.trace(beginning)
+        graph = with_outputs(self.traced[beginning], outputs, self.source.task.generator.size)
+        compiled = self.core.compile_model(graph, "CPU", settings)
+        if key is not None:
+            result_cache.store("graphs", key, _exported(compiled))
+        return compiled
+
+    def _key(self, beginning: Beginning, outputs: Outputs) -> str | None:
+        """Return the hash of all that a compiled graph depends on."""
+        source, start = self.source, beginning.start
+        if source.task.identity is None:
+            return None
+        dead = None
+        if beginning.lacks_dead and source.dead is not None:
+            dead = source.dead.nonzero().flatten().tolist()
+        return result_cache.digest(
+            [source.task.identity, VERSION, self.precision, source.wavelets, source.task.areas],
+            [start.layer, sorted(start.ablated), dead, list(outputs)],
+            processor_identity(self.core),
+        )
+
+
+def processor_identity(core: Any) -> list[Any]:
+    """Return what compiled graphs depend on besides the network: OpenVINO and the processor."""
+    return [
+        import_openvino().__version__,
+        core.get_property("CPU", "FULL_DEVICE_NAME"),
+        sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
+        sorted(instruction_sets()),
+        core.get_property("CPU", "INFERENCE_NUM_THREADS"),
+        torch.get_num_threads(),
+    ]
+
+
+def _exported(compiled: Any) -> bytes:
+    exported = compiled.export_model()
+    return bytes(exported.getvalue() if hasattr(exported, "getvalue") else exported)
 
 
 def _picture_floats(synthesis: Synthesis, edit: Edit, sort: bool) -> Tensor:
@@ -259,13 +322,6 @@ def _trace(module: nn.Module, *example: Tensor) -> Any:
         inputs = tuple(x.clone() for x in example)
         traced = torch.jit.trace(module.eval(), inputs, check_trace=False)  # type: ignore[no-untyped-call]
         return openvino.convert_model(traced, input=[[1, *x.shape[1:]] for x in example])
-
-
-def _compile(core: Any, graph: Any, precision: str) -> Any:
-    settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
-    request = core.compile_model(graph, "CPU", settings).create_infer_request()
-    release_memory()
-    return request
 
 
 def import_openvino() -> Any:

@@ -254,6 +254,12 @@ def require_code_consent(
     return trusted | named
 
 
+def runs_code_of_others(config: Mapping[str, Any]) -> bool:
+    """Return whether a config names a factory, or a part of another package."""
+    parts = (name for _, name in _targets(config))
+    return any(_factories(config)) or any(package_of(name) is not None for name in parts)
+
+
 def _nodes(node: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield dotted key and mapping of every node of a config."""
     if isinstance(node, Mapping):

@@ -21,11 +21,13 @@ from forgetting.film.contact_sheet import sample_positions
 from forgetting.film.render import FaceFrames
 from forgetting.film.settings import FilmSettings
 from forgetting.jobs.configs import Execution, build_key, track_specs, with_resolved_font
+from forgetting.jobs.identity import task_identity
 from forgetting.jobs.plans import check_plan_matches, existing_plan, with_recipe
 from forgetting.models.generator import Generator
 from forgetting.models.latents import Latent
 from forgetting.models.noise import ConstantNoise, NoiseMode
 from forgetting.models.wrappers import WithMapping
+from forgetting.result_cache import digest
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +106,9 @@ class FaceJob:
         moving = self.latent.moves or self.noise.moves or len(latents) > 1
         ws = latents[0].sample(generator)
         self.film.shape(*generator.size)  # checks it
-        task = replace(ablation_task(generator, ws, self.tracks), moving=moving)
+        identity = task_identity(self.config, generator, ws)
+        task = ablation_task(generator, ws, self.tracks)
+        task = replace(task, moving=moving, identity=identity)
         plan, engine_config = existing_plan(self.plan, plan_of_run, self.engine)
         if plan is not None:
             check_plan_matches(plan, generator, task, self.tracks)
@@ -117,7 +121,11 @@ class FaceJob:
             def render_row(row: Tensor) -> Tensor:
                 return from_bytes(next(render_rows(engine, row)))
 
-            plan = make_plan(generator, self.tracks, ranks, self.film.frames, render_row)
+            frames, rendered_by = self.film.frames, None
+            if identity is not None:
+                versions = dict(engine.versions())
+                rendered_by = digest(identity, engine.name, engine.precision, versions)
+            plan = make_plan(generator, self.tracks, ranks, frames, render_row, rendered_by)
         log.info("%s", why)
         log.debug("%s", _described(generator, plan))
         captions = act_captions([spec.schedule for spec in self.tracks], self.film)

@@ -80,3 +80,27 @@ def test_acts_end_at_their_waypoints(pacing):
     )
     assert bool((fraction[:61].diff() >= 0).all())
     assert bool((fraction[60:].diff() <= 0).all())
+
+
+def test_measurements_are_kept_between_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORGETTING_CACHE", str(tmp_path))
+
+    def refuse(_):
+        raise AssertionError("it was measured again")
+
+    pacing, identity = Perceptual(probes=8), "c" * 64
+    first = pacing.fractions(PROGRESS, (0, 1.0), abrupt_picture, identity)
+    assert torch.equal(pacing.fractions(PROGRESS, (0, 1.0), refuse, identity), first)
+    assert torch.equal(pacing.fractions(PROGRESS, (0, 1.0), abrupt_picture), first)
+    # Another film of the same pictures needs no other measurements.
+    assert len(pacing.fractions(PROGRESS[::2], (0, 0.5, 1.0), refuse, identity)) == len(
+        PROGRESS[::2]
+    )
+    for other in (
+        lambda: pacing.fractions(PROGRESS, (0, 1.0), refuse, "d" * 64),
+        lambda: pacing.fractions(PROGRESS, (0, 0.9), refuse, identity),
+        lambda: Perceptual(probes=9).fractions(PROGRESS, (0, 1.0), refuse, identity),
+        lambda: pacing.fractions(PROGRESS, (0, 1.0), refuse),
+    ):
+        with pytest.raises(AssertionError, match="measured again"):
+            other()
