@@ -61,7 +61,7 @@ def truncate_prefix(
         start: where it starts.
         memory: the layout of the constant.
     """
-    if synthesis.steps is None:
+    if not isinstance(synthesis, Chain):
         return synthesis
     state: State = ()
     number = -1
@@ -76,7 +76,7 @@ def truncate_prefix(
             )
             first = replace(step, run=_returning(constant))
             later = synthesis.steps[position + 1 :]
-            return Chain((first, *later), synthesis.bypassed, synthesis.phased)
+            return replace(synthesis, steps=(first, *later))
         if number in start.ablated:
             x = state[0]
             state = (replacement(x, step.layer).expand_as(x).clone(), *state[1:])

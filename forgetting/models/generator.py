@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from forgetting.models.architectures.ops import depth_to_space
 from forgetting.models.units import PICTURE, Layer
 
 Edit = Callable[[Tensor, Layer], Tensor]
@@ -98,17 +97,23 @@ class Chain:
         steps: in their order.
         bypassed: whether more than the layers' maps flows from step to step, such as a picture that
             is added up on the way.
-        phased: whether the last step returns four phases of the picture.
+        sort: makes the picture of the four phases that the last step returns; None where that step
+            returns the picture.
     """
 
     steps: tuple[Step, ...]
     bypassed: bool = False
-    phased: bool = False
+    sort: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def phased(self) -> bool:
+        """Whether the last step returns four phases of the picture."""
+        return self.sort is not None
 
     def __call__(self, edit: Edit | None = None) -> Tensor:
         """Return the picture under ``edit``, [B, C, H, W]."""
         picture = self.unsorted(edit)
-        return depth_to_space(picture) if self.phased else picture
+        return picture if self.sort is None else self.sort(picture)
 
     def unsorted(self, edit: Edit | None = None) -> Tensor:
         """Return what the last step makes."""

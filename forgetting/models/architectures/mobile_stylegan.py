@@ -209,7 +209,7 @@ class MobileStyleGAN(StyleGenerator):
         mapping_layers: number of linear layers of the mapping network.
     """
 
-    phased = True
+    sort = staticmethod(depth_to_space)
     lacks_channels = True
 
     def __init__(

@@ -8,7 +8,7 @@ that makes the picture of the last maps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -113,7 +113,9 @@ class StyleGenerator(GeneratorModule):
     convs: Any
     to_image: Any
     bypassed = False
-    phased = False
+    sort: ClassVar[Callable[[Tensor], Tensor] | None] = None
+    """Makes the picture of the phases that the last step returns, if it does."""
+
     lacks_channels = False
     """Whether :meth:`chain_steps` can leave out channels."""
 
@@ -162,14 +164,14 @@ class StyleGenerator(GeneratorModule):
     def bind(self, ws: Tensor, edit: Edit | None = None) -> Chain:
         """Fold in the styles of ``ws`` [B, L, W], and return the chain."""
         check_ws(ws, self.num_ws, self.w_dim)
-        return Chain(tuple(self.chain_steps(ws, edit, {})), self.bypassed, self.phased)
+        return Chain(tuple(self.chain_steps(ws, edit, {})), self.bypassed, type(self).sort)
 
     def bind_remaining(self, ws: Tensor, remaining: Mapping[str, Tensor]) -> Chain | None:
         """Return the chain of a face whose layers have the ``remaining`` channels alone."""
         if not self.lacks_channels:
             return None
         check_ws(ws, self.num_ws, self.w_dim)
-        return Chain(tuple(self.chain_steps(ws, None, remaining)), self.bypassed, self.phased)
+        return Chain(tuple(self.chain_steps(ws, None, remaining)), self.bypassed, type(self).sort)
 
     def chain_steps(
         self, ws: Tensor, edit: Edit | None, remaining: Mapping[str, Tensor]
