@@ -209,7 +209,7 @@ class MobileStyleGAN(StyleGenerator):
         mapping_layers: number of linear layers of the mapping network.
     """
 
-    sort = staticmethod(depth_to_space)
+    phased = True
     lacks_channels = True
 
     def __init__(

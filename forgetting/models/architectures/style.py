@@ -8,7 +8,7 @@ that makes the picture of the last maps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from forgetting.models.architectures.ops import (
     check_ws,
     check_z,
     conv2d_per_face,
+    depth_to_space,
     init_normal,
     parameter_count,
     pixel_norm,
@@ -113,8 +114,8 @@ class StyleGenerator(GeneratorModule):
     convs: Any
     to_image: Any
     bypassed = False
-    sort: ClassVar[Callable[[Tensor], Tensor] | None] = None
-    """Makes the picture of the phases that the last step returns, if it does."""
+    phased = False
+    """Whether the last step returns four phases of the picture."""
 
     lacks_channels = False
     """Whether :meth:`chain_steps` can leave out channels."""
@@ -164,14 +165,17 @@ class StyleGenerator(GeneratorModule):
     def bind(self, ws: Tensor, edit: Edit | None = None) -> Chain:
         """Fold in the styles of ``ws`` [B, L, W], and return the chain."""
         check_ws(ws, self.num_ws, self.w_dim)
-        return Chain(tuple(self.chain_steps(ws, edit, {})), self.bypassed, type(self).sort)
+        return self._chain(self.chain_steps(ws, edit, {}))
 
     def bind_remaining(self, ws: Tensor, remaining: Mapping[str, Tensor]) -> Chain | None:
         """Return the chain of a face whose layers have the ``remaining`` channels alone."""
         if not self.lacks_channels:
             return None
         check_ws(ws, self.num_ws, self.w_dim)
-        return Chain(tuple(self.chain_steps(ws, None, remaining)), self.bypassed, type(self).sort)
+        return self._chain(self.chain_steps(ws, None, remaining))
+
+    def _chain(self, steps: Iterable[Step]) -> Chain:
+        return Chain(tuple(steps), self.bypassed, depth_to_space if self.phased else None)
 
     def chain_steps(
         self, ws: Tensor, edit: Edit | None, remaining: Mapping[str, Tensor]
