@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetting import files
-from forgetting.analysis.metrics.registry import Measured, find_metric, known_metrics
+from forgetting.analysis.metrics.measurer import FrameNumbers
+from forgetting.analysis.metrics.registry import find_metric, known_metrics
 from forgetting.errors import RequestError, one_line
 
 Numbers = NDArray[np.float64]
@@ -47,7 +48,9 @@ class ForgettingCurve:
     columns: Mapping[str, Numbers]
 
     @staticmethod
-    def of(measured: Iterable[Measured], fps: float, ablated: Sequence[float]) -> ForgettingCurve:
+    def of(
+        measured: Iterable[tuple[int, FrameNumbers]], fps: float, ablated: Sequence[float]
+    ) -> ForgettingCurve:
         """Return the curve of measured frames, in a film of ``fps`` frames a second."""
         rows = list(measured)
         names = list(rows[0][1]) if rows else []

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from forgetting import dependencies
+from forgetting.ablation.plan import Plan
 from forgetting.analysis import curve as curves
 from forgetting.analysis import plot
 from forgetting.analysis.curve import ForgettingCurve
+from forgetting.analysis.measured_segments import (
+    MeasuredSegments,
+    Measurement,
+    merged,
+    still_indices,
+)
 from forgetting.analysis.metrics import registry
+from forgetting.analysis.metrics.measurer import FrameMeasurer, FrameNumbers
 from forgetting.engines.engine import Frame
 from forgetting.errors import RequestError, check_range
 from forgetting.film import contact_sheet, decoder
 from forgetting.film.metadata import title_frames
+from forgetting.film.observer import FrameObserver
 from forgetting.film.render import FrameSource
+from forgetting.film.segments import SegmentStore
+from forgetting.film.settings import FilmSettings
+from forgetting.film.writer_thread import consume_in_thread
 from forgetting.progress import track
 
 log = logging.getLogger(__name__)
 
 SUMMARY, CURVE = "summary.json", "curve.csv"
-
-STILLS = 8
-"""Pictures along the axis of the plot."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +63,56 @@ class MeasureSettings:
         """Return which of these frames are measured: evenly spaced, with the first and the last."""
         return sorted({*indices[:: self.step(fps)], indices[-1]})
 
+    def measurement(self, film: FilmSettings) -> Measurement:
+        """Return what is measured of a film."""
+        names = registry.select_metrics(self.names)
+        return Measurement(tuple(names), tuple(self.frames(film.indices, film.fps)))
+
+
+class MeasuringObserver:
+    """Measures the frames of a film while it is rendered, and keeps the numbers beside segments.
+
+    Args:
+        measured: where they are kept.
+    """
+
+    def __init__(self, measured: MeasuredSegments) -> None:
+        self._measured, measurement = measured, measured.measurement
+        self._with_still = frozenset(measurement.with_still)
+        self._measurer = FrameMeasurer(measurement.names, measurement.before.get)
+        self._rows: dict[int, FrameNumbers] = {}
+
+    @property
+    def indices(self) -> Sequence[int]:
+        """The measured frames."""
+        return self._measured.measurement.indices
+
+    def observe(self, index: int, frame: Frame, intact: Frame) -> None:
+        """Measure a frame."""
+        if index in self._with_still:
+            self._measured.save_still(index, frame)
+        numbers = self._measurer.measure(index, frame, intact)
+        if numbers is not None:
+            self._rows[index] = numbers
+
+    def keep(self, segment: range) -> None:
+        """Write what was measured of a segment."""
+        self._measured.write(segment, self._rows)
+        self._rows.clear()
+
+
+def observers(settings: MeasureSettings, store: SegmentStore) -> list[FrameObserver]:
+    """Return what measures a film while it is rendered into ``store``; nothing without metrics."""
+    measurement = settings.measurement(store.film)
+    return [MeasuringObserver(MeasuredSegments(store, measurement))] if measurement.names else []
+
 
 def measure_film(
-    source: FrameSource, settings: MeasureSettings, folder: Path, **facts: Any
+    source: FrameSource,
+    settings: MeasureSettings,
+    folder: Path,
+    store: SegmentStore | None = None,
+    **facts: Any,
 ) -> Path | None:
     """Measure the frames of a film as they are rendered, before they are encoded.
 
@@ -66,34 +122,100 @@ def measure_film(
         source: renders the frames.
         settings: what is measured.
         folder: of the run.
+        store: the film's segments. Frames that were measured when these were rendered are not
+            rendered again.
         facts: further entries of the summary.
 
     Returns:
         The path of the curve; None if nothing is measured. The summary is written in any case.
     """
-    names = registry.select_metrics(settings.names)
     film, plan = source.compositor.film, source.compositor.plan
+    measurement = settings.measurement(film)
+    rows, stills = merged([] if store is None else [MeasuredSegments(store, measurement)])
+    _measure_missing(source, measurement, rows, stills)
+    return _write_film(plan, film, measurement, rows, stills, folder, facts)
+
+
+def measure_segments(
+    plan: Plan,
+    settings: MeasureSettings,
+    folder: Path,
+    stores: Sequence[SegmentStore],
+    **facts: Any,
+) -> bool:
+    """Write what :func:`measure_film` writes, without the network.
+
+    Args:
+        plan: of the film.
+        settings: what is measured.
+        folder: of the run.
+        stores: the film's segments.
+        facts: further entries of the summary.
+
+    Returns:
+        Whether all was measured when the segments were rendered; if not, the summary alone is
+        written.
+    """
+    measurement = settings.measurement(stores[0].film)
+    rows, stills = merged(MeasuredSegments(store, measurement) for store in stores)
+    is_measured = not measurement.names or (
+        rows.keys() >= {*measurement.indices} and stills.keys() >= {*measurement.with_still}
+    )
+    if not is_measured:
+        measurement = replace(measurement, names=())
+    _write_film(plan, stores[0].film, measurement, rows, stills, folder, facts)
+    return is_measured
+
+
+def _measure_missing(
+    source: FrameSource,
+    measurement: Measurement,
+    rows: dict[int, FrameNumbers],
+    stills: dict[int, Frame],
+) -> None:
+    """Render and measure the frames that are not among ``rows`` and ``stills``, and add them."""
+    if not measurement.names:
+        return
+    unmeasured = [index for index in measurement.indices if index not in rows]
+    undrawn = {*measurement.with_still} - stills.keys()
+    before = (measurement.before.get(index) for index in unmeasured)
+    indices = sorted({*unmeasured, *undrawn, *(index for index in before if index is not None)})
+    measurer = FrameMeasurer(measurement.names, measurement.before.get)
+
+    def measure(compared: Iterator[tuple[int, Frame, Frame]]) -> None:
+        for index, frame, intact in compared:
+            if index in undrawn:
+                stills[index] = contact_sheet.thumbnail(frame)
+            numbers = measurer.measure(index, frame, intact)
+            if numbers is not None:
+                rows[index] = numbers
+
+    if indices:
+        compared = source.comparisons(indices)
+        consume_in_thread(track(compared, "measuring", len(indices)), measure)
+
+
+def _write_film(
+    plan: Plan,
+    film: FilmSettings,
+    measurement: Measurement,
+    rows: Mapping[int, FrameNumbers],
+    stills: Mapping[int, Frame],
+    folder: Path,
+    facts: Mapping[str, Any],
+) -> Path | None:
+    """Write the results of a film; return the path of the curve, None if nothing is measured."""
     facts = {"frames": len(plan), "fps": film.fps, **facts}
-    if not names:
+    if not measurement.names:
         curves.summarise(None, folder / SUMMARY, **facts)
         return None
-    indices = settings.frames(film.indices, film.fps)
-    with_still = _still_indices(indices)
-    stills: list[Frame] = []
-
-    def comparisons() -> Iterator[tuple[int, Frame, Frame]]:
-        compared = source.comparisons(indices)
-        for index, frame, intact in track(compared, "measuring", len(indices)):
-            if index in with_still:
-                stills.append(contact_sheet.thumbnail(frame))
-            yield index, frame, intact
-
     curve = ForgettingCurve.of(
-        registry.measure_frames(names, comparisons()),
+        [(index, rows[index]) for index in measurement.indices],
         film.fps,
-        [plan.ablated_share(index) for index in indices],
+        [plan.ablated_share(index) for index in measurement.indices],
     )
-    return _write_results(curve, stills, folder, "", facts)
+    drawn = [stills[index] for index in measurement.with_still]
+    return _write_results(curve, drawn, folder, "", facts)
 
 
 def measure_file(path: Path, settings: MeasureSettings) -> Path | None:
@@ -108,18 +230,22 @@ def measure_file(path: Path, settings: MeasureSettings) -> Path | None:
     fps = decoder.frame_rate(path)
     step, title = settings.step(fps), title_frames(path)
 
-    def comparisons() -> Iterator[tuple[int, Frame, Frame]]:
-        first: Frame | None = None
-        for index, frame in enumerate(islice(decoder.decode_frames(path), title, None)):
-            if first is None:
-                first = frame
-            if index % step == 0:
-                yield index, frame, first
+    measurer = FrameMeasurer(names, lambda index: index - step if index else None)
+    measured = list[tuple[int, FrameNumbers]]()
 
-    measured = list(registry.measure_frames(names, track(comparisons(), "measuring", None)))
+    def measure(frames: Iterator[Frame]) -> None:
+        first: Frame | None = None
+        for number, frame in enumerate(frames):
+            first = frame if first is None else first
+            numbers = measurer.measure(number * step, frame, first)
+            assert numbers is not None
+            measured.append((number * step, numbers))
+
+    frames = islice(decoder.decode_frames(path), title, None, step)
+    consume_in_thread(track(frames, "measuring", None), measure)
     if not measured:
         raise RequestError(f"{path} has no frame that could be measured")
-    with_still = _still_indices([index for index, _ in measured])
+    with_still = still_indices([index for index, _ in measured])
     # The film is decoded again, because the number of its frames is known only now, and because all
     # frames together may not fit into memory.
     stills = [
@@ -130,11 +256,6 @@ def measure_file(path: Path, settings: MeasureSettings) -> Path | None:
     curve = ForgettingCurve.of(measured, fps, [float("nan")] * len(measured))
     facts = {"film": path.name, "fps": fps}
     return _write_results(curve, stills, path.parent, f"{path.stem}.", facts)
-
-
-def _still_indices(indices: Sequence[int]) -> Collection[int]:
-    """Return which of the measured frames are shown along the plot."""
-    return {indices[n] for n in contact_sheet.sample_positions(len(indices), STILLS)}
 
 
 def _write_results(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -91,14 +92,18 @@ class DreamFrames:
             faded = to_bytes(self.dreamer.fade(picture, index))[0]
             yield Rendered(faded.cpu().contiguous().numpy(), activity=activity)
 
-    def comparisons(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
-        """Render these frames, each with the first of them.
+    def intact_pictures(self, indices: Sequence[int]) -> Iterator[Frame]:
+        """Render the first frame of the film, with which all others are compared.
 
-        What the dream would be without any ablation is not known, so frames are compared with the
-        first.
+        What the dream would be without any ablation is not known.
         """
-        first: Frame | None = None
+        # Without checkpoints: those of the film lie beyond its first frame.
+        alone = replace(self, checkpoints=FrameCheckpoints(None, 1))
+        (first,) = alone.frames(self.film.indices[:1])
+        return itertools.repeat(first.rgb, len(indices))
+
+    def comparisons(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
+        """Render these frames, each with the first frame of the film."""
+        intact = self.intact_pictures(indices)
         for index, rendered in zip(indices, self.frames(indices), strict=True):
-            if first is None:
-                first = rendered.rgb
-            yield index, rendered.rgb, first
+            yield index, rendered.rgb, next(intact)

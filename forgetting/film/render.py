@@ -8,9 +8,11 @@ machine.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +27,7 @@ from forgetting.film import grid as grids
 from forgetting.film.compositor import Compositor
 from forgetting.film.finished_frame import FinishedFrame
 from forgetting.film.forecast import forecast_disk, forecast_time
+from forgetting.film.observer import FrameObserver, FrameObservers
 from forgetting.film.segments import SegmentStore
 from forgetting.film.writer_thread import consume_in_thread
 from forgetting.models.activity import Activity
@@ -70,6 +73,13 @@ class FrameSource(Protocol):
             rgb: where RGB is needed, of frames that are written into the film; others may hold
                 planes alone, where the film stores them as they are. None is everywhere, without
                 planes.
+        """
+        ...
+
+    def intact_pictures(self, indices: Sequence[int]) -> Iterator[Frame]:
+        """Render the pictures that these frames are compared with.
+
+        The same picture is the same object. Frames may be rendered between two of them.
         """
         ...
 
@@ -174,25 +184,26 @@ class FaceFrames:
         assert second is not None
         return ((1 - share) * first + share * second)[:, 0, 0]
 
+    def intact_pictures(self, indices: Sequence[int]) -> Iterator[Frame]:
+        """Render the faces of these frames without any ablation."""
+        row = torch.zeros_like(self.compositor.plan.row(0))
+        if self.face_at is not None:
+            return self._uncomposed(indices, row)
+        return itertools.repeat(next(self._uncomposed(indices[:1], row)), len(indices))
+
     def comparisons(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame, Frame]]:
         """Render these frames, each with the picture of the same face without any ablation."""
-        intact_row = torch.zeros_like(self.compositor.plan.row(0))
-        # As in a film: there, frames that are measured are made with planes beside their RGB.
-        planes = self.engine.makes_planes and self.compositor.takes_planes
-
-        def render(indices: Iterable[int], row: Tensor | None = None) -> Iterator[Frame]:
-            rendered = self._render(self.engine, indices, lambda _: Outputs(True, planes), row)
-            for _ in indices:
-                yield self._next_picture(rendered).rgb
-
-        if self.face_at is None:
-            (intact,) = render([indices[0]], intact_row)
-            for index, picture in zip(indices, render(indices), strict=True):
-                yield index, picture, intact
-            return
+        rendered, intact = self._uncomposed(indices), self.intact_pictures(indices)
         for index in indices:
-            (ablated,), (picture,) = render([index]), render([index], intact_row)
-            yield index, ablated, picture
+            yield index, next(rendered), next(intact)
+
+    def _uncomposed(self, indices: Sequence[int], row: Tensor | None = None) -> Iterator[Frame]:
+        """Render pictures as they are compared; ``row`` replaces the rows of these frames."""
+        # As in a film: there, frames that are observed are made with planes beside their RGB.
+        outputs = Outputs(True, self.engine.makes_planes and self.compositor.takes_planes)
+        rendered = self._render(self.engine, indices, lambda _: outputs, row)
+        for _ in indices:
+            yield self._next_picture(rendered).rgb
 
     def _render(
         self,
@@ -227,7 +238,11 @@ class FaceFrames:
 
 
 def render_segments(
-    source: FrameSource, store: SegmentStore, segments: Sequence[range], since: float
+    source: FrameSource,
+    store: SegmentStore,
+    segments: Sequence[range],
+    since: float,
+    observers: Sequence[FrameObserver] = (),
 ) -> None:
     """Render these segments of a film into its store.
 
@@ -236,30 +251,50 @@ def render_segments(
         store: where segments are written.
         segments: ranges of positions in the film.
         since: when work on them began, on the clock of ``time.monotonic``.
+        observers: see frames before they are composed.
     """
-    indices = [store.film.indices[position] for segment in segments for position in segment]
+    own = [store.film.indices[position] for segment in segments for position in segment]
+    watch = FrameObservers(observers, own)
+    indices = sorted((*own, *watch.added))
     stills = {store.film.indices[position] for position in store.still_positions}
 
-    def write(arriving: Iterator[Rendered]) -> None:
-        # Composed in this thread, beside the network.
-        composed = (
-            _finished(source.compositor, index, rendered)
-            for index, rendered in zip(indices, arriving, strict=False)
-        )
-        for segment in segments:
-            # The seconds are recorded before a segment gets its name, so that a killed process has
-            # recorded the time of everything that is not lost.
-            store.write(
-                segment,
-                composed,
-                lambda: store.record_seconds(segments[0], time.monotonic() - since),
-                source.compositor.title_frames,
-            )
-            if segment is segments[0]:
-                forecast_disk(store, segment, len(indices))
+    def finished(arriving: Iterator[tuple[Rendered, Frame | None]]) -> Iterator[FinishedFrame]:
+        for index, (rendered, intact) in zip(indices, arriving, strict=False):
+            if intact is not None:
+                watch.observe(index, rendered.rgb, intact)
+            if index not in watch.added:
+                yield _finished(source.compositor, index, rendered)
 
-    frames = forecast_time(source.frames(indices, stills), len(indices))
+    def before_naming(segment: range) -> None:
+        # Before a segment gets its name, so that of all that is not lost a killed process has kept
+        # the time and what was observed.
+        store.record_seconds(segments[0], time.monotonic() - since)
+        watch.keep(segment)
+
+    def write(arriving: Iterator[tuple[Rendered, Frame | None]]) -> None:
+        # Observed and composed in this thread, beside the network.
+        frames = finished(arriving)
+        for segment in segments:
+            naming, title = partial(before_naming, segment), source.compositor.title_frames
+            store.write(segment, frames, naming, title)
+            if segment is segments[0]:
+                forecast_disk(store, segment, len(own))
+
+    rendered = _with_intact(source, indices, watch.observed, stills | watch.observed)
+    frames = forecast_time(rendered, len(indices))
     consume_in_thread(track(frames, "rendering frames", len(indices)), write)
+
+
+def _with_intact(
+    source: FrameSource, indices: Sequence[int], observed: Container[int], rgb: Container[int]
+) -> Iterator[tuple[Rendered, Frame | None]]:
+    """Render frames, those that are observed with the picture that they are compared with."""
+    compared = [index for index in indices if index in observed]
+    intact = source.intact_pictures(compared) if compared else iter(())
+    frames = source.frames(indices, rgb)
+    for index in indices:
+        picture = next(intact) if index in observed else None
+        yield next(frames), picture
 
 
 def _finished(compositor: Compositor, index: int, rendered: Rendered) -> FinishedFrame:

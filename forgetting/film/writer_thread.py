@@ -7,6 +7,8 @@ from queue import Full, Queue
 from threading import Thread
 from typing import TypeVar
 
+import torch
+
 T = TypeVar("T")
 
 GRACE_SECONDS = 0.7
@@ -22,7 +24,9 @@ def consume_in_thread(
 ) -> None:
     """Iterate over ``items`` here, and call ``consume`` on them in a thread of its own.
 
-    What either side raises is raised here, and ends the other side.
+    What either side raises is raised here, and ends the other side. Torch runs in a single thread
+    there: the network takes the other processors, and threads that wait for each other on busy
+    processors take many times as long.
 
     Args:
         items: for example rendered frames.
@@ -41,13 +45,18 @@ def consume_in_thread(
         if stopped:
             raise _StoppedError
 
+    threads = torch.get_num_threads()
+
     def work() -> None:
+        torch.set_num_threads(1)  # of this thread, and of those that are made later
         try:
             consume(arriving())
         except _StoppedError:
             pass
         except Exception as error:
             errors.append(error)
+        finally:
+            torch.set_num_threads(threads)
 
     thread = Thread(target=work, name="writing", daemon=True)
     thread.start()

@@ -51,13 +51,18 @@ class Execution:
         cluster = config.get("cluster")
         return Execution(
             **settings_under(config, "render", ("shard",)),
-            measure=_measure_settings(config),
+            measure=measure_settings(config),
             cluster=None if cluster is None else build_part(cluster, "cluster"),
             trusted=trusted_packages(config),
         )
 
 
-def _measure_settings(config: Mapping[str, Any]) -> MeasureSettings:
+def measure_settings(config: Mapping[str, Any]) -> MeasureSettings:
+    """Return what a config measures of its film.
+
+    Raises:
+        RequestError: a value that is not possible.
+    """
     settings = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in settings_under(config, "measure", ("names", "rate")).items()

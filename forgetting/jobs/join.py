@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from forgetting.ablation.plan import save_plan
-from forgetting.analysis.measure import SUMMARY
+from forgetting.analysis.measure import MeasureSettings, measure_segments
 from forgetting.errors import RequestError, friendly_os_errors
-from forgetting.files import is_link, write_json
+from forgetting.files import is_link
 from forgetting.film import recipe as recipes
 from forgetting.film.run_folder import PLAN, RunFolder
+from forgetting.jobs.configs import measure_settings
 from forgetting.jobs.run import trusted_config
 from forgetting.printable import shell_command
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 def join(folders: Sequence[Path], into: Path | None = None) -> Path:
     """Make a film of the segments that lie in several folders; no network is needed.
+
+    Its curve is that of what was measured when the segments were rendered.
 
     Args:
         folders: those of the parts, or folders in which these lie.
@@ -35,7 +38,7 @@ def join(folders: Sequence[Path], into: Path | None = None) -> Path:
             ours, theirs = recipes.film_identity(plan), recipes.film_identity(other)
             why = ", ".join(recipes.differences(ours, theirs)) or "their plans differ"
             raise RequestError(f"{folders[0]} and {folder} are parts of different films: {why}")
-    trusted_config(plan, folders[0], code=False)
+    config = trusted_config(plan, folders[0], code=False)
     into.mkdir(parents=True, exist_ok=True)
     run = RunFolder(into)
     with friendly_os_errors(into), run.lock(None):
@@ -45,19 +48,28 @@ def join(folders: Sequence[Path], into: Path | None = None) -> Path:
         if existing is None:
             save_plan(plan, into / "plan.npz")
         stores = [RunFolder(folder).store(plan) for folder in folders]
-        summary: Mapping[str, Any] = {
-            "frames": len(plan),
-            "fps": stores[0].film.fps,
-            "render_seconds": round(sum(store.seconds for store in stores), 1),
-        }
-        write_json(into / SUMMARY, summary)
+        seconds = round(sum(store.seconds for store in stores), 1)
+        is_measured = measure_segments(
+            plan, _measure_settings(config), into, stores, render_seconds=seconds
+        )
         film = run.finish(stores, plan)
     run.remove_segments()
-    log.info(
-        "the film has no curve, because joining needs no network; to measure it, run: %s",
-        shell_command("measure", into),
-    )
+    if not is_measured:
+        log.info(
+            "the film has no curve, because not all of its parts were measured; to measure it, "
+            "run: %s",
+            shell_command("measure", into),
+        )
     return film
+
+
+def _measure_settings(config: Mapping[str, Any]) -> MeasureSettings:
+    """Return what was measured of a film; nothing where a metric is not known on this machine."""
+    try:
+        return measure_settings(config)
+    except RequestError as error:
+        log.info("the film gets no curve: %s", error)
+        return MeasureSettings("none")
 
 
 def _parts(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from forgetting.ablation.plan import Plan
-from forgetting.analysis.measure import MeasureSettings, measure_film
+from forgetting.analysis.measure import MeasureSettings, measure_film, observers
 from forgetting.film.render import FrameSource, render_segments
 from forgetting.film.segments import SegmentStore
 
@@ -27,16 +27,41 @@ class RenderJob(Protocol):
         ...
 
     def render(
-        self, plan: Plan, store: SegmentStore, segments: Sequence[range], since: float
+        self,
+        plan: Plan,
+        store: SegmentStore,
+        segments: Sequence[range],
+        since: float,
+        measure: MeasureSettings,
     ) -> None:
         """Render segments of the film of ``plan`` into ``store``.
 
-        ``since`` is when work on the film began, on the clock of ``time.monotonic``.
+        Args:
+            plan: of the film.
+            store: where segments are written.
+            segments: ranges of positions in the film.
+            since: when work on the film began, on the clock of ``time.monotonic``.
+            measure: what is measured meanwhile; it is kept beside the segments.
         """
         ...
 
-    def measure(self, plan: Plan, settings: MeasureSettings, folder: Path, **summary: Any) -> None:
-        """Measure the film and write the results, with ``summary``, into ``folder``."""
+    def measure(
+        self,
+        plan: Plan,
+        settings: MeasureSettings,
+        store: SegmentStore,
+        folder: Path,
+        **summary: Any,
+    ) -> None:
+        """Measure what was not measured while the film was rendered, and write the results.
+
+        Args:
+            plan: of the film.
+            settings: what is measured.
+            store: the segments of the film.
+            folder: where the results are written.
+            summary: further entries of the summary.
+        """
         ...
 
 
@@ -57,11 +82,24 @@ class LocalJob:
         return self.source.sequential
 
     def render(
-        self, plan: Plan, store: SegmentStore, segments: Sequence[range], since: float
+        self,
+        plan: Plan,
+        store: SegmentStore,
+        segments: Sequence[range],
+        since: float,
+        measure: MeasureSettings,
     ) -> None:
         """Render segments here."""
-        render_segments(self.source.with_plan(plan, store.folder), store, segments, since)
+        source = self.source.with_plan(plan, store.folder)
+        render_segments(source, store, segments, since, observers(measure, store))
 
-    def measure(self, plan: Plan, settings: MeasureSettings, folder: Path, **summary: Any) -> None:
-        """Measure the film here."""
-        measure_film(self.source.with_plan(plan, None), settings, folder, **summary)
+    def measure(
+        self,
+        plan: Plan,
+        settings: MeasureSettings,
+        store: SegmentStore,
+        folder: Path,
+        **summary: Any,
+    ) -> None:
+        """Measure the rest of the film here."""
+        measure_film(self.source.with_plan(plan, None), settings, folder, store, **summary)

@@ -86,8 +86,9 @@ def render(job: Job, folder: Path, executor: Executor | None = None, force: bool
             run.keep_font(job.film)
             store = _render_missing(render_job, plan, run, job, since)
             if shard is None:
+                seconds = round(store.seconds, 1)
                 render_job.measure(
-                    plan, job.execution.measure, folder, render_seconds=round(store.seconds, 1)
+                    plan, job.execution.measure, store, folder, render_seconds=seconds
                 )
                 film = run.finish([store], plan)
                 if plan is not earlier:
@@ -165,7 +166,7 @@ def _render_missing(
         )
     try:
         if missing:
-            render_job.render(plan, store, missing, since)
+            render_job.render(plan, store, missing, since, job.execution.measure)
     except KeyboardInterrupt:
         done = len(store.named().keys() & set(wanted))
         command = "the same command"

@@ -27,7 +27,7 @@ def test_killed_at_random_moments(tmp_path, kills, seconds):
     the machine is.
     """
     settings, moments, progress = (
-        compose_config(*SEGMENTED, f"film.duration={seconds}"),
+        compose_config(*SEGMENTED, f"film.duration={seconds}", "measure.names=plain"),
         random.Random(3),
         [],
     )

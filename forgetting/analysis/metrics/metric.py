@@ -36,15 +36,11 @@ class Metric:
     requires: ClassVar[tuple[str, ...]] = ()
     """The modules of other packages that it imports."""
 
-    sequential: ClassVar[bool] = False
-    """Whether it compares a frame with the one measured before. Such a measure stays bound when the
-    intact picture changes."""
-
     def bind(self, intact: Picture) -> Measure:
         """Return a function that measures pictures against the intact picture.
 
-        It measures one picture at a time, in order, so that no number depends on how many are
-        measured together.
+        A number depends on the picture, the one measured before it and the intact one alone, so
+        that frames can be measured in any process.
 
         Raises:
             RequestError: a package is not installed; the message names the extra that brings it.

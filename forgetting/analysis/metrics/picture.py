@@ -22,10 +22,11 @@ class Picture:
 
     Args:
         frame: [H, W, 3] uint8, RGB; it must not change afterwards.
+        previous: the picture that was measured before; None for the first.
     """
 
-    def __init__(self, frame: Frame) -> None:
-        self.frame = frame
+    def __init__(self, frame: Frame, previous: Picture | None = None) -> None:
+        self.frame, self.previous = frame, previous
         self._derived: dict[Callable[[Picture], Any], Any] = {}
 
     @cached_property

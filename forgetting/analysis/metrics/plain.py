@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import torch.nn.functional as F
 
-from forgetting.ablation.perceptual_distance import Bands, distance, luma
+from forgetting.ablation.perceptual_distance import distance, luma
 from forgetting.analysis.metrics.metric import Measure, Metric
 from forgetting.analysis.metrics.picture import Picture
 from forgetting.parts import part
@@ -41,17 +41,14 @@ class StepDistance(Metric):
     """The structural distance to the frame that was measured before; 0 for the first."""
 
     label: ClassVar[str] = "step"
-    sequential: ClassVar[bool] = True
 
     def bind(self, intact: Picture) -> Measure:
-        """Return the measure; it remembers the last picture."""
-        previous: Bands | None = None
+        """Return the measure."""
 
         def measure(picture: Picture) -> float:
-            nonlocal previous
-            step = 0.0 if previous is None else float(distance(previous, picture.bands))
-            previous = picture.bands
-            return step
+            if picture.previous is None:
+                return 0.0
+            return float(distance(picture.previous.bands, picture.bands))
 
         return measure
 

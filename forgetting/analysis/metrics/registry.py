@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from forgetting import dependencies
-from forgetting.analysis.metrics.metric import Measure, Metric
-from forgetting.analysis.metrics.picture import Picture
-from forgetting.engines.engine import Frame
+from forgetting.analysis.metrics.metric import Metric
 from forgetting.errors import check_choice
 from forgetting.parts import find_part, part_modules
 
@@ -31,9 +29,6 @@ ORDER = (
     "identity",
 )
 """The first columns of curve.csv; other metrics follow by name."""
-
-Measured = tuple[int, Mapping[str, float]]
-"""The index of a frame, and its numbers by the name of the metric."""
 
 
 def metric_names() -> list[str]:
@@ -101,30 +96,3 @@ def select_metrics(names: str | Sequence[str]) -> list[str]:
     check_names(names)
     selected = [names] if isinstance(names, str) else names
     return [name for name in known if name in selected]
-
-
-def measure_frames(
-    names: Sequence[str], frames: Iterable[tuple[int, Frame, Frame]]
-) -> Iterator[Measured]:
-    """Measure frames, in order.
-
-    Args:
-        names: of the metrics.
-        frames: the index of each, the frame, and the intact picture that it is compared with. The
-            intact picture of a moving face changes from frame to frame.
-
-    Raises:
-        RequestError: a package is missing; the message names the extra that brings it.
-    """
-    metrics = {name: find_metric(name) for name in names}
-    measures: dict[str, Measure] = {}
-    last_intact: Frame | None = None
-    for index, frame, intact in frames:
-        if intact is not last_intact:
-            reference = Picture(intact)
-            for name, metric in metrics.items():
-                if name not in measures or not metric.sequential:
-                    measures[name] = metric.bind(reference)
-            last_intact = intact
-        picture = Picture(frame)
-        yield index, {name: measure(picture) for name, measure in measures.items()}

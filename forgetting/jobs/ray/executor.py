@@ -36,7 +36,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from forgetting.ablation.plan import Plan
-from forgetting.analysis.measure import MeasureSettings
+from forgetting.analysis.measure import MeasureSettings, measure_segments
 from forgetting.errors import ForgettingError, Interrupted, RequestError, one_line
 from forgetting.files import atomic_write
 from forgetting.film import input_files, recipe
@@ -314,28 +314,37 @@ class RayJob:
     trust: Sequence[str]
 
     def render(
-        self, plan: Plan, store: SegmentStore, segments: Sequence[range], since: float
+        self,
+        plan: Plan,
+        store: SegmentStore,
+        segments: Sequence[range],
+        since: float,
+        measure: MeasureSettings,
     ) -> None:
-        """Render those segments; each is written into the folder of ``store`` when it arrives."""
+        """Render those segments; each is written into the folder of ``store`` when it arrives.
+
+        Workers measure what they render, unless the film is sequential: there a worker would dream
+        the frames before a segment once more, to measure the first step in it.
+        """
         sending = replace(self, files=self._files_of(plan))
-        rendered = sending._rendered(
-            _batches(segments, store.film.segment), ray.put(pack(plan)), store
-        )
+        batches = _batches(segments, store.film.segment)
+        measure = MeasureSettings("none") if self.sequential else measure
+        rendered = sending._rendered(batches, ray.put(pack(plan)), store, measure)
         frames = (frame for batch in rendered for segment in batch for frame in segment)
         total = sum(map(len, segments))
         for _ in track(frames, lambda: f"rendering frames {self.executor.status()}", total):
             pass
 
     def _rendered(
-        self, batches: Sequence[Batch], plan: Any, store: SegmentStore
+        self, batches: Sequence[Batch], plan: Any, store: SegmentStore, measure: MeasureSettings
     ) -> Iterator[Batch]:
         """Yield batches once they are stored."""
         if self.sequential:  # a segment starts from the frame checkpoint of the one before
             for batch in batches:
-                self._submit(batch, plan, store).result()
+                self._submit(batch, plan, store, measure).result()
                 yield batch
             return
-        futures = {self._submit(batch, plan, store): batch for batch in batches}
+        futures = {self._submit(batch, plan, store, measure): batch for batch in batches}
         try:
             for future in as_completed(futures):
                 future.result()
@@ -344,7 +353,9 @@ class RayJob:
             for future in futures:
                 future.cancel()
 
-    def _submit(self, batch: Batch, plan: Any, store: SegmentStore) -> Future[Any]:
+    def _submit(
+        self, batch: Batch, plan: Any, store: SegmentStore, measure: MeasureSettings
+    ) -> Future[Any]:
         def write(files: Mapping[str, bytes]) -> None:
             store_files(files, store.folder)
             self.executor.segments += len(batch)  # one thread stores at a time
@@ -352,7 +363,7 @@ class RayJob:
 
         folder = store.folder.parent.parent.resolve() if self.executor.settings.shared else None
         checkpoints = _checkpoints(store) if self.sequential else {}
-        arguments = [self.files, self.trust, plan, batch, checkpoints, folder]
+        arguments = [self.files, self.trust, plan, batch, checkpoints, folder, measure]
         return self.executor.submit(Call(self.film, "render", arguments, write))
 
     def _files_of(self, plan: Plan) -> InputFiles:
@@ -369,8 +380,17 @@ class RayJob:
         }
         return {**self.files, **renamed}
 
-    def measure(self, plan: Plan, settings: MeasureSettings, folder: Path, **summary: Any) -> None:
-        """Let a worker measure the film, and write the results into ``folder``."""
+    def measure(
+        self,
+        plan: Plan,
+        settings: MeasureSettings,
+        store: SegmentStore,
+        folder: Path,
+        **summary: Any,
+    ) -> None:
+        """Write what workers measured; where anything is missing, let one measure the film."""
+        if measure_segments(plan, settings, folder, [store], **summary):
+            return
 
         def write(files: Mapping[str, bytes]) -> None:
             store_files(files, folder)

@@ -76,11 +76,18 @@ class Worker:
         segments: Sequence[range],
         checkpoints: Mapping[str, bytes],
         folder: Path | None,
+        measure: MeasureSettings,
     ) -> dict[str, bytes]:
         """Render segments and return the files for the film's segment folder, by name.
 
-        ``checkpoints`` are the frame checkpoints that a sequential film resumes from. With a
-        ``folder``, which all nodes share, files are written there and nothing is returned.
+        Args:
+            files: that the film depends on.
+            trust: packages whose parts it may use.
+            plan_bytes: of the film.
+            segments: ranges of positions in the film.
+            checkpoints: the frame checkpoints that a sequential film resumes from, by file name.
+            folder: that all nodes share; files are written there and nothing is returned.
+            measure: what is measured meanwhile.
         """
         since = time.monotonic()
         with self._scratch_folder() as scratch:
@@ -90,7 +97,7 @@ class Worker:
             store.folder.mkdir(parents=True, exist_ok=True)
             for name, content in checkpoints.items():
                 (store.folder / name).write_bytes(content)
-            job.render(plan, store, segments, since)
+            job.render(plan, store, segments, since, measure)
             return {} if folder else _contents(store.folder)
 
     def measure(
@@ -104,7 +111,8 @@ class Worker:
         """Measure a film and return the files for its run folder, by name."""
         with self._scratch_folder() as scratch:
             plan = unpack(plan_bytes)
-            self._load(plan, files, trust).measure(plan, settings, scratch, **summary)
+            store = RunFolder(scratch).store(plan)  # empty: all of the film is measured
+            self._load(plan, files, trust).measure(plan, settings, store, scratch, **summary)
             return _contents(scratch)
 
     def _load(self, plan: Plan, files: InputFiles, trust: Sequence[str]) -> LocalJob:

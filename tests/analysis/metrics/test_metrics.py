@@ -1,6 +1,8 @@
 """Metrics: their values, their selection, and the published scores of their networks."""
 
+import gc
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from forgetting import dependencies, parts
 from forgetting.analysis import metrics
 from forgetting.analysis.curve import ForgettingCurve, landmarks
 from forgetting.analysis.metrics import faces, features, plain, registry
+from forgetting.analysis.metrics.measurer import FrameMeasurer
 from forgetting.analysis.metrics.picture import Picture
 from forgetting.analysis.metrics.weights import _dequantised
 from forgetting.engines.engine import to_bytes
@@ -24,12 +27,8 @@ PLAIN = registry.select_metrics("plain")
 
 def measured(names, *frames, intact):
     """Return the numbers of each frame, by the name of the metric."""
-    return [
-        numbers
-        for _, numbers in registry.measure_frames(
-            names, [(k, frame, intact) for k, frame in enumerate(frames)]
-        )
-    ]
+    measurer = FrameMeasurer(names, lambda index: index - 1 if index else None)
+    return [measurer.measure(index, frame, intact) for index, frame in enumerate(frames)]
 
 
 def test_plain_metrics_by_hand():
@@ -60,21 +59,45 @@ def test_only_equal_pictures_have_no_distance():
     for name in PLAIN:
         measure = registry.find_metric(name).bind(picture)
         if name in ("structure", "step"):
-            assert measure(picture) == 0
-            assert measure(other) > 0.05
+            assert measure(Picture(picture.frame, previous=picture)) == 0
+            assert measure(Picture(other.frame, previous=picture)) > 0.05
 
 
 def test_steps_are_from_frame_to_frame_even_if_the_intact_picture_changes():
     a, b, c = (noise_frame(seed) for seed in (1, 2, 3))
-    steps = [
-        numbers["step"]
-        for _, numbers in registry.measure_frames(
-            ["step", "structure"], [(0, a, a), (5, b, b), (9, b, c)]
-        )
-    ]
+    measurer = FrameMeasurer(["step", "structure"], {5: 0, 9: 5}.get)
+    frames = ((0, a, a), (5, b, b), (9, b, c))
+    steps = [measurer.measure(index, frame, intact)["step"] for index, frame, intact in frames]
     assert steps[0] == 0
     assert steps[1] == pytest.approx(plain.StructureDistance().bind(Picture(a))(Picture(b)))
     assert steps[2] == 0
+
+
+def test_a_frame_is_measured_only_right_after_the_one_before_it():
+    """Another process has measured what lies between: the numbers are the same as there."""
+    frames = {index: noise_frame(index) for index in (0, 5, 9, 12)}
+    before, intact = {5: 0, 9: 5, 12: 9}, noise_frame(20)
+
+    def numbers(*indices):
+        measurer = FrameMeasurer(["step", "structure"], before.get)
+        return {index: measurer.measure(index, frames[index], intact) for index in indices}
+
+    whole = numbers(0, 5, 9, 12)
+    assert numbers(9, 12) == {9: None, 12: whole[12]}
+    assert numbers(0, 9, 12) == {0: whole[0], 9: None, 12: whole[12]}
+    assert whole[12]["step"] > 0
+
+
+def test_no_picture_holds_those_that_were_measured_before():
+    """The memory of a long film would grow with every measured frame."""
+    frames, measurer = [], FrameMeasurer(["step"], lambda index: index - 1 if index else None)
+    for index in range(20):
+        frame = noise_frame(index)
+        frames.append(weakref.ref(frame))
+        measurer.measure(index, frame, frame)
+    del frame
+    gc.collect()
+    assert sum(frame() is not None for frame in frames) <= 2
 
 
 def test_numbers_do_not_depend_on_how_many_frames_are_measured():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from forgetting.analysis.metrics import faces, picture, registry
+from forgetting.analysis.metrics.measurer import FrameMeasurer
 from forgetting.analysis.metrics.picture import Picture
 from forgetting.engines.engine import from_bytes
 from helpers import noise_frame
@@ -43,8 +44,9 @@ def test_what_metrics_share_is_computed_once_for_every_picture(monkeypatch):
     monkeypatch.setattr(faces, "embed_face", lambda frame, marks: np.ones(128, np.float32))
     intact, frames = noise_frame(1), [noise_frame(seed) for seed in (2, 3, 4)]
     names = ["structure", "step", "face", "identity"]
-    rows = list(registry.measure_frames(names, [(k, f, intact) for k, f in enumerate(frames)]))
-    assert len(rows) == 3
+    measurer = FrameMeasurer(names, lambda index: index - 1 if index else None)
+    for index, frame in enumerate(frames):
+        measurer.measure(index, frame, intact)
     assert calls == {"bands": 4, "face": 4}
 
 
@@ -93,8 +95,9 @@ def test_no_figure_depends_on_the_number_of_threads():
 
     def figures(threads: int) -> list[str]:
         torch.set_num_threads(threads)
-        rows = registry.measure_frames(PLAIN, [(k, f, frames[0]) for k, f in enumerate(frames)])
-        return [f"{name} {value:.9g}" for _, numbers in rows for name, value in numbers.items()]
+        measurer = FrameMeasurer(PLAIN, lambda index: index - 1 if index else None)
+        rows = [measurer.measure(index, frame, frames[0]) for index, frame in enumerate(frames)]
+        return [f"{name} {value:.9g}" for row in rows for name, value in row.items()]
 
     before = torch.get_num_threads()
     try:
