@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+import torch
 
 from forgetting.film.writer_thread import consume_in_thread
 
@@ -84,3 +85,27 @@ def test_a_consumer_may_stop_early():
     assert written == [0]
     assert made == list(range(1000))
     assert "writing" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_torch_runs_in_one_thread_there():
+    """The others are the network's; the number elsewhere stays, and that of later threads too."""
+    before, numbers = torch.get_num_threads(), {}
+
+    def consume(items):
+        for _ in items:
+            numbers["writing"] = torch.get_num_threads()
+
+    def items():
+        yield None
+        numbers["rendering"] = torch.get_num_threads()
+
+    try:
+        torch.set_num_threads(3)
+        consume_in_thread(items(), consume)
+        numbers["after"] = torch.get_num_threads()
+        later = threading.Thread(target=lambda: numbers.update(later=torch.get_num_threads()))
+        later.start()
+        later.join()
+    finally:
+        torch.set_num_threads(before)
+    assert numbers == {"writing": 1, "rendering": 3, "after": 3, "later": 3}

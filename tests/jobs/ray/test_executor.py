@@ -244,6 +244,10 @@ def faulty(log):
                 raise RuntimeError("an error of the work")
             return super().render(files, trust, plan, segments, *others)
 
+        def measure(self, *arguments):
+            log.add(starts=[], measured=True)
+            return super().measure(*arguments)
+
     return Faulty
 
 
