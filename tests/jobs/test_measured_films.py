@@ -17,7 +17,7 @@ from forgetting.film.render import FaceFrames
 from forgetting.film.segments import SegmentStore
 from forgetting.jobs import run
 from forgetting.jobs.join import join
-from helpers import SEGMENTED, compose_config, render_config
+from helpers import SEGMENTED, compose_config, needs_openvino, render_config
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +26,7 @@ FILM = (*SEGMENTED, "film.duration=3", "film.segment=7", "measure.names=plain", 
 
 KINDS = {
     "face": [],
+    "planes": ["engine=openvino", "engine.precision=float32", "film.size=32"],
     "map": ["film.layout=diptych"],
     "grid": ["film.grid=2x1"],
     "moving face": ["latent=walk"],
@@ -82,7 +83,10 @@ def curve(folder):
     return (folder / "curve.csv").read_text()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=needs_openvino if kind == "planes" else ()) for kind in KINDS],
+)
 def test_the_curve_is_the_same_however_a_film_was_made(tmp_path, monkeypatch, kind):
     """At once, interrupted twice, in parts that are joined, and measured afterwards."""
     settings = settings_of(kind)
