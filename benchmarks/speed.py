@@ -34,6 +34,7 @@ from forgetting.models.architectures.mobile_stylegan import MobileStyleGAN
 from forgetting.models.flops import multiply_adds
 from forgetting.models.latents import Seed
 from forgetting.models.units import Layer, Units
+from paired_ratios import Spread
 from rounds import Row, Timings, add_rounds, busy_line, print_table, time_rows, times_as_fast
 
 PLAN_FRAMES = 32
@@ -235,12 +236,13 @@ def print_rows(timings: Mapping[str, Timings]) -> None:
     """Print the first table."""
     plain = min((timings[name] for name in PLAIN_PASSES), key=lambda row: row.spread.median)
     print_table(
-        ["", "ms a frame", "times the best plain pass", "peak GiB"],
+        ["", "ms a frame", "times the best plain pass", "processors' ms", "peak GiB"],
         [
             [
                 name,
                 row.spread.text(0, 1000),
                 times_as_fast(plain, row),
+                Spread.of(row.processor_seconds).text(0, 1000),
                 f"{row.peak_memory / 2**30:.1f}",
             ]
             for name, row in timings.items()

@@ -156,7 +156,7 @@ def print_command(command: str, checkouts: dict[str, Path], models: Path, rounds
                 if compared:
                     line.append("1" if name == base else ratio_text(own, of_base))
             lines.append(line)
-    heads = [cell for head in FIGURES for cell in (head, *["ratio"] * compared)]
+    heads = [cell for head in FIGURES for cell in (head, *["times as long"] * compared)]
     print_table([f"forgetting {command}", *heads], lines)
     together = zip(*waits.values(), strict=True)
     laps = [[wait.lap for twice in row for wait in twice.values()] for row in together]
