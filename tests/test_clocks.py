@@ -15,6 +15,7 @@ READS_A_CLOCK = {
     "jobs/ray/worker.py": "says how long a segment took",
     "jobs/run.py": "says how long a film took",
     "jobs/sweep.py": "says when a run failed",
+    "result_cache.py": "removes what nobody used for the longest time",
 }
 """Module -> what it needs a clock for; none of it reaches a frame.
 

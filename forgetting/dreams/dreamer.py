@@ -188,4 +188,4 @@ def record_activity(
             recording(weight.reshape(1, -1, 1, 1), layer)
     resized = resize(picture, (classifier.shape[1], classifier.shape[2]))
     HookedSynthesis(classifier, resized, weights or {})(recording)
-    return recorded()[0][0].cpu().numpy()
+    return recorded()[0, :, 0, 0].cpu().numpy()
