@@ -108,7 +108,7 @@ def _kept_choice(
     key = None
     if task.identity is not None:
         rows = sample.numpy().tobytes()
-        key = digest(task.identity, rows, list(fast), processor_identity(core))
+        key = digest(task.identity, task.rebinds, rows, list(fast), processor_identity(core))
         kept = load_json("precisions", key) or {}
         precision, why = kept.get("precision"), kept.get("why")
         if precision in (*fast, "float32") and isinstance(why, str):

@@ -239,7 +239,8 @@ class Graphs:
         if beginning.lacks_dead and source.dead is not None:
             dead = source.dead.nonzero().flatten().tolist()
         return result_cache.digest(
-            [source.task.identity, VERSION, self.precision, source.wavelets, source.task.areas],
+            [source.task.identity, source.task.rebinds, source.task.areas],
+            [VERSION, self.precision, source.wavelets],
             [start.layer, sorted(start.ablated), dead, list(outputs)],
             processor_identity(self.core),
         )

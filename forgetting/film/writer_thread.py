@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from queue import Full, Queue
+from contextlib import suppress
+from queue import Empty, Full, Queue
 from threading import Thread
 from typing import TypeVar
 
@@ -76,7 +77,12 @@ def consume_in_thread(
         put(None)
     except BaseException:
         stopped.append(True)
-        put(None)
+        # The writing thread may be busy, and the queue full: nothing of it is needed any more.
+        with suppress(Empty):
+            while True:
+                queue.get_nowait()
+        with suppress(Full):
+            queue.put_nowait(None)
         thread.join(GRACE_SECONDS)
         raise
     thread.join()

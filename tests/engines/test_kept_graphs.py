@@ -58,7 +58,13 @@ def test_a_kept_graph_makes_the_same_bytes(name, precision, monkeypatch):
 
 @pytest.mark.parametrize(
     "change",
-    [{"identity": "b" * 64}, {"precision": "bfloat16"}, {"wavelets": "convolution"}, {"areas": 2}],
+    [
+        {"identity": "b" * 64},
+        {"precision": "bfloat16"},
+        {"wavelets": "convolution"},
+        {"areas": 2},
+        {"moving": True},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_whatever_changes_makes_another_graph(toy, change, monkeypatch):

@@ -109,3 +109,22 @@ def test_torch_runs_in_one_thread_there():
     finally:
         torch.set_num_threads(before)
     assert numbers == {"writing": 1, "rendering": 3, "after": 3, "later": 3}
+
+
+def test_an_interruption_does_not_wait_for_a_busy_writer():
+    """The queue is full, and the writing thread takes nothing from it."""
+    release = threading.Event()
+
+    def write(arriving):
+        next(arriving)
+        release.wait(20)
+
+    def items():
+        yield from range(3)
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        consume_in_thread(items(), write, depth=2)
+    assert time.monotonic() - started < 10
+    release.set()

@@ -19,6 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from forgetting import files
+from forgetting.analysis.measure import MeasureSettings
 from forgetting.cli.main import app
 from forgetting.errors import ForgettingError, Interrupted, RequestError
 from forgetting.film.fonts import SHIPPED_FONT
@@ -405,10 +406,10 @@ def test_a_full_disk_is_distinguished_from_other_errors(tmp_path, monkeypatch):
     plan, sequential = tested.prepare({}, [], compose_config(*FILM), None)
     assert not sequential
     with pytest.raises(OSError, match="full"):
-        tested.render({}, [], plan, [range(10)], {}, None)
+        tested.render({}, [], plan, [range(10)], {}, None, MeasureSettings())
     monkeypatch.setattr(worker, "MIN_FREE", 2**60)
     with pytest.raises(worker.DiskFull, match="the disk of a node is full"):
-        tested.render({}, [], plan, [range(10)], {}, None)
+        tested.render({}, [], plan, [range(10)], {}, None, MeasureSettings())
     assert list(tmp_path.iterdir()) == []
 
 
