@@ -19,6 +19,7 @@ from forgetting.errors import RequestError
 from forgetting.models.activity import cell_activity, map_layers
 from forgetting.models.generator import Edit, Generator
 from forgetting.models.units import PICTURE, UNIT_KINDS, Layer, Units
+from forgetting.result_cache import digest
 
 BoundOperator = tuple[Units, Edit]
 """The units of a target, and the function that computes their replacement."""
@@ -42,8 +43,7 @@ class AblationTask:
         targets: in the order in which they are applied.
         moving: whether every frame brings a face of its own.
         areas: side of the grid of areas of a map whose activity can be recorded.
-        identity: hash of all that its frames depend on, under which results may be kept between
-            runs; None keeps nothing.
+        identity: hash of network, face, units and operators; None keeps no results between runs.
     """
 
     generator: Generator
@@ -61,6 +61,19 @@ class AblationTask:
     def __len__(self) -> int:
         """The width R of a row."""
         return sum(len(target.units) for target in self.targets)
+
+    def key(self, *parts: object) -> str | None:
+        """Return the hash under which a result about its frames is kept between runs.
+
+        Args:
+            parts: bytes, and values as JSON writes them, on which the result depends besides.
+
+        Returns:
+            The hash; None where nothing is to be kept.
+        """
+        if self.identity is None:
+            return None
+        return digest(self.identity, self.rebinds, self.areas, *parts)
 
     @property
     def recorded_layers(self) -> tuple[Layer, ...]:
@@ -139,7 +152,7 @@ def eager_edit(bound: Sequence[BoundOperator], rows: Tensor) -> Edit:
 
     It works in place.
     """
-    split = _split_rows(bound, rows)
+    split = split_rows(bound, rows)
 
     def edit(x: Tensor, layer: Layer) -> Tensor:
         for parts, replacement in split:
@@ -161,7 +174,7 @@ def eager_edit(bound: Sequence[BoundOperator], rows: Tensor) -> Edit:
 
 def traceable_edit(bound: Sequence[BoundOperator], rows: Tensor) -> Edit:
     """Return the same edit for tracing and gradients: no branches on values, nothing in place."""
-    split = _split_rows(bound, rows)
+    split = split_rows(bound, rows)
 
     def edit(x: Tensor, layer: Layer) -> Tensor:
         for parts, replacement in split:
@@ -178,7 +191,7 @@ def _as_shown(x: Tensor, layer: Layer) -> Tensor:
     return x.clamp(-1, 1) if layer.kind == PICTURE.kind else x
 
 
-def _split_rows(
+def split_rows(
     bound: Sequence[BoundOperator], rows: Tensor
 ) -> list[tuple[dict[str, Tensor], Edit]]:
     """Return for every target its part of the rows by layer name, and its replacement."""

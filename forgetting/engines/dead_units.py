@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from forgetting.ablation.edits import AblationTask, BoundOperator
+from forgetting.ablation.edits import AblationTask, BoundOperator, split_rows
 from forgetting.ablation.operators.removal import Zero
 from forgetting.ablation.plan import Plan
 from forgetting.models.generator import Edit
@@ -59,17 +59,17 @@ def can_leave_out(task: AblationTask) -> bool:
     )
 
 
-def remaining_channels(task: AblationTask, dead: Tensor) -> dict[str, Tensor]:
+def remaining_channels(bound: Sequence[BoundOperator], dead: Tensor) -> dict[str, Tensor]:
     """Return the channels [N] that remain of every layer that loses some, by the layer's name.
 
     Args:
-        task: whose targets are all of channels.
+        bound: the operators of a task, all of channels.
         dead: which units [R] of its row are dead.
     """
-    ablated = {layer.name: torch.zeros(layer.channels, dtype=torch.bool) for layer in _layers(task)}
-    for target, part in zip(task.targets, _parts(task, dead), strict=True):
-        for name, units in target.units.split(part[None]).items():
-            ablated[name] |= units[0]
+    ablated = dict[str, Tensor]()
+    for parts, _ in split_rows(bound, dead[None]):
+        for name, part in parts.items():
+            ablated[name] = ablated.get(name, torch.zeros_like(part[0])) | part[0]
     remaining = {}
     for name, gone in ablated.items():
         alive = len(gone) - int(gone.sum())
@@ -79,14 +79,6 @@ def remaining_channels(task: AblationTask, dead: Tensor) -> dict[str, Tensor]:
         if count < len(gone):
             remaining[name] = kept.sort().values
     return remaining
-
-
-def _layers(task: AblationTask) -> list[Layer]:
-    return [layer for target in task.targets for layer in target.units.layers]
-
-
-def _parts(task: AblationTask, row: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(row, [len(target.units) for target in task.targets])
 
 
 def edit_of_remaining(
@@ -100,13 +92,12 @@ def edit_of_remaining(
     """
 
     def edit_of(rows: Tensor) -> Edit:
-        parts = torch.split(rows, [len(units) for units, _ in bound], dim=-1)
-        split = [units.split(part) for (units, _), part in zip(bound, parts, strict=True)]
+        split = split_rows(bound, rows)
 
         def edit(x: Tensor, layer: Layer) -> Tensor:
-            for amounts in split:
-                if layer.name in amounts:
-                    a = amounts[layer.name]
+            for parts, _ in split:
+                if layer.name in parts:
+                    a = parts[layer.name]
                     if layer.name in remaining:
                         a = a.index_select(1, remaining[layer.name])
                     x = x * (1 - a)[:, :, None, None]

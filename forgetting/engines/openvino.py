@@ -13,16 +13,10 @@ import torch
 from torch import Tensor
 
 from forgetting.ablation.edits import AblationTask
+from forgetting.engines.compiled_graphs import Graphs, processor_identity
 from forgetting.engines.engine import PRECISIONS, Engine, FrameRequest, Outputs, Rendered
 from forgetting.engines.openvino_graphs import VERSION as GRAPHS_VERSION
-from forgetting.engines.openvino_graphs import (
-    WHOLE,
-    Graphs,
-    GraphSource,
-    import_openvino,
-    makes_planes,
-    processor_identity,
-)
+from forgetting.engines.openvino_graphs import WHOLE, GraphSource, import_openvino, makes_planes
 from forgetting.engines.picture_fade import PictureFade, split_fade
 from forgetting.engines.pixels import sort_pixels
 from forgetting.engines.precision import choose_precision
@@ -30,7 +24,7 @@ from forgetting.engines.processor import fast_precisions, instruction_sets
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.errors import RequestError, check_choice
 from forgetting.parts import part
-from forgetting.result_cache import digest, load_json, store_json
+from forgetting.result_cache import load_json, store_json
 
 CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
 
@@ -105,10 +99,8 @@ def _kept_choice(
     sample: Tensor,
 ) -> tuple[OpenVINOEngine, str]:
     """Return the engine in the chosen precision, and why: measured, or kept from an earlier run."""
-    key = None
-    if task.identity is not None:
-        rows = sample.numpy().tobytes()
-        key = digest(task.identity, task.rebinds, rows, list(fast), processor_identity(core))
+    key = task.key(sample.numpy().tobytes(), list(fast), processor_identity(core))
+    if key is not None:
         kept = load_json("precisions", key) or {}
         precision, why = kept.get("precision"), kept.get("why")
         if precision in (*fast, "float32") and isinstance(why, str):
@@ -157,8 +149,7 @@ class OpenVINOEngine:
         """Return the same engine, whose frames leave out the dead units [R] where all are gone."""
         if not self.lacks_dead:
             return self
-        source = replace(self.graphs.source, dead=self.fade.network_row(dead))
-        return replace(self, graphs=replace(self.graphs, source=source))
+        return replace(self, graphs=self.graphs.without(self.fade.network_row(dead)))
 
     def render(self, requests: Iterable[FrameRequest]) -> Iterator[Rendered]:
         """Render frames one by one; one that only differs in a fade is rendered once."""

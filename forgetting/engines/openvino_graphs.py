@@ -1,4 +1,4 @@
-"""Graphs for OpenVINO: an ablation task traced once, and compiled for what is wanted of frames.
+"""Graphs for OpenVINO: an ablation task traced once, with a variant for what is wanted of frames.
 
 The trace ends in the picture as floats and the activity of units. A variant keeps those outputs
 that are wanted, and ends in one convolution that turns floats into bytes, see
@@ -8,11 +8,9 @@ bytes whichever of them makes it.
 
 from __future__ import annotations
 
-import io
-import logging
 import sys
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -20,34 +18,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from forgetting import result_cache
 from forgetting.ablation.edits import AblationTask, BoundOperator, traceable_edit
-from forgetting.engines.allocator import release_memory
 from forgetting.engines.dead_units import can_leave_out, edit_of_remaining, remaining_channels
 from forgetting.engines.engine import Outputs
 from forgetting.engines.frame_module import EditOfRows, FrameModule, PerFrameModule
 from forgetting.engines.pixels import pixel_kernel, rgb_channels
 from forgetting.engines.prefix_reuse import ResumePoint, resume_point, truncate_prefix
-from forgetting.engines.processor import instruction_sets
-from forgetting.errors import one_line
 from forgetting.models.architectures.ops import wavelets_as_convolutions
 from forgetting.models.flops import multiply_adds
 from forgetting.models.generator import Edit, Synthesis, edited_picture
 from forgetting.models.units import PICTURE, Units
-
-log = logging.getLogger(__name__)
-
-HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
 VERSION = "2"
 """Of the graphs: it changes whenever their frames do, and is part of every recipe."""
 
 MAX_LATE_SHARE = 0.5
 """Frames with at most this share of all multiply-adds left get a graph of their own."""
-
-
-MAX_KEPT = 400 * 2**20
-"""The most bytes of a compiled graph that is kept."""
 
 
 class Beginning(NamedTuple):
@@ -112,7 +98,7 @@ class GraphSource:
         """The channels that remain without the dead units, of the layers that lack some."""
         if self.dead is None or not can_leave_out(self.task):
             return {}
-        return remaining_channels(self.task, self.dead)
+        return remaining_channels(self.bound, self.dead)
 
     @cached_property
     def lacking(self) -> Synthesis | None:
@@ -130,7 +116,7 @@ class GraphSource:
                 return Beginning(start)
         if self.dead is not None and bool((row[self.dead] == 1).all()) and self.lacking:
             return Beginning(lacks_dead=True)
-        return Beginning()
+        return WHOLE
 
     def _is_worthwhile(self, start: ResumePoint) -> bool:
         """Return whether so little is left from there that a graph of its own pays."""
@@ -148,7 +134,7 @@ class GraphSource:
         task, areas = self.task, self.task.areas
         layers = task.recorded_layers if beginning == WHOLE else ()
         edits_picture = any(PICTURE in target.units.layers for target in task.targets)
-        make = partial(_picture_floats, sort=edits_picture or not _is_even(task.generator.size))
+        make = partial(_picture_floats, sort=edits_picture or not makes_planes(task.generator.size))
         width = len(task)
         with torch.inference_mode(False), torch.no_grad():
             edit_of: EditOfRows = partial(traceable_edit, self.bound)
@@ -168,101 +154,6 @@ class GraphSource:
             return _trace(module, torch.zeros(0 if synthesis.steps else 1, width))
 
 
-@dataclass(eq=False)
-class Graphs:
-    """The compiled graphs of a task; each is made when it is first needed.
-
-    Args:
-        source: makes them.
-        core: of OpenVINO.
-        precision: that they compute in.
-    """
-
-    source: GraphSource
-    core: Any
-    precision: str
-    requests: dict[tuple[Beginning, Outputs], Any] = field(default_factory=dict)
-    traced: dict[Beginning, Any] = field(default_factory=dict)
-
-    @property
-    def beginnings(self) -> set[Beginning]:
-        """Where the frames began that were made so far."""
-        return {beginning for beginning, _ in self.requests}
-
-    def prepare(self) -> None:
-        """Make the graph of whole frames as RGB."""
-        self._request(WHOLE, Outputs())
-
-    def infer(self, beginning: Beginning, outputs: Outputs, inputs: Any) -> list[Any]:
-        """Return what a variant makes, in memory that its next frame is written into."""
-        made = self._request(beginning, outputs).infer(inputs)
-        return [made[k] for k in range(len(made))]
-
-    def _request(self, beginning: Beginning, outputs: Outputs) -> Any:
-        """Return the infer request of a variant."""
-        variant = beginning, outputs
-        if variant not in self.requests:
-            compiled = self._compiled(beginning, outputs)
-            self.requests[variant] = compiled.create_infer_request()
-            del compiled
-            release_memory()
-        return self.requests[variant]
-
-    def _compiled(self, beginning: Beginning, outputs: Outputs) -> Any:
-        """Return the compiled graph of a variant, made or kept from an earlier run."""
-        settings = {
-            "INFERENCE_PRECISION_HINT": HINTS[self.precision],
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        key = self._key(beginning, outputs)
-        kept = None if key is None else result_cache.load("graphs", key, MAX_KEPT)
-        if kept is not None:
-            try:
-                return self.core.import_model(io.BytesIO(kept), "CPU", settings)
-            except RuntimeError as error:
-                log.debug("a kept graph is compiled again (%s)", one_line(error))
-        if beginning not in self.traced:
-            self.traced.clear()  # one graph at a time is kept in memory
-            self.traced[beginning] = self.source.trace(beginning)
-        graph = with_outputs(self.traced[beginning], outputs, self.source.task.generator.size)
-        compiled = self.core.compile_model(graph, "CPU", settings)
-        if key is not None:
-            result_cache.store("graphs", key, _exported(compiled))
-        return compiled
-
-    def _key(self, beginning: Beginning, outputs: Outputs) -> str | None:
-        """Return the hash of all that a compiled graph depends on."""
-        source, start = self.source, beginning.start
-        if source.task.identity is None:
-            return None
-        dead = None
-        if beginning.lacks_dead and source.dead is not None:
-            dead = source.dead.nonzero().flatten().tolist()
-        return result_cache.digest(
-            [source.task.identity, source.task.rebinds, source.task.areas],
-            [VERSION, self.precision, source.wavelets],
-            [start.layer, sorted(start.ablated), dead, list(outputs)],
-            processor_identity(self.core),
-        )
-
-
-def processor_identity(core: Any) -> list[Any]:
-    """Return what compiled graphs depend on besides the network: OpenVINO and the processor."""
-    return [
-        import_openvino().__version__,
-        core.get_property("CPU", "FULL_DEVICE_NAME"),
-        sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
-        sorted(instruction_sets()),
-        core.get_property("CPU", "INFERENCE_NUM_THREADS"),
-        torch.get_num_threads(),
-    ]
-
-
-def _exported(compiled: Any) -> bytes:
-    exported = compiled.export_model()
-    return bytes(exported.getvalue() if hasattr(exported, "getvalue") else exported)
-
-
 def _picture_floats(synthesis: Synthesis, edit: Edit, sort: bool) -> Tensor:
     """Return the picture as floats in [-1, 1]: [B, 3, H, W], or four phases unless ``sort``."""
     if sort or not synthesis.phased:
@@ -270,13 +161,9 @@ def _picture_floats(synthesis: Synthesis, edit: Edit, sort: bool) -> Tensor:
     return synthesis.unsorted(edit).clamp(-1, 1)
 
 
-def _is_even(size: tuple[int, int]) -> bool:
-    return all(side % 2 == 0 for side in size)
-
-
 def makes_planes(size: tuple[int, int]) -> bool:
-    """Return whether pictures of this height and width can be stored as 4:2:0."""
-    return _is_even(size)
+    """Return whether pictures of this height and width are made of blocks, as 4:2:0 stores them."""
+    return all(side % 2 == 0 for side in size)
 
 
 def with_outputs(graph: Any, outputs: Outputs, size: tuple[int, int]) -> Any:
@@ -296,7 +183,7 @@ def with_outputs(graph: Any, outputs: Outputs, size: tuple[int, int]) -> Any:
     parameters = graph.get_parameters()
     if not (outputs.rgb or outputs.planes):
         return import_openvino().Model([ops.result(output) for output in activity], parameters)
-    if _is_even(size):
+    if makes_planes(size):
         weight, bias = pixel_kernel(outputs.planes, outputs.rgb)
         stride = 2
         if tuple(picture.get_partial_shape().to_shape())[2:] != size:

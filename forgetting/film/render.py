@@ -135,10 +135,10 @@ class FaceFrames:
 
         def outputs(index: int) -> Outputs:
             is_rgb = not planes or rgb is None or index in rgb
-            return Outputs(is_rgb, planes, self._records(index))
+            return Outputs(is_rgb, planes, index in self._recorded_around(index))
 
         order = self._render_order(indices)
-        rendered = self._render(self.engine, self._render_order(indices), outputs)
+        rendered = self._render(self._render_order(indices), outputs)
         ahead = dict[int, Rendered]()
         for index in indices:
             for frame in (*self._recorded_around(index), index):
@@ -169,9 +169,6 @@ class FaceFrames:
         before = index // RECORDING_STEP * RECORDING_STEP
         return before, min(before + RECORDING_STEP, len(self.compositor.plan) - 1)
 
-    def _records(self, index: int) -> bool:
-        return index in self._recorded_around(index)
-
     def _activity(self, index: int, rendered: Mapping[int, Rendered]) -> Activity | None:
         """Return the activity [M] at a frame, interpolated between those that are recorded."""
         around = self._recorded_around(index)
@@ -201,19 +198,18 @@ class FaceFrames:
         """Render pictures as they are compared; ``row`` replaces the rows of these frames."""
         # As in a film: there, frames that are observed are made with planes beside their RGB.
         outputs = Outputs(True, self.engine.makes_planes and self.compositor.takes_planes)
-        rendered = self._render(self.engine, indices, lambda _: outputs, row)
+        rendered = self._render(indices, lambda _: outputs, row)
         for _ in indices:
             yield self._next_picture(rendered).rgb
 
     def _render(
         self,
-        engine: Engine,
         indices: Iterable[int],
         outputs: Callable[[int], Outputs],
         row: Tensor | None = None,
     ) -> Iterator[Rendered]:
         """Render these frames, face after face of the grid; ``row`` replaces their rows."""
-        return engine.render(
+        return self.engine.render(
             FrameRequest(
                 self.compositor.plan.row(index) if row is None else row,
                 None if self.face_at is None else self.face_at(index, number),

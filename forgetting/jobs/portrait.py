@@ -27,7 +27,6 @@ from forgetting.models.generator import Generator
 from forgetting.models.latents import Latent
 from forgetting.models.noise import ConstantNoise, NoiseMode
 from forgetting.models.wrappers import WithMapping
-from forgetting.result_cache import digest
 
 log = logging.getLogger(__name__)
 
@@ -121,11 +120,10 @@ class FaceJob:
             def render_row(row: Tensor) -> Tensor:
                 return from_bytes(next(render_rows(engine, row)))
 
-            frames, rendered_by = self.film.frames, None
-            if identity is not None:
-                versions = dict(engine.versions())
-                rendered_by = digest(identity, engine.name, engine.precision, versions)
-            plan = make_plan(generator, self.tracks, ranks, frames, render_row, rendered_by)
+            key = task.key(
+                self.config["engine"], engine.name, engine.precision, dict(engine.versions())
+            )
+            plan = make_plan(generator, self.tracks, ranks, self.film.frames, render_row, key)
         log.info("%s", why)
         log.debug("%s", _described(generator, plan))
         captions = act_captions([spec.schedule for spec in self.tracks], self.film)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -73,3 +75,17 @@ def test_recording_records_the_edited_activations(toy):
     activity = recorded()
     expected = torch.cat([cell_activity(activations[layer.name], layer) for layer in layers], dim=1)
     assert torch.equal(activity, expected)
+
+
+def test_results_about_frames_have_keys_of_their_own(toy):
+    """Graphs, precisions and probes of a face that moves are not those of one that stays."""
+    task = replace(AblationTask.of(toy, sample_ws(toy), Zero()), identity="a" * 64)
+    variants = (
+        task,
+        replace(task, moving=True),
+        replace(task, areas=2),
+        replace(task, identity="b"),
+    )
+    assert len({variant.key("a part") for variant in variants}) == len(variants)
+    assert task.key("a part") == replace(task).key("a part") != task.key("another")
+    assert replace(task, identity=None).key("a part") is None

@@ -61,7 +61,7 @@ def test_only_channels_that_become_zero_are_left_out(toy):
 def test_what_remains_is_all_that_is_alive(narrow, toy):
     task = AblationTask.of(toy, sample_ws(toy), Zero())
     dead = torch.rand(len(task), generator=torch.Generator().manual_seed(0)) < 0.7
-    remaining = remaining_channels(task, dead)
+    remaining = remaining_channels(task.bind_operators(), dead)
     assert remaining
     for name, part in Units(toy.layers).split(dead[None]).items():
         kept = remaining.get(name, torch.arange(part.shape[1]))
@@ -110,3 +110,16 @@ def test_leaving_out_can_be_switched_off_and_networks_that_need_all_units_keep_t
         engine = engine.skipping(dead)
         render(engine, plan.rows([0, 99]))
         assert engine.graphs.beginnings == {WHOLE}
+
+
+@needs_openvino
+def test_engines_that_lack_other_units_share_no_graph_without_them(narrow):
+    tiny = TINY["mobile_stylegan"]()
+    task, plan = AblationTask.of(tiny, sample_ws(tiny), Zero()), plan_of(tiny)
+    engine, _ = OpenVINOConfig("float32", reuse=False).choose(task, plan.rows([0]))
+    early, late = plan.rows([60, 99]) == 1
+    for dead, index in ((late, 99), (early, 60), (late, 99)):
+        lacking = engine.skipping(dead)
+        frames = render(lacking, plan.rows([index]))
+        assert any(beginning.lacks_dead for beginning in lacking.graphs.beginnings)
+        assert psnr(frames, render(REFERENCE.start(task), plan.rows([index]))) >= 60

@@ -8,7 +8,7 @@ import pytest
 from forgetting import files, result_cache
 from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Zero
-from forgetting.engines import openvino, openvino_graphs
+from forgetting.engines import compiled_graphs, openvino
 from forgetting.engines.engine import FrameRequest, Outputs
 from forgetting.engines.openvino import OpenVINOConfig
 from forgetting.engines.openvino_graphs import GraphSource
@@ -81,9 +81,9 @@ def test_whatever_changes_makes_another_graph(toy, change, monkeypatch):
 
 def test_another_processor_or_version_uses_no_graph_of_this_one(toy, monkeypatch):
     OpenVINOConfig("float32").choose(task_of(toy), random_rows(toy))
-    identity = openvino_graphs.processor_identity
+    identity = compiled_graphs.processor_identity
     monkeypatch.setattr(
-        openvino_graphs, "processor_identity", lambda core: [*identity(core), "another"]
+        compiled_graphs, "processor_identity", lambda core: [*identity(core), "another"]
     )
     monkeypatch.setattr(GraphSource, "trace", refuse)
     with pytest.raises(AssertionError, match="computed again"):
