@@ -21,7 +21,7 @@ from forgetting.dreams.ascent import GradientAscent
 from forgetting.dreams.objective_gradient import ObjectiveGradient
 from forgetting.dreams.objectives import Energy
 from forgetting.dreams.sources import StaticNoise
-from forgetting.engines.engine import Frame, psnr, to_bytes
+from forgetting.engines.pixels import Frame, psnr, to_bytes
 from forgetting.models.classifier import Classifier
 from forgetting.models.classifier_zoo import NamedClassifier, load_network
 from rounds import Row, Timings, add_rounds, busy_line, print_table, time_rows, times_as_fast

@@ -12,7 +12,7 @@ import numpy as np
 from forgetting.ablation.perceptual_distance import luma, steps
 from forgetting.cli.hydra_verbs import compose_job
 from forgetting.engines.allocator import keep_memory
-from forgetting.engines.engine import from_bytes
+from forgetting.engines.pixels import from_bytes
 from forgetting.jobs.config_groups import group_options
 
 

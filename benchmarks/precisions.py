@@ -21,8 +21,9 @@ from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Zero
 from forgetting.dreams.objective_gradient import ObjectiveGradient
 from forgetting.dreams.objectives import Energy
-from forgetting.engines.engine import Frame, psnr, render_rows
+from forgetting.engines.engine import render_rows
 from forgetting.engines.openvino import OpenVINOConfig
+from forgetting.engines.pixels import Frame, psnr
 from forgetting.engines.processor import fast_precisions
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.models.architectures.dcgan import DCGAN

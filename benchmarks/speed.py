@@ -26,8 +26,9 @@ from forgetting.ablation.operators.removal import Zero
 from forgetting.ablation.orderings.ordering import RankRequest
 from forgetting.ablation.orderings.scores import Contribution
 from forgetting.ablation.plan import Plan, Track
-from forgetting.engines.engine import EngineConfig, render_rows, to_bytes
+from forgetting.engines.engine import EngineConfig, render_rows
 from forgetting.engines.openvino import CAPABILITIES, OpenVINOConfig
+from forgetting.engines.pixels import to_bytes
 from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.models import downloads, generator_zoo
 from forgetting.models.architectures.mobile_stylegan import MobileStyleGAN

@@ -21,8 +21,9 @@ from forgetting.ablation.operators.removal import Zero
 from forgetting.ablation.orderings.ordering import RankRequest
 from forgetting.ablation.orderings.scores import Contribution
 from forgetting.ablation.plan import ablation
-from forgetting.engines.engine import Frame, psnr, render_rows, to_bytes
+from forgetting.engines.engine import render_rows
 from forgetting.engines.openvino import OpenVINOConfig
+from forgetting.engines.pixels import Frame, psnr, to_bytes
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.film import decoder, encoder
 from forgetting.film.settings import FilmSettings

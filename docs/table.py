@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from PIL import Image, ImageDraw
 
 from forgetting.engines.allocator import keep_memory
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.film.contact_sheet import BACKGROUND, sample_positions
 from forgetting.film.fonts import Font
 from forgetting.film.images import fit

@@ -22,7 +22,7 @@ from forgetting.analysis.measured_segments import (
 )
 from forgetting.analysis.metrics import registry
 from forgetting.analysis.metrics.measurer import FrameMeasurer, FrameNumbers
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.errors import RequestError, check_range
 from forgetting.film import contact_sheet, decoder
 from forgetting.film.metadata import title_frames

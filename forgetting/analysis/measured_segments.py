@@ -26,7 +26,7 @@ import numpy as np
 from forgetting import files
 from forgetting.analysis.curve import MAX_VALUE
 from forgetting.analysis.metrics.measurer import FrameNumbers
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.errors import one_line
 from forgetting.film import contact_sheet
 from forgetting.film.images import read_still, save_png

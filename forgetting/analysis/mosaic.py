@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from forgetting import files
 from forgetting.analysis.finished_runs import FinishedRun
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.errors import RequestError
 from forgetting.film import contact_sheet, copies, decoder
 from forgetting.film.fonts import Font

@@ -15,7 +15,7 @@ from forgetting.analysis.curve import ForgettingCurve, Numbers
 from forgetting.analysis.metrics.metric import Metric
 from forgetting.analysis.metrics.registry import find_metric, known_metrics
 from forgetting.dependencies import import_extra
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 
 GREY = "#8a8a8a"
 

@@ -22,7 +22,7 @@ from forgetting.dreams.objectives import Energy, Objective
 from forgetting.dreams.resizing import resize
 from forgetting.dreams.sequences import ObjectiveSequence
 from forgetting.dreams.sources import DreamSource, StaticNoise
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.film.settings import FilmSettings
 from forgetting.models.classifier import ClassifierLoader
 from forgetting.models.classifier_zoo import NamedClassifier

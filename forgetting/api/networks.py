@@ -34,7 +34,8 @@ from forgetting.ablation.plan import Plan
 from forgetting.ablation.schedules import Schedule
 from forgetting.ablation.tracks import TrackSpec, ablation_task
 from forgetting.ablation.tracks import make_plan as make_tracks_plan
-from forgetting.engines.engine import Engine, Frame, from_bytes, render_rows, to_bytes
+from forgetting.engines.engine import Engine, render_rows
+from forgetting.engines.pixels import Frame, from_bytes, to_bytes
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.errors import RequestError
 from forgetting.files import atomic_write, user_path

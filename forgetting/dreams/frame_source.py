@@ -14,7 +14,8 @@ from forgetting.ablation.plan import Plan
 from forgetting.dreams.checkpoints import FrameCheckpoints
 from forgetting.dreams.dreamer import Dreamer
 from forgetting.dreams.modes import DreamMode
-from forgetting.engines.engine import Frame, Rendered, to_bytes
+from forgetting.engines.engine import Rendered
+from forgetting.engines.pixels import Frame, to_bytes
 from forgetting.film.captions import Caption
 from forgetting.film.compositor import Compositor
 from forgetting.film.settings import FilmSettings

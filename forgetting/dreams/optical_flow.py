@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from forgetting.dependencies import import_extra
-from forgetting.engines.engine import Frame, to_bytes
+from forgetting.engines.pixels import Frame, to_bytes
 
 LARGEST_SIDE = 480
 """Pixels of the shorter side at which the flow is computed; finer motion does not show."""

@@ -14,7 +14,7 @@ from PIL import ImageColor
 from torch import Tensor
 
 from forgetting.dreams.resizing import resize
-from forgetting.engines.engine import Frame, from_bytes
+from forgetting.engines.pixels import Frame, from_bytes
 from forgetting.errors import RequestError, check_range, check_seed
 from forgetting.files import user_path
 from forgetting.film import decoder

@@ -13,11 +13,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from forgetting.ablation.edits import AblationTask
-from forgetting.engines.pixels import Frame as Frame
-from forgetting.engines.pixels import Planes
-from forgetting.engines.pixels import from_bytes as from_bytes
-from forgetting.engines.pixels import psnr as psnr
-from forgetting.engines.pixels import to_bytes as to_bytes
+from forgetting.engines.pixels import Frame, Planes
 from forgetting.models.activity import Activity
 
 PRECISIONS = ("float32", "float16", "bfloat16")

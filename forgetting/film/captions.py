@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from forgetting.ablation.schedules import Schedule
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.film import texts
 from forgetting.film.fonts import Font
 from forgetting.film.inks import DARK, LIGHT, Colour, contrasting_ink, paint

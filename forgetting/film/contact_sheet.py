@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from forgetting.ablation.plan import Plan
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.film.fonts import Font
 from forgetting.film.images import fit
 

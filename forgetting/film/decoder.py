@@ -12,7 +12,7 @@ from typing import IO
 import imageio_ffmpeg
 import numpy as np
 
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.errors import RequestError, one_line
 from forgetting.film.ffmpeg import file_source
 

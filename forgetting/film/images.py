@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from PIL.ExifTags import Base
 from torch import Tensor
 
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.errors import RequestError, one_line
 from forgetting.files import open_own, open_regular
 

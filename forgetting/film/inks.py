@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.film.typesetting import Mask
 
 Colour = tuple[int, int, int]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
 
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 
 
 class FrameObserver(Protocol):

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.film.fonts import Font
 from forgetting.film.inks import contrasting_ink, paint
 from forgetting.film.settings import FilmSettings

@@ -10,7 +10,7 @@ import torch
 from forgetting.dreams.checkpoints import FrameCheckpoints
 from forgetting.dreams.resizing import resize
 from forgetting.dreams.sources import StaticNoise
-from forgetting.engines.engine import to_bytes
+from forgetting.engines.pixels import to_bytes
 from forgetting.film import images
 from forgetting.jobs.config_groups import group_options
 from helpers import dream_frames, dream_stage

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from forgetting.dreams.optical_flow import warp_detail
-from forgetting.engines.engine import from_bytes
+from forgetting.engines.pixels import from_bytes
 
 
 def test_a_detail_moves_with_the_picture():

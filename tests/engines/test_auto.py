@@ -9,8 +9,8 @@ from forgetting.ablation.plan import ablation
 from forgetting.engines import openvino as compiled
 from forgetting.engines import openvino_graphs
 from forgetting.engines.auto import AutoConfig
-from forgetting.engines.engine import psnr
 from forgetting.engines.openvino import OpenVINOConfig, OpenVINOEngine
+from forgetting.engines.pixels import psnr
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.errors import RequestError
 from helpers import needs_openvino, random_rows, rank, render, sample_ws

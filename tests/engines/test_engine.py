@@ -9,9 +9,10 @@ from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
 from forgetting.engines import openvino as compiled
 from forgetting.engines.auto import AutoConfig
-from forgetting.engines.engine import FrameRequest, Outputs, from_bytes, psnr, to_bytes
+from forgetting.engines.engine import FrameRequest, Outputs
 from forgetting.engines.openvino import OpenVINOConfig
 from forgetting.engines.openvino_graphs import VERSION
+from forgetting.engines.pixels import from_bytes, psnr, to_bytes
 from forgetting.engines.torch_cpu import REFERENCE, TorchConfig, resolve_device
 from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError

@@ -5,9 +5,9 @@ from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Mean, Zero
 from forgetting.ablation.orderings.combined import Layers
 from forgetting.ablation.plan import ablation
-from forgetting.engines.engine import psnr
 from forgetting.engines.openvino import OpenVINOConfig
 from forgetting.engines.openvino_graphs import WHOLE
+from forgetting.engines.pixels import psnr
 from forgetting.engines.prefix_reuse import ResumePoint, resume_point
 from forgetting.engines.torch_cpu import REFERENCE
 from helpers import TINY, needs_openvino, random_rows, rank, render, sample_ws

@@ -3,7 +3,8 @@ import torch
 
 from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
-from forgetting.engines.engine import psnr, render_rows
+from forgetting.engines.engine import render_rows
+from forgetting.engines.pixels import psnr
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.engines.torch_gpu import TorchGPU
 from helpers import random_rows, render, sample_ws

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 from PIL.ExifTags import Base
 
-from forgetting.engines.engine import to_bytes
+from forgetting.engines.pixels import to_bytes
 from forgetting.errors import RequestError
 from forgetting.film import images
 from helpers import noise_frame

@@ -10,7 +10,8 @@ from forgetting.ablation.orderings.scores import Contribution
 from forgetting.ablation.pacing import Perceptual
 from forgetting.ablation.schedules import Schedule
 from forgetting.api.networks import frames, make_plan
-from forgetting.engines.engine import render_rows, to_bytes
+from forgetting.engines.engine import render_rows
+from forgetting.engines.pixels import to_bytes
 from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
 from helpers import TINY, sample_ws

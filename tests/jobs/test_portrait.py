@@ -5,7 +5,8 @@ from PIL import Image
 from forgetting.ablation import plan as plans
 from forgetting.ablation.edits import AblationTask, Target
 from forgetting.ablation.operators import removal
-from forgetting.engines.engine import FrameRequest, Outputs, render_rows, to_bytes
+from forgetting.engines.engine import FrameRequest, Outputs, render_rows
+from forgetting.engines.pixels import to_bytes
 from forgetting.engines.torch_cpu import TorchConfig
 from forgetting.errors import RequestError
 from forgetting.film import grid, render

@@ -11,7 +11,7 @@ from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Average, Mean, Prune, Zero
 from forgetting.ablation.orderings.scores import Contribution, Magnitude
 from forgetting.engines.auto import AutoConfig
-from forgetting.engines.engine import psnr
+from forgetting.engines.pixels import psnr
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError

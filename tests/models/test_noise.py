@@ -6,8 +6,8 @@ import torch
 
 from forgetting.ablation.edits import AblationTask
 from forgetting.ablation.operators.removal import Prune
-from forgetting.engines.engine import psnr
 from forgetting.engines.openvino import OpenVINOConfig
+from forgetting.engines.pixels import psnr
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError

@@ -14,8 +14,8 @@ from forgetting.ablation.orderings.scores import Activation, Contribution, Magni
 from forgetting.ablation.pacing import UnitPacing
 from forgetting.ablation.schedules import Schedule
 from forgetting.ablation.tracks import TrackSpec
-from forgetting.engines.engine import psnr
 from forgetting.engines.openvino import OpenVINOConfig
+from forgetting.engines.pixels import psnr
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.engines.torch_gpu import TorchGPU
 from forgetting.errors import RequestError

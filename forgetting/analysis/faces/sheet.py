@@ -8,7 +8,7 @@ from math import ceil, sqrt
 import numpy as np
 from PIL import Image, ImageDraw
 
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.film.contact_sheet import BACKGROUND
 from forgetting.film.fonts import Font
 from forgetting.film.images import fit

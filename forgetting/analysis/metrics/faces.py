@@ -19,7 +19,7 @@ from forgetting.analysis.metrics.metric import Measure, Metric
 from forgetting.analysis.metrics.picture import Picture
 from forgetting.analysis.metrics.weights import onnx_network
 from forgetting.dependencies import import_extra
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.parts import part
 
 SIDE = 640

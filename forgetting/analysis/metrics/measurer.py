@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from forgetting.analysis.metrics.metric import Measure
 from forgetting.analysis.metrics.picture import Picture
 from forgetting.analysis.metrics.registry import find_metric
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 
 FrameNumbers = Mapping[str, float]
 """What was measured of a frame, by the names of metrics."""

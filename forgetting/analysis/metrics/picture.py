@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from forgetting.ablation.perceptual_distance import SIZE, Bands, detail_bands
-from forgetting.engines.engine import Frame
+from forgetting.engines.pixels import Frame
 from forgetting.film.images import fit
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ import torch
 from forgetting.ablation.edits import AblationTask, Target, eager_edit
 from forgetting.ablation.operators import bending, spatial
 from forgetting.ablation.operators.removal import Average, Mean, Zero
-from forgetting.engines.engine import psnr
 from forgetting.engines.openvino import OpenVINOConfig
+from forgetting.engines.pixels import psnr
 from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.errors import RequestError
 from forgetting.models import unit_kinds

@@ -16,7 +16,7 @@ from forgetting.analysis.metrics import faces, features, plain, registry
 from forgetting.analysis.metrics.measurer import FrameMeasurer
 from forgetting.analysis.metrics.picture import Picture
 from forgetting.analysis.metrics.weights import _dequantised
-from forgetting.engines.engine import to_bytes
+from forgetting.engines.pixels import to_bytes
 from forgetting.errors import RequestError
 from forgetting.models.classifier_networks import CLASSIFIERS
 from forgetting.models.latents import Seed

@@ -9,7 +9,7 @@ import torch
 from forgetting.analysis.metrics import faces, picture, registry
 from forgetting.analysis.metrics.measurer import FrameMeasurer
 from forgetting.analysis.metrics.picture import Picture
-from forgetting.engines.engine import from_bytes
+from forgetting.engines.pixels import from_bytes
 from helpers import noise_frame
 
 PLAIN = registry.select_metrics("plain")
