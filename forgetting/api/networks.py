@@ -15,7 +15,6 @@ import base64
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
-from itertools import chain
 from pathlib import Path
 
 import torch
@@ -40,7 +39,7 @@ from forgetting.engines.torch_cpu import REFERENCE
 from forgetting.errors import RequestError
 from forgetting.files import atomic_write, user_path
 from forgetting.film.contact_sheet import draw_sheet, sample_positions, thumbnail
-from forgetting.film.encoder import encode, resolve_encoder
+from forgetting.film.encoder import encode, peeked, resolve_encoder
 from forgetting.film.settings import FilmSettings
 from forgetting.models import generator_zoo
 from forgetting.models.checkpoints.foreign import CheckpointFile
@@ -272,12 +271,11 @@ def write_film(
     pictures: Iterable[Frame], count: int, fps: float, path: Path, comment: str
 ) -> FilmFile:
     """Encode ``count`` pictures [H, W, 3] as an .mp4, which appears whole or not at all."""
-    pictures = iter(pictures)
-    first = next(pictures)
+    first, pictures = peeked(pictures)
     settings = resolve_encoder(FilmSettings(fps=fps, duration=count / fps), "cpu")
     with atomic_write(path) as part:
         shape = settings.shape(*first.shape[:2])
-        encode(settings, chain([first], pictures), part, shape, comment)
+        encode(settings, pictures, part, shape, comment)
     return FilmFile(path)
 
 

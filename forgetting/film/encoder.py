@@ -6,10 +6,11 @@ import contextlib
 import itertools
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import imageio_ffmpeg
 import numpy as np
@@ -20,6 +21,8 @@ from forgetting.film import soundtrack
 from forgetting.film.ffmpeg import MEDIA, check_exit, ffmpeg_command
 from forgetting.film.images import fit, save_png
 from forgetting.film.settings import FilmSettings
+
+T = TypeVar("T")
 
 PIPE = 2**20
 """Bytes that the pipe to the encoder holds where the system allows it: a third of a frame at
@@ -80,8 +83,7 @@ def encode(
         (frame,) = frames
         return save_png(fit(_rgb(frame), shape), path, comment)
     height, width = shape
-    frames = iter(frames)
-    first = next(frames)
+    first, frames = peeked(frames)
     planes = isinstance(first, Planes)
     pixels = "yuv420p" if planes else "rgb24" if film.channels == 3 else "rgba"
     source = f"-f rawvideo -pix_fmt {pixels} -s {width}x{height} -r {film.rate:.10g} -i -"
@@ -100,7 +102,7 @@ def encode(
     try:
         # If the encoder has ended early, its exit status and its output give the reason.
         with contextlib.suppress(BrokenPipeError):
-            for frame in itertools.chain([first], frames):
+            for frame in frames:
                 for block in _blocks(frame, shape):
                     process.stdin.write(block.data)
         _check_exit(film, process.communicate()[1], process.returncode)
@@ -109,6 +111,13 @@ def encode(
         # Closing the pipe writes what is still buffered, and nothing reads it any more.
         with contextlib.suppress(BrokenPipeError):
             process.communicate()
+
+
+def peeked(items: Iterable[T]) -> tuple[T, Iterator[T]]:
+    """Return the first of some items, and all of them; no other is taken."""
+    iterator = iter(items)
+    first = next(iterator)
+    return first, itertools.chain([first], iterator)
 
 
 def _blocks(frame: Frame | Planes, shape: tuple[int, int]) -> Iterable[Bytes]:

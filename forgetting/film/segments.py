@@ -123,7 +123,7 @@ class SegmentStore:
         """
         files.make_own_folder(self.folder)
         if self._title_segments and segment.start == 0:
-            first, frames = _peeked(frames)
+            first, frames = encoder.peeked(frames)
             of_title = iter(title(fit(first.rgb, self.shape)))
             for part in self._title_segments:
                 self._encode("title-", part, itertools.islice(of_title, len(part)))
@@ -224,15 +224,6 @@ def _recorded_seconds(path: Path) -> float:
     except (ValueError, OSError):
         return 0.0
     return seconds if math.isfinite(seconds) else 0.0
-
-
-def _peeked(
-    frames: Iterable[FinishedFrame],
-) -> tuple[FinishedFrame, Iterator[FinishedFrame]]:
-    """Return the first of some frames, and all of them; no other is taken."""
-    iterator = iter(frames)
-    first = next(iterator)
-    return first, itertools.chain([first], iterator)
 
 
 def _undamaged(named: dict[range, Path]) -> dict[range, Path]:
